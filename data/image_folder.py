@@ -1,0 +1,71 @@
+"""Finding the photos of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from util.arguments import OptionError
+from util.errors import UserError
+from util.images import IMAGE_SUFFIXES
+
+
+class DataError(UserError):
+    """Photos that are missing or cannot be used; the message names the folder or file and the remedy."""
+
+
+def list_images(folder: Path, limit: int | None = None) -> list[Path]:
+    """All image files below `folder`, sorted by path; hidden ones are left out. `limit` keeps the first ones.
+
+    Links to folders are followed, each folder once. Raises DataError where the folder is missing or holds no image.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder{_neighbours(folder)}")
+    paths, visited = [], set()
+    for directory, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        if real in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        paths += [Path(directory, name) for name in names if not name.startswith(".") and is_image(name)]
+    if not paths:
+        raise DataError(f"{folder} holds no image (expected files ending in {' '.join(IMAGE_SUFFIXES)})")
+    return sorted(paths)[:limit]
+
+
+def check_limit(flag: str, limit: int | None) -> None:
+    """Raise OptionError where a number of photos to keep is below 1."""
+    if limit is not None and limit < 1:
+        raise OptionError(f"--{flag} {limit}: at least 1 photo")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _neighbours(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return f", and neither is {folder.parent}"
+    found = sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return f"; {folder.parent} holds the folders {', '.join(found)}" if found else f"; {folder.parent} holds no folder"
+
+
+def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
+    """A name for each file, to write results under: its stem, with as much of its path as tells it from the others."""
+    stems: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        inside = path.relative_to(root)
+        candidates = [inside.stem, "_".join(inside.with_suffix("").parts), "_".join(inside.parts).replace(".", "_")]
+        stem = next((name for name in candidates if name not in taken), None)
+        number = 2
+        while stem is None:
+            stem = f"{candidates[0]}_{number}" if f"{candidates[0]}_{number}" not in taken else None
+            number += 1
+        taken.add(stem)
+        stems[path] = stem
+    return stems

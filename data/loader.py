@@ -1,0 +1,121 @@
+"""Batches from a dataset, in an order that follows from the seed alone."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader, Sampler
+
+from data.image_folder import DataError
+from data.samples import Batch, Draw, ImageDataset, Skipped, collate
+from util.arguments import OptionError, option
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """loading photos"""
+
+    batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"])
+    num_threads: int = option(4, help="processes that load photos; 0: the training process itself",
+                              unit="processes", aliases=["nThreads"])  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise OptionError(f"--batch_size {self.batch_size}: at least 1")
+        if self.num_threads < 0:
+            raise OptionError(f"--num_threads {self.num_threads}: at least 0")
+
+
+class EpochSampler(Sampler[list[Draw]]):
+    """The batches of one epoch as lists of draws. Set `epoch` and `start` (in samples) before iterating."""
+
+    def __init__(self, size: int, batch_size: int, seed: int, *, shuffle: bool) -> None:
+        self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
+        self.epoch, self.start = 1, 0
+
+    def __len__(self) -> int:
+        return -(-(self.size - self.start) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order = list(range(self.size))
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size).tolist()
+        for first in range(self.start, self.size, self.batch_size):
+            yield [Draw(position, self.epoch) for position in order[first : first + self.batch_size]]
+
+
+class Loader:
+    """Iterates over a dataset by epochs; the same batches for any number of worker processes.
+
+    report is called once for each file that could not be used, with a line that names it.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        options: LoaderOptions,
+        *,
+        seed: int = 0,
+        shuffle: bool = False,
+        one_size: bool = False,
+        pin_memory: bool = False,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self.dataset, self.one_size, self.report = dataset, one_size, report
+        self.reported: set[Path] = set()
+        self.seconds_waited = 0.0
+        """time that the caller has spent waiting for batches, in all"""
+        self.sampler = EpochSampler(len(dataset), options.batch_size, seed, shuffle=shuffle)
+        workers = min(options.num_threads, len(self.sampler))
+        self.batches: DataLoader = DataLoader(
+            dataset,  # type: ignore[arg-type]  # map-style, indexed by Draw
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            worker_init_fn=_leave_signals_to_the_parent,
+        )
+
+    def __len__(self) -> int:
+        """Samples in an epoch."""
+        return len(self.dataset)
+
+    def epoch(self, number: int = 1, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number` (from 1), beginning at its sample `start`.
+
+        Raises DataError where no photo of a folder can be used for training, and where photos of one batch differ in
+        size though `one_size` is set.
+        """
+        self.sampler.epoch, self.sampler.start = number, start
+        since = time.perf_counter()
+        for batches, skipped, errors in self.batches:
+            self._report(skipped)
+            if errors:
+                raise DataError(errors[0])
+            if self.one_size and len(batches) > 1:
+                raise DataError(
+                    "photos of one batch differ in size after preprocessing: choose --batch_size 1, or a --preprocess "
+                    "that ends in crop"
+                )
+            for batch in batches:
+                self.seconds_waited += time.perf_counter() - since
+                yield batch
+                since = time.perf_counter()
+
+    def _report(self, skipped: list[Skipped]) -> None:
+        for path, reason in skipped:
+            if path not in self.reported:
+                self.reported.add(path)
+                self.report(f"skipped {path}: {reason}")
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and a cluster's SIGTERM reach every process of a group; only the parent may decide when loading ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

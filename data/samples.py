@@ -1,0 +1,78 @@
+"""What datasets hand to the loader, and how the loader makes batches of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Batch = dict[str, Any]
+"""A or B: tensors (N, C, H, W) in [-1, 1]; A_paths or B_paths: their N files."""
+
+
+class Draw(NamedTuple):
+    """Which sample, in which epoch: with `--seed`, all that a sample's randomness follows from."""
+
+    position: int
+    epoch: int
+
+
+class Skipped(NamedTuple):
+    """A file that could not be used, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Sample:
+    """The photos of one sample by domain, where they come from, and the files passed over on the way to them."""
+
+    images: dict[str, Tensor] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    error: str = ""
+    """why the sample lacks a photo that training cannot do without"""
+
+
+class ImageDataset(Protocol):
+    """What a loader needs of a dataset."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, draw: Draw) -> Sample: ...
+
+    def files(self, domain: str) -> list[Path]:
+        """The photos of "A" or "B", in order."""
+        ...
+
+
+class Collated(NamedTuple):
+    """The samples of one step as batches of one size each (one batch, unless sizes differ)."""
+
+    batches: list[Batch]
+    skipped: list[Skipped]
+    errors: list[str]
+
+
+def collate(samples: Sequence[Sample]) -> Collated:
+    """Stack the images of samples that have some."""
+    groups: dict[tuple[tuple[str, torch.Size], ...], list[Sample]] = {}
+    for sample in samples:
+        if sample.images:
+            key = tuple((domain, image.shape) for domain, image in sample.images.items())
+            groups.setdefault(key, []).append(sample)
+    skipped = [entry for sample in samples for entry in sample.skipped]
+    return Collated([_stack(group) for group in groups.values()], skipped, [s.error for s in samples if s.error])
+
+
+def _stack(samples: Sequence[Sample]) -> Batch:
+    batch: Batch = {}
+    for domain in samples[0].images:
+        batch[domain] = torch.stack([sample.images[domain] for sample in samples])
+        batch[f"{domain}_paths"] = [sample.paths[domain] for sample in samples]
+    return batch

@@ -1,0 +1,50 @@
+"""One folder of photos, each once and in order: for translating, not for training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.image_folder import check_limit, list_images
+from data.samples import Draw, Sample, Skipped
+from data.transforms import TransformOptions, UnusablePhotoError, load_photo
+from util.arguments import option, section
+
+
+@dataclass(frozen=True)
+class SingleOptions:
+    """photos"""
+
+    dataroot: Path = option(None, help="folder of photos, at any depth")
+    max_dataset_size: int | None = option(None, help="use only the first photos", unit="photos")
+    transform: TransformOptions = section(TransformOptions)
+
+    def __post_init__(self) -> None:
+        check_limit("max_dataset_size", self.max_dataset_size)
+
+    def folders(self) -> dict[str, Path]:
+        """Where the photos to translate lie; a model takes them as its domain "A"."""
+        return {"A": self.dataroot}
+
+
+class SingleDataset:
+    """The photos below a folder under one domain's name. A sample whose file cannot be used has no image."""
+
+    def __init__(self, folder: Path, domain: str, options: TransformOptions, channels: int, limit: int | None) -> None:
+        self.domain, self.options, self.channels = domain, options, channels
+        self.paths = list_images(folder, limit)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def files(self, domain: str) -> list[Path]:
+        """The photos, of the one domain there is."""
+        return self.paths if domain == self.domain else []
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        path = self.paths[draw.position]
+        try:
+            image = load_photo(path, self.options, self.channels, rng=None)
+        except UnusablePhotoError as error:
+            return Sample(skipped=[Skipped(path, error.reason)])
+        return Sample({self.domain: image}, {self.domain: path})

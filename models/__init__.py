@@ -1,0 +1,23 @@
+"""Models by name. To add one: a file with a BaseModel in it, and a line in MODELS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from models.base_model import BaseModel, Step
+from models.cycle_gan_model import CycleGANModel
+from models.test_model import OneDirectionModel
+
+__all__ = ["MODELS", "BaseModel", "Step", "create_model"]
+
+MODELS: dict[str, type[CycleGANModel] | type[OneDirectionModel]] = {
+    "cycle_gan": CycleGANModel,
+    "test": OneDirectionModel,
+}
+
+
+def create_model(name: str, options: Any, device: torch.device, *, training: bool, seed: int = 0) -> BaseModel:
+    """The model that `--model` names, on `device`. `options` is an instance of its `options_class`."""
+    return MODELS[name](options, device, training=training, seed=seed)

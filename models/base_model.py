@@ -1,0 +1,93 @@
+"""What train.py and test.py ask of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models.schedules import Schedule
+from util.device import random_state, restore_random_state
+from util.image_pool import ImagePool
+
+
+class Step(NamedTuple):
+    """What one training step leaves: named scalar losses and named images (N, C, H, W) in [-1, 1], all on the
+    device."""
+
+    losses: dict[str, Tensor]
+    images: dict[str, Tensor]
+
+
+class BaseModel(ABC):
+    """Networks, and what is needed to train them. A constructor returns a ready object.
+
+    networks: by the names that their checkpoint files bear (`latest_net_G_A.pth` holds `networks["G_A"]`).
+    optimizers, schedules, pools: by name; empty in a model that only translates.
+    """
+
+    options_class: ClassVar[type]
+    """the dataclass of options that this model is built from"""
+    trainable: ClassVar[bool] = True
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Optimizer] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.pools: dict[str, ImagePool] = {}
+        self._epoch_loss = torch.zeros((), device=device)
+        self._epoch_steps = 0
+
+    @abstractmethod
+    def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Translate the photos of a batch: tensors (N, C, H, W) in [-1, 1] under "A", "B" or both, to named images."""
+
+    def optimize(self, batch: Mapping[str, Any]) -> Step:
+        """One step of all optimizers on a batch with photos under "A" and "B"."""
+        raise NotImplementedError(f"{type(self).__name__} translates only")
+
+    def end_epoch(self) -> None:
+        """Move every schedule on; called after the last step of an epoch."""
+        mean = float(self._epoch_loss) / max(1, self._epoch_steps)
+        for schedule in self.schedules.values():
+            schedule.step(mean)
+        self._epoch_loss.zero_()
+        self._epoch_steps = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The present learning rate (the same for all optimizers)."""
+        return next(schedule.learning_rate for schedule in self.schedules.values())
+
+    def inference(self) -> None:
+        """Switch every network to evaluation: no dropout, batch norms by their running statistics."""
+        for network in self.networks.values():
+            network.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs besides the networks' weights: tensors and plain values only."""
+        return {
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
+            "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+            "epoch_loss": self._epoch_loss,
+            "epoch_steps": self._epoch_steps,
+            "random": random_state(self.device),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The reverse of `state_dict`."""
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, schedule in self.schedules.items():
+            schedule.load_state_dict(state["schedules"][name])
+        for name, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][name], self.device)
+        self._epoch_loss.copy_(state["epoch_loss"])
+        self._epoch_steps = state["epoch_steps"]
+        restore_random_state(state["random"], self.device)

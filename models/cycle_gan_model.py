@@ -1,0 +1,173 @@
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): two domains, two generators, two discriminators, no pairs.
+
+A is young, B is old. G_A makes B from A and G_B makes A from B. As in the public code base, D_A judges what G_A makes:
+it tells real photos of B from translated ones, and D_B those of A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.base_model import BaseModel, Step
+from models.discriminators import DiscriminatorOptions, create_discriminator
+from models.generators import GeneratorOptions, create_generator
+from models.layers import NetworkOptions, frozen
+from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
+from models.schedules import Schedule, ScheduleOptions
+from util.arguments import OptionError, option, section
+from util.image_pool import ImagePool
+
+LOSS_NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+"""In the order in which the public code base lists them."""
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """losses of the CycleGAN"""
+
+    gan_mode: str = option(
+        "lsgan", help="adversarial objective", choices=tuple(GAN_LOSSES), aliases={"no_lsgan": "vanilla"}
+    )
+    lambda_A: float = option(10.0, help="weight of the cycle A to B to A")
+    lambda_B: float = option(10.0, help="weight of the cycle B to A to B")
+    lambda_identity: float = option(0.5, help="weight of the identity mapping, as a share of the cycle's; 0: none")
+    lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp")
+    pool_size: int = option(50, help="earlier translations shown to each discriminator; 0: none", unit="images")
+
+    def __post_init__(self) -> None:
+        for flag in ("lambda_A", "lambda_B", "lambda_identity", "lambda_gp", "pool_size"):
+            if getattr(self, flag) < 0:
+                raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
+
+
+@dataclass(frozen=True)
+class CycleGANOptions:
+    """CycleGAN"""
+
+    network: NetworkOptions = section(NetworkOptions)
+    generator: GeneratorOptions = section(GeneratorOptions)
+    discriminator: DiscriminatorOptions = section(DiscriminatorOptions, train_only=True)
+    objective: ObjectiveOptions = section(ObjectiveOptions, train_only=True)
+    schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
+
+    def __post_init__(self) -> None:
+        if self.objective.lambda_identity > 0 and self.network.input_nc != self.network.output_nc:
+            raise OptionError(
+                "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
+                "to itself where both domains have the same channels; give --lambda_identity 0"
+            )
+
+
+class CycleGANModel(BaseModel):
+    """Both directions of translation, trained by adversarial, cycle and identity losses."""
+
+    options_class = CycleGANOptions
+
+    def __init__(self, options: CycleGANOptions, device: torch.device, *, training: bool, seed: int = 0) -> None:
+        super().__init__(device)
+        network, self.objective = options.network, options.objective
+        self.G_A = create_generator(network, options.generator).to(device)
+        self.G_B = create_generator(network.reversed(), options.generator).to(device)
+        self.networks = {"G_A": self.G_A, "G_B": self.G_B}
+        if not training:
+            self.inference()
+            return
+        self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
+        self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
+        self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
+        self.pool_A = ImagePool(self.objective.pool_size, seed)
+        self.pool_B = ImagePool(self.objective.pool_size, seed + 1)
+        self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
+        self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
+        self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
+        self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
+
+    def _add_optimizer(self, name: str, options: ScheduleOptions, *networks: nn.Module) -> None:
+        parameters = chain.from_iterable(network.parameters() for network in networks)
+        self.optimizers[name] = torch.optim.Adam(parameters, lr=options.lr, betas=(options.beta1, 0.999))
+        self.schedules[name] = Schedule(self.optimizers[name], options)
+
+    @torch.no_grad()
+    def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """real, fake and rec of each domain that the batch has: real_A, fake_B, rec_A and real_B, fake_A, rec_B."""
+        images = {}
+        if "A" in batch:
+            images["real_A"] = batch["A"].to(self.device, non_blocking=True)
+            images["fake_B"] = self.G_A(images["real_A"])
+            images["rec_A"] = self.G_B(images["fake_B"])
+        if "B" in batch:
+            images["real_B"] = batch["B"].to(self.device, non_blocking=True)
+            images["fake_A"] = self.G_B(images["real_B"])
+            images["rec_B"] = self.G_A(images["fake_A"])
+        return images
+
+    def optimize(self, batch: Mapping[str, Any]) -> Step:
+        """One step of both generators, then one of both discriminators."""
+        real_A = batch["A"].to(self.device, non_blocking=True)
+        real_B = batch["B"].to(self.device, non_blocking=True)
+        fake_B = self.G_A(real_A)
+        rec_A = self.G_B(fake_B)
+        fake_A = self.G_B(real_B)
+        rec_B = self.G_A(fake_A)
+        images = {
+            "real_A": real_A,
+            "fake_B": fake_B,
+            "rec_A": rec_A,
+            "real_B": real_B,
+            "fake_A": fake_A,
+            "rec_B": rec_B,
+        }
+
+        with frozen(self.D_A, self.D_B):
+            generator_losses = self.generator_losses(images)
+            self._descend("G", generator_losses)
+        discriminator_losses = self.discriminator_losses(images)
+        self._descend("D", discriminator_losses)
+
+        self._epoch_loss += torch.stack(list(generator_losses.values())).sum().detach()
+        self._epoch_steps += 1
+        losses = generator_losses | discriminator_losses
+        return Step(
+            {name: losses[name].detach() for name in LOSS_NAMES if name in losses},
+            {name: image.detach() for name, image in images.items()},
+        )
+
+    def _descend(self, name: str, losses: Mapping[str, Tensor]) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+
+    def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weighted terms whose sum both generators minimise (equation 3, and section 5.2 for the identity term)."""
+        weights = self.objective
+        losses = {
+            "G_A": self.gan_loss.generator(self.D_A(images["fake_B"])),
+            "G_B": self.gan_loss.generator(self.D_B(images["fake_A"])),
+            "cycle_A": weights.lambda_A * reconstruction(images["rec_A"], images["real_A"]),
+            "cycle_B": weights.lambda_B * reconstruction(images["rec_B"], images["real_B"]),
+        }
+        if weights.lambda_identity > 0:
+            same_B, same_A = self.G_A(images["real_B"]), self.G_B(images["real_A"])
+            losses["idt_A"] = weights.lambda_identity * weights.lambda_B * reconstruction(same_B, images["real_B"])
+            losses["idt_B"] = weights.lambda_identity * weights.lambda_A * reconstruction(same_A, images["real_A"])
+        return losses
+
+    def discriminator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """One term for each discriminator, on real photos and on translations out of its pool."""
+        return {
+            "D_A": self._discriminator_loss(self.D_A, images["real_B"], self.pool_B.query(images["fake_B"])),
+            "D_B": self._discriminator_loss(self.D_B, images["real_A"], self.pool_A.query(images["fake_A"])),
+        }
+
+    def _discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        loss = self.gan_loss.discriminator(discriminator(real), discriminator(fake))
+        if self.objective.gan_mode == "wgangp":
+            loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
+        return 0.5 * loss  # halved, as in the paper's section 4, to slow the discriminators down

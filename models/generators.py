@@ -1,0 +1,176 @@
+"""Generators: images to images of the same size. State-dict keys are those of the public CycleGAN code base."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.layers import NORMS, NetworkOptions, conv_bias, initialise
+from util.arguments import option
+
+
+class ResnetBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added; see `ResnetGenerator`."""
+
+    def __init__(self, channels: int, norm: str, dropout: bool) -> None:
+        super().__init__()
+        bias = conv_bias(norm)
+        layers = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), NORMS[norm](channels), nn.ReLU()]
+        if dropout:
+            layers += [nn.Dropout(0.5)]
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=bias), NORMS[norm](channels)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    """Two downsampling convolutions, `blocks` residual blocks, two upsampling ones (Johnson et al. 2016,
+    arXiv:1603.08155).
+
+    Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1], H and W multiples of 4.
+    """
+
+    size_multiple = 4
+
+    def __init__(self, network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> None:
+        super().__init__()
+        norm, bias = NORMS[network.norm], conv_bias(network.norm)
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(network.input_nc, ngf, 7, bias=bias), norm(ngf), nn.ReLU()]
+        for width in (ngf, 2 * ngf):
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm(2 * width), nn.ReLU()]
+        layers += [ResnetBlock(4 * ngf, network.norm, dropout) for _ in range(blocks)]
+        for width in (4 * ngf, 2 * ngf):
+            up = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            layers += [up, norm(width // 2), nn.ReLU()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, network.output_nc, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_size(images, self.size_multiple)
+        return self.model(images)
+
+
+class UnetLevel(nn.Module):
+    """One level of a U-Net: halve the size, run the level below, double the size, put the input beside the result."""
+
+    def __init__(self, outer: int, inner: int, norm: str, below: nn.Module | None, dropout: bool = False) -> None:
+        super().__init__()
+        bias = conv_bias(norm)
+        down = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
+        if below is not None:
+            down += [NORMS[norm](inner), below]
+        width = inner if below is None else 2 * inner
+        up = [nn.ReLU(), nn.ConvTranspose2d(width, outer, 4, stride=2, padding=1, bias=bias), NORMS[norm](outer)]
+        self.model = nn.Sequential(*down, *up, *([nn.Dropout(0.5)] if dropout else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.model(x)], 1)
+
+
+class UnetOutermost(nn.Module):
+    """The U-Net's first and last convolution, without normalisation."""
+
+    def __init__(self, network: NetworkOptions, ngf: int, below: nn.Module) -> None:
+        super().__init__()
+        down = nn.Conv2d(network.input_nc, ngf, 4, stride=2, padding=1, bias=conv_bias(network.norm))
+        up = nn.ConvTranspose2d(2 * ngf, network.output_nc, 4, stride=2, padding=1)
+        self.model = nn.Sequential(down, below, nn.ReLU(), up, nn.Tanh())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)
+
+
+class UnetGenerator(nn.Module):
+    """A U-Net with `levels` halvings (Isola et al. 2017, arXiv:1611.07004).
+
+    Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1], H and W multiples of 2 ** levels.
+    """
+
+    def __init__(self, network: NetworkOptions, ngf: int, dropout: bool, levels: int) -> None:
+        super().__init__()
+        self.size_multiple = 2**levels
+        level = UnetLevel(8 * ngf, 8 * ngf, network.norm, below=None)
+        for _ in range(levels - 5):
+            level = UnetLevel(8 * ngf, 8 * ngf, network.norm, level, dropout)
+        for outer in (4 * ngf, 2 * ngf, ngf):
+            level = UnetLevel(outer, 2 * outer, network.norm, level)
+        self.model = UnetOutermost(network, ngf, level)
+
+    def forward(self, images: Tensor) -> Tensor:
+        check_size(images, self.size_multiple)
+        return self.model(images)
+
+
+def check_size(images: Tensor, multiple: int) -> None:
+    """Raise ValueError unless height and width are multiples of what the generator's halvings need."""
+    height, width = images.shape[-2:]
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"this generator needs images whose height and width are multiples of {multiple}, and got {height} x "
+            f"{width} pixels: choose --crop_size and --preprocess (or another --netG) accordingly"
+        )
+
+
+class Family(NamedTuple):
+    """Generators whose names differ in a number."""
+
+    pattern: re.Pattern[str]
+    build: Callable[[NetworkOptions, int, bool, int], nn.Module]
+    """of the network options, ngf, dropout, and the number in the name"""
+    examples: str
+
+
+def _resnet(network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> nn.Module:
+    return ResnetGenerator(network, ngf, dropout, blocks)
+
+
+def _unet(network: NetworkOptions, ngf: int, dropout: bool, size: int) -> nn.Module:
+    return UnetGenerator(network, ngf, dropout, levels=size.bit_length() - 1)
+
+
+GENERATORS: dict[str, Family] = {
+    "resnet": Family(re.compile(r"resnet_([1-9]\d?)blocks"), _resnet, "resnet_9blocks, resnet_6blocks, resnet_Nblocks"),
+    "unet": Family(re.compile(r"unet_(128|256)"), _unet, "unet_128, unet_256"),
+}
+KNOWN_GENERATORS = ", ".join(family.examples for family in GENERATORS.values())
+
+
+def known_generator(name: str) -> str:
+    """`name` if a family in GENERATORS has it; raises ArgumentTypeError listing the known names otherwise."""
+    if any(family.pattern.fullmatch(name) for family in GENERATORS.values()):
+        return name
+    raise ArgumentTypeError(f"unknown generator {name!r}; known: {KNOWN_GENERATORS}")
+
+
+@dataclass(frozen=True)
+class GeneratorOptions:
+    """generators"""
+
+    netG: str = option(
+        "resnet_9blocks",
+        help=f"architecture: {KNOWN_GENERATORS}",
+        parse=known_generator,
+        aliases=["which_model_netG"],
+        architecture=True,
+    )
+    ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True)
+    dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
+
+
+def create_generator(network: NetworkOptions, options: GeneratorOptions) -> nn.Module:
+    """The generator that `--netG` names, with weights drawn as `network` says."""
+    known_generator(options.netG)
+    family, match = next(
+        (family, match) for family in GENERATORS.values() if (match := family.pattern.fullmatch(options.netG))
+    )
+    generator = family.build(network, options.ngf, options.dropout, int(match[1]))
+    initialise(generator, network.init_type, network.init_gain)
+    return generator

@@ -1,0 +1,78 @@
+"""What generators and discriminators share: normalisation, initialisation, freezing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from torch.nn import init
+
+from util.arguments import OptionError, option
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "instance": lambda channels: nn.InstanceNorm2d(channels),
+    "batch": lambda channels: nn.BatchNorm2d(channels),
+    "none": lambda channels: nn.Identity(),
+}
+
+INITIALISERS: dict[str, Callable[[Tensor, float], object]] = {
+    "normal": lambda weight, gain: init.normal_(weight, 0.0, gain),
+    "xavier": lambda weight, gain: init.xavier_normal_(weight, gain=gain),
+    "kaiming": lambda weight, gain: init.kaiming_normal_(weight, a=0, mode="fan_in"),
+    "orthogonal": lambda weight, gain: init.orthogonal_(weight, gain=gain),
+}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """all networks"""
+
+    input_nc: int = option(3, help="channels of domain A's images: 3 RGB, 1 grey", architecture=True)
+    output_nc: int = option(3, help="channels of domain B's images: 3 RGB, 1 grey", architecture=True)
+    norm: str = option("instance", help="normalisation layers", choices=tuple(NORMS), architecture=True)
+    init_type: str = option("normal", help="how weights are drawn", choices=tuple(INITIALISERS), train_only=True)
+    init_gain: float = option(
+        0.02, help="standard deviation (normal) or gain (xavier, orthogonal) of the drawn weights", train_only=True
+    )
+
+    def __post_init__(self) -> None:
+        for flag in ("input_nc", "output_nc"):
+            if getattr(self, flag) not in (1, 3):
+                raise OptionError(f"--{flag} {getattr(self, flag)}: images have 3 channels (RGB) or 1 (grey)")
+
+    def reversed(self) -> NetworkOptions:
+        """The same for the other direction, from domain B to domain A."""
+        return replace(self, input_nc=self.output_nc, output_nc=self.input_nc)
+
+
+def conv_bias(norm: str) -> bool:
+    """Whether convolutions before a normalisation carry a bias. Public checkpoints have one for `instance` alone."""
+    return norm == "instance"
+
+
+def initialise(network: nn.Module, init_type: str, gain: float) -> None:
+    """Draw the weights of all convolutions from torch's global generator; biases are 0, batch norm weights near 1."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            INITIALISERS[init_type](module.weight, gain)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            init.normal_(module.weight, 1.0, gain)
+            init.zeros_(module.bias)
+
+
+@contextlib.contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """No gradients for these networks' parameters within; afterwards each parameter is as it was."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    former = [parameter.requires_grad for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, required in zip(parameters, former, strict=True):
+            parameter.requires_grad_(required)

@@ -1,0 +1,63 @@
+"""Loss terms as pure functions of tensors; each returns a scalar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class GANLoss(NamedTuple):
+    """One adversarial objective: what each side minimises, given raw logits of any shape."""
+
+    generator: Callable[[Tensor], Tensor]
+    """of the logits of translated images"""
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    """of the logits of real images, then of translated ones"""
+
+
+def _vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return (real - 1.0).square().mean() + fake.square().mean()
+
+
+def _wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return fake.mean() - real.mean()
+
+
+def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
+
+
+GAN_LOSSES: dict[str, GANLoss] = {
+    # Mao et al. 2017, arXiv:1611.04076
+    "lsgan": GANLoss(lambda fake: (fake - 1.0).square().mean(), _lsgan_discriminator),
+    # Goodfellow et al. 2014, arXiv:1406.2661, the non-saturating form
+    "vanilla": GANLoss(lambda fake: F.softplus(-fake).mean(), _vanilla_discriminator),
+    # Gulrajani et al. 2017, arXiv:1704.00028; the penalty is `gradient_penalty`
+    "wgangp": GANLoss(lambda fake: -fake.mean(), _wasserstein_discriminator),
+    # Lim and Ye 2017, arXiv:1705.02894
+    "hinge": GANLoss(lambda fake: -fake.mean(), _hinge_discriminator),
+}
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Mean of (|gradient| - 1)^2 at random points between real and translated images (arXiv:1704.00028, algorithm 1).
+
+    real, fake: (N, C, H, W). The N points are drawn from torch's generator of the images' device.
+    """
+    share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    between = (share * real + (1.0 - share) * fake).detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1.0).square().mean()
+
+
+def reconstruction(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference; of the cycle and of the identity mapping (Zhu et al. 2017, arXiv:1703.10593)."""
+    return F.l1_loss(output, target)

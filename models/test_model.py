@@ -1,0 +1,46 @@
+"""One generator, one direction: for photos of one kind, without the other domain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base_model import BaseModel
+from models.generators import GeneratorOptions, create_generator
+from models.layers import NetworkOptions
+from util.arguments import option, section
+
+
+@dataclass(frozen=True)
+class OneDirectionOptions:
+    """one direction"""
+
+    model_suffix: str = option("", help="which generator: _A makes B from A (young to old), _B makes A from B")
+    network: NetworkOptions = section(NetworkOptions)
+    generator: GeneratorOptions = section(GeneratorOptions)
+
+
+class OneDirectionModel(BaseModel):
+    """The generator `G` + `--model_suffix` of a checkpoint."""
+
+    options_class = OneDirectionOptions
+    trainable = False
+
+    def __init__(
+        self, options: OneDirectionOptions, device: torch.device, *, training: bool = False, seed: int = 0
+    ) -> None:
+        super().__init__(device)
+        network = options.network.reversed() if options.model_suffix == "_B" else options.network
+        self.generator = create_generator(network, options.generator).to(device)
+        self.networks = {f"G{options.model_suffix}": self.generator}
+        self.inference()
+
+    @torch.no_grad()
+    def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """real and fake of the photos under "A"."""
+        real = batch["A"].to(self.device, non_blocking=True)
+        return {"real": real, "fake": self.generator(real)}

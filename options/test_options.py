@@ -1,0 +1,119 @@
+"""Options of test.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data import DATASETS, LoaderOptions
+from models import MODELS
+from options.base_options import (
+    CheckpointChoice,
+    ChoiceOptions,
+    Command,
+    Gathered,
+    RunOptions,
+    Sections,
+    build_all,
+    flatten_all,
+    format_table,
+    gather,
+    restore_all,
+)
+from util.arguments import OptionError, build, flags_of, option, restore
+from util.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class ResultOptions:
+    """results"""
+
+    results_dir: Path = option(Path("results"), help="folder of all results")
+    num_test: int | None = option(
+        None, help="translate only the first photos of each domain", unit="photos", aliases=["ntest", "how_many"]
+    )
+    aspect_ratio: float = option(1.0, help="width of the saved images, as a multiple of what the network made")
+    display_winsize: int = option(256, help="width of images on the page", unit="pixels")
+
+    def __post_init__(self) -> None:
+        if self.num_test is not None and self.num_test < 1:
+            raise OptionError(f"--num_test {self.num_test}: at least 1 photo")
+        if not 0.1 <= self.aspect_ratio <= 10:
+            raise OptionError(f"--aspect_ratio {self.aspect_ratio}: expected a factor between 0.1 and 10")
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """All options of a test, by the component that they are for."""
+
+    __test__ = False  # to pytest, a class of this name would be a test
+
+    choice: ChoiceOptions
+    run: RunOptions
+    data: Any
+    loading: LoaderOptions
+    model: Any
+    checkpoint: CheckpointChoice
+    results: ResultOptions
+    folder: RunFolder
+    values: dict[str, Any]
+    """all of them, flat and plain"""
+    table: str
+    """all of them, for people"""
+
+    @property
+    def result_folder(self) -> Path:
+        """Where the page and the images go."""
+        phase = self.values.get("phase", "test")
+        return self.results.results_dir / self.run.name / f"{self.checkpoint.label}_{phase}"
+
+
+def _sections(choice: ChoiceOptions) -> Sections:
+    return {
+        "choice": ChoiceOptions,
+        "run": RunOptions,
+        "data": DATASETS[choice.dataset_mode].options_class,
+        "loading": LoaderOptions,
+        "model": MODELS[choice.model].options_class,
+        "checkpoint": CheckpointChoice,
+        "results": ResultOptions,
+    }
+
+
+def _choose(values: Mapping[str, Any]) -> ChoiceOptions:
+    known = restore(ChoiceOptions, values)
+    if known.get("model") == "test":
+        known["dataset_mode"] = "single"
+    return build(ChoiceOptions, known)
+
+
+COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, _choose)
+
+
+def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
+    """Read the command line of test.py. Networks, preprocessing and domains are those of the run, unless typed
+    otherwise.
+
+    Raises OptionError for combinations that cannot be; prints help or a message and exits for what argparse refuses.
+    """
+    gathered = gather(COMMAND, argv, wants_saved=lambda typed: True)
+    built = build_all(gathered.sections, {**_defaults(gathered), **gathered.typed})
+    values = flatten_all(built, training=False)
+    return TestOptions(**built, folder=gathered.folder, values=values, table=format_table(values, gathered.sections))
+
+
+def _defaults(gathered: Gathered) -> dict[str, Any]:
+    """What holds where nothing is typed: the run's networks, and its photos without random changes."""
+    saved = restore_all(gathered.sections, gathered.saved)
+    flags = [flag for section in gathered.sections.values() for _, flag in flags_of(section)]
+    of_networks = {flag.name for flag in flags if flag.metadata["architecture"]}
+    of_photos = {"preprocess", "load_size", "crop_size", "direction"}
+    if gathered.saved.get("dataset_mode") in DATASETS and "phase" in {flag.name for flag in flags}:
+        of_photos.add("dataroot")
+    values = {name: value for name, value in saved.items() if name in of_networks | of_photos}
+    known = {**{flag.name: flag.default for flag in flags}, **values, **gathered.typed}
+    if known["preprocess"] != "resize":  # no random crop: straight to the size that the networks were trained at
+        values["load_size"] = known["crop_size"]
+    return {**values, "phase": "test"}

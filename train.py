@@ -1,0 +1,140 @@
+"""Train a CycleGAN between photos of young and of old people.
+
+    python train.py --dataroot ./datasets/young2old --name aging_cyclegan --model cycle_gan
+
+Losses and images go to the console, to checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html) and to visdom.
+Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python train.py --help` lists all options.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any
+
+from data import Loader, create_loader
+from models import BaseModel, create_model
+from options import TrainOptions, parse_train_options
+from util.device import describe_device, seed_everything, select_device
+from util.errors import told_in_one_line
+from util.interrupts import StopRequest
+from util.progress import Progress
+from util.run_folder import RunFolder
+from util.sinks.base import Sink
+from util.sinks.console import ConsoleSink
+from util.sinks.html import HtmlSink
+from util.sinks.loss_log import CsvSink, LossLogSink
+from util.visualizer import Visualizer
+
+
+def main() -> int:
+    """Compose the run that the command line describes and train it; returns the exit status."""
+    options = parse_train_options()
+    device = select_device(options.run.gpu_ids)
+    seed_everything(options.run.seed)
+    console = ConsoleSink()
+    channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
+    loader = create_loader(options.choice.dataset_mode, options.data, options.loading, channels, options.run.seed,
+                           pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
+    model = create_model(options.choice.model, options.model, device, training=True, seed=options.run.seed)
+    progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
+    prepare_folder(options, model, progress, console)
+    console.say(options.table)
+    describe_networks(model, console, verbose=options.run.verbose)
+    console.say(f"training on {describe_device(device)}, {len(loader)} images an epoch")
+    with StopRequest() as stop, create_visualizer(options, console) as visualizer:
+        train(options, model, loader, progress, visualizer, stop)
+    if stop:
+        console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
+                    "--continue_train goes on from there")  # fmt: skip
+    return stop.exit_status
+
+
+def train(
+    options: TrainOptions,
+    model: BaseModel,
+    loader: Loader,
+    progress: Progress,
+    visualizer: Visualizer,
+    stop: StopRequest,
+) -> None:
+    """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
+    saving, folder = options.saving, options.folder
+    for epoch in progress.epochs():
+        for batch in loader.epoch(epoch, start=progress.epoch_images):
+            step = model.optimize(batch)
+            images = len(batch["A"])
+            progress.advance(images)
+            visualizer.step(progress, images, step.losses, step.images,
+                            learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
+            if stop:
+                save(folder, "latest", model, progress)
+                return
+            if progress.due(saving.save_latest_freq, images):
+                save(folder, "latest", model, progress)
+                if saving.save_by_iter:
+                    folder.save(f"iter_{progress.total_images}", model.networks)
+
+        model.end_epoch()
+        visualizer.epoch_end(progress)
+        progress.end_epoch()
+        save(folder, "latest", model, progress)
+        if epoch % saving.save_epoch_freq == 0:
+            folder.save(str(epoch), model.networks)
+
+
+def save(folder: RunFolder, label: str, model: BaseModel, progress: Progress) -> None:
+    """Save all that going on with the run needs."""
+    folder.save(label, model.networks, {"model": model.state_dict(), "progress": progress.state_dict()})
+
+
+def prepare_folder(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
+    """Load the run that is to be continued, or make sure that none is overwritten; then save the options."""
+    folder, saving = options.folder, options.saving
+    if saving.continue_train:
+        restore(folder, options.checkpoint.label, model, progress, console)
+    elif saving.overwrite:
+        shutil.rmtree(folder.path, ignore_errors=True)
+    else:
+        folder.refuse_collision()
+    folder.write_options(options.values, options.table)
+
+
+def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
+    """Fill model and progress from the checkpoint `label`; the training state exists for `latest` alone."""
+    folder.load_networks(label, model.networks)
+    state: dict[str, Any] | None = folder.load_state() if label == "latest" else None
+    if state is not None:
+        model.load_state_dict(state["model"])
+        progress.load_state_dict(state["progress"])
+        console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
+        return
+    if label.isdigit() and progress.epoch == 1:
+        progress.epoch = int(label) + 1
+    console.say(f"continuing the networks of {folder.path} ({label}) at epoch {progress.epoch}, with fresh optimizers")
+
+
+def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) -> None:
+    """Print each network's number of parameters, and its layers if verbose."""
+    for name, network in model.networks.items():
+        if verbose:
+            console.say(str(network))
+        count = sum(parameter.numel() for parameter in network.parameters())
+        console.say(f"[Network {name}] {count / 1e6:.3f} M parameters")
+
+
+def create_visualizer(options: TrainOptions, console: ConsoleSink) -> Visualizer:
+    """All sinks that the options ask for."""
+    display, path = options.display, options.folder.path
+    sinks: list[Sink] = [console, LossLogSink(path), CsvSink(path)]
+    image_frequencies: dict[Sink, int] = {}
+    if not display.no_html:
+        html = HtmlSink(path, f"{options.run.name}: training", display.display_winsize)
+        sinks.append(html)
+        image_frequencies[html] = display.update_html_freq
+    return Visualizer(display, sinks, image_frequencies)
+
+
+if __name__ == "__main__":
+    with told_in_one_line("train.py"):
+        sys.exit(main())

@@ -1,0 +1,243 @@
+"""Frozen dataclasses as command-line flags: each component declares its options, this turns them into argparse.
+
+    @dataclass(frozen=True)
+    class PoolOptions:
+        '''image pool'''                                           # the heading in --help
+        pool_size: int = option(50, help="translated images kept", unit="images")
+
+    parser = Parser(prog="train.py")
+    parser.add_section(PoolOptions)
+    pool = build(PoolOptions, parser.parse(["--pool_size", "10"]))
+
+A section may contain other sections as fields (`section(PoolOptions)`); flags stay flat. Defaults live in the
+dataclasses alone: the parser returns only what was typed, so that a caller can lay other values (a checkpoint's, a
+command's) between the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from util.errors import UserError
+
+
+class OptionError(UserError):
+    """A value, or a combination of values, that cannot be used; the message names the flags and the remedy."""
+
+
+def option(
+    default: Any,
+    *,
+    help: str,
+    unit: str = "",
+    choices: Sequence[str] = (),
+    parse: Callable[[str], Any] | None = None,
+    aliases: Mapping[str, Any] | Sequence[str] = (),
+    off_switch: str = "",
+    train_only: bool = False,
+    architecture: bool = False,
+) -> Any:
+    """Declare one field of an options dataclass.
+
+    unit: shown behind the default. parse: text to value, raising ValueError (taken from the annotation where absent).
+    aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
+    function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
+    train_only: test.py does not offer it. architecture: part of what a checkpoint fixes.
+    """
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "choices": tuple(choices),
+        "parse": parse,
+        "aliases": aliases if isinstance(aliases, Mapping) else dict.fromkeys(aliases),
+        "off_switch": off_switch,
+        "train_only": train_only,
+        "architecture": architecture,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def section(options_class: type, *, train_only: bool = False) -> Any:
+    """Declare a field that is itself a dataclass of options."""
+    return dataclasses.field(
+        default_factory=options_class, metadata={"section": options_class, "train_only": train_only}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """One option of one section, with its resolved type."""
+
+    name: str
+    type: Any
+    default: Any
+    metadata: Mapping[str, Any]
+
+    def describe(self) -> str:
+        """The help text, closed by unit and default: `... (images; default: 50)`."""
+        notes = [self.metadata["unit"]] if self.metadata["unit"] else []
+        if self.type is not bool or self.metadata["off_switch"]:
+            notes.append(f"default: {format_value(self.default)}")
+        closing = f" ({'; '.join(notes)})" if notes else ""
+        return (self.metadata["help"] + closing).replace("%", "%%")
+
+
+def format_value(value: Any) -> str:
+    """A value as a person would type it."""
+    if value is None:
+        return "none"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def flags_of(options_class: type, *, training: bool = True) -> Iterator[tuple[type, Flag]]:
+    """All flags of a section and of the sections within, in order, each with the class that declares it."""
+    hints = typing.get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):
+        if field.metadata.get("train_only") and not training:
+            continue
+        if "section" in field.metadata:
+            yield from flags_of(field.metadata["section"], training=training)
+        else:
+            yield options_class, Flag(field.name, hints[field.name], field.default, field.metadata)
+
+
+def build(options_class: type, values: Mapping[str, Any]) -> Any:
+    """An instance of `options_class` from flat values; what `values` lacks takes its default.
+
+    Raises OptionError where the dataclass's own checks refuse a combination.
+    """
+    arguments = {}
+    for field in dataclasses.fields(options_class):
+        if "section" in field.metadata:
+            arguments[field.name] = build(field.metadata["section"], values)
+        elif field.name in values:
+            arguments[field.name] = values[field.name]
+    return options_class(**arguments)
+
+
+def flatten(options: Any) -> dict[str, Any]:
+    """The reverse of `build`: an options dataclass as flat `{flag name: value}`, paths as text."""
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            values.update(flatten(value))
+        else:
+            values[field.name] = str(value) if isinstance(value, Path) else value
+    return values
+
+
+def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of this section's flags out of a saved JSON object, paths as Path and lists as tuple again."""
+    restored = {}
+    for _, flag in flags_of(options_class):
+        if flag.name in values:
+            value = values[flag.name]
+            if isinstance(value, str) and _base_type(flag.type) is Path:
+                value = Path(value)
+            restored[flag.name] = tuple(value) if isinstance(value, list) else value
+    return restored
+
+
+def _base_type(annotation: Any) -> Any:
+    """`int` for `int | None`."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return next(part for part in typing.get_args(annotation) if part is not type(None))
+    return annotation
+
+
+class _OldSpelling(argparse.Action):
+    """Accept a flag's former name, and say the present one.
+
+    `meaning` is None (the same value under another name), a function (text to value) or the value that the switch
+    stands for.
+    """
+
+    def __init__(self, option_strings: Sequence[str], dest: str, flag: Flag, meaning: Any, **kwargs: Any) -> None:
+        is_switch = flag.type is bool if meaning is None else not callable(meaning)
+        self.constant = (True if meaning is None else meaning) if is_switch else None
+        self.read = None if is_switch else meaning or _parser_of(flag)
+        self.known = flag.metadata["choices"]
+        nargs: Any = 0 if is_switch else None
+        super().__init__(option_strings, dest, nargs=nargs, **{**kwargs, "help": argparse.SUPPRESS})
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, text: Any, spelling: str | None = None
+    ) -> None:
+        try:
+            value = self.read(text) if self.read else self.constant
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        if self.known and value not in self.known:
+            raise argparse.ArgumentError(self, f"invalid choice: {text!r} (choose from {', '.join(self.known)})")
+        today = f"--{self.dest}" if value is True else f"--{self.dest} {format_value(value)}"
+        advice = f"leave out --{self.dest}" if value is False else f"now write {today}"
+        if isinstance(parser, Parser):
+            parser.notes.append(f"note: {spelling} is an old spelling, {advice}")
+        setattr(namespace, self.dest, value)
+
+
+def _parser_of(flag: Flag) -> Callable[[str], Any]:
+    return flag.metadata["parse"] or _base_type(flag.type)
+
+
+class Parser(argparse.ArgumentParser):
+    """A strict parser whose result holds only what was typed, and whose complaints list what is known."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        width = {"formatter_class": lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110)}
+        super().__init__(**{**width, **kwargs}, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+        self.usage = "%(prog)s [options]   (--help lists them)"
+        self.notes: list[str] = []
+        """what `parse` has to say about old spellings"""
+
+    def add_section(self, options_class: type, *, training: bool = True) -> None:
+        """Add the flags of a section, one help group for each dataclass, headed by its docstring's first line."""
+        groups: dict[type, Any] = {}
+        for owner, flag in flags_of(options_class, training=training):
+            if owner not in groups:
+                groups[owner] = self.add_argument_group((owner.__doc__ or owner.__name__).splitlines()[0].rstrip("."))
+            self._add_flag(groups[owner], flag)
+
+    def _add_flag(self, group: Any, flag: Flag) -> None:
+        metadata = flag.metadata
+        common: dict[str, Any] = {"dest": flag.name, "help": flag.describe()}
+        if flag.type is bool:
+            group.add_argument(f"--{flag.name}", action="store_true", default=argparse.SUPPRESS, **common)
+            if metadata["off_switch"]:
+                off = {**common, "help": f"the opposite of --{flag.name}"}
+                group.add_argument(
+                    f"--{metadata['off_switch']}", action="store_false", default=argparse.SUPPRESS, **off
+                )
+        else:
+            group.add_argument(f"--{flag.name}", type=_parser_of(flag), choices=metadata["choices"] or None,
+                               metavar=None if metadata["choices"] else flag.name.upper(), **common)  # fmt: skip
+        for old, meaning in metadata["aliases"].items():
+            group.add_argument(f"--{old}", dest=flag.name, action=_OldSpelling, flag=flag, meaning=meaning)
+
+    def parse(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
+        """The options that were typed, as `{flag name: value}`. Prints a message and exits with status 2 on bad
+        input."""
+        namespace, unknown = self.parse_known_args(argv)
+        if unknown:
+            self._refuse_unknown(unknown)
+        print(*self.notes, sep="\n", end="\n" if self.notes else "", file=sys.stderr)
+        return vars(namespace)
+
+    def _refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
+        known = sorted(
+            name for action in self._actions if action.help != argparse.SUPPRESS for name in action.option_strings
+        )
+        lines = []
+        for word in (word for word in unknown if word.startswith("-") or unknown[0] == word):
+            close = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.6)
+            lines.append(f"unknown option {word}" + (f" (did you mean {close[0]}?)" if close else ""))
+        self.error("; ".join(lines) + "\nknown options: " + " ".join(known))

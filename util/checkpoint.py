@@ -1,0 +1,117 @@
+"""Checkpoint files: plain state dicts under the public names, read without executing anything that they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from util.errors import UserError
+from util.files import atomic_path
+
+RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged or of another network; the message names the file and the remedy."""
+
+
+def save_all(files: Mapping[Path, Any]) -> None:
+    """Write several checkpoint files; all are complete on disk before the first takes its final name."""
+    with contextlib.ExitStack() as stack:
+        for path, content in files.items():
+            torch.save(content, stack.enter_context(atomic_path(path)))
+
+
+def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
+    """Read tensors and plain values from a `.pth` file (any torch since 0.4). Never runs code that the file may hold.
+
+    Raises CheckpointError for a missing or damaged file and for a pickle that needs more than tensors and plain values.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist" + _list_checkpoints(path.parent))
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+            raise CheckpointError(
+                f"{path} holds Python objects besides tensors and plain values, and is refused because loading it "
+                f"could run code from the file ({_first_line(error)}). If you trust its origin, load it in an old "
+                f"environment and save its state_dict() alone."
+            ) from error
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
+    except Exception as error:  # a damaged archive surfaces as RuntimeError, EOFError, ValueError, KeyError ...
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint: {type(error).__name__}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if line.startswith("WeightsUnpickler error")]
+    return (named or lines or [type(error).__name__])[0]
+
+
+def _list_checkpoints(folder: Path) -> str:
+    if not folder.is_dir():
+        return f" ({folder} is no folder)"
+    names = sorted(path.name for path in folder.glob("*.pth"))
+    return f"; {folder} holds {', '.join(names) if names else 'no checkpoint'}"
+
+
+def load_network(network: nn.Module, path: Path) -> None:
+    """Fill `network` from a file saved here or by the public code base, on any device.
+
+    Raises CheckpointError, before anything is changed, naming the keys or shapes that do not fit.
+    """
+    state = adapt_state_dict(load_file(path), network, path)
+    network.load_state_dict(state)
+
+
+def adapt_state_dict(state: Any, network: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The entries of `state` that `network` needs, under its names.
+
+    Files of older releases may carry a `module.` prefix (saved under DataParallel), running statistics of instance
+    norms that track none, or batch norms without `num_batches_tracked` (torch before 0.4.1).
+    """
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} holds {type(state).__name__} rather than a network's state dict of tensors")
+    expected = network.state_dict()
+    adapted = {name.removeprefix("module."): value for name, value in state.items()}
+    adapted = {name: value for name, value in adapted.items() if name in expected or not _is_statistic(name)}
+    for name, value in expected.items():
+        if name.endswith("num_batches_tracked"):
+            adapted.setdefault(name, torch.zeros_like(value))
+    _check_fit(adapted, expected, path)
+    return adapted
+
+
+def _is_statistic(name: str) -> bool:
+    return name.rpartition(".")[2] in RUNNING_STATISTICS
+
+
+def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    missing = [name for name in expected if name not in state]
+    surplus = [name for name in state if name not in expected]
+    shapes = [
+        f"{name} is {tuple(value.shape)} in the file and {tuple(expected[name].shape)} here"
+        for name, value in state.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    problems = (
+        [f"lacks {_few(missing)}"] * bool(missing) + [f"has unknown {_few(surplus)}"] * bool(surplus) + shapes[:3]
+    )
+    if problems:
+        raise CheckpointError(
+            f"{path} is of another network: it {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
+            f"--dropout, --input_nc and --output_nc against the options that it was trained with."
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,72 @@
+"""The device of a run, and the process-wide side effects (seeds, backend flags): nowhere else."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from util.arguments import OptionError
+
+
+def select_device(gpu_ids: str) -> torch.device:
+    """The device that `--gpu_ids` names: `auto`, a CUDA index such as `0`, `mps`, or `-1` for the CPU.
+
+    Raises OptionError where that device is absent.
+    """
+    if gpu_ids == "auto":
+        return _best_device()
+    if gpu_ids == "-1":
+        return torch.device("cpu")
+    if gpu_ids == "mps":
+        if not torch.backends.mps.is_available():
+            raise OptionError("--gpu_ids mps: this machine offers no Apple GPU; use --gpu_ids -1 for the CPU")
+        return torch.device("mps")
+    if "," in gpu_ids:
+        raise OptionError(f"--gpu_ids {gpu_ids}: one process trains on one GPU; name one of them")
+    if not gpu_ids.isdigit():
+        raise OptionError(f"--gpu_ids {gpu_ids}: expected a GPU's number, mps, or -1 for the CPU")
+    if not torch.cuda.is_available():
+        raise OptionError(f"--gpu_ids {gpu_ids}: no CUDA GPU is visible to torch; use --gpu_ids -1 for the CPU")
+    if int(gpu_ids) >= torch.cuda.device_count():
+        raise OptionError(f"--gpu_ids {gpu_ids}: the GPUs here are numbered 0 to {torch.cuda.device_count() - 1}")
+    return torch.device("cuda", int(gpu_ids))
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, for the console."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads of {os.cpu_count()} cores)"
+    return str(device)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch (all devices). Data loading has generators of its own."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The state of torch's generators that training draws from (weights, dropout)."""
+    state = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """The reverse of `random_state`; a state of a device that is absent now is left aside."""
+    torch.set_rng_state(state["torch"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

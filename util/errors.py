@@ -1,0 +1,22 @@
+"""Errors that a user can mend, told in one line instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+    """Something in the options, the files or the machine that the user can mend; the message names it and the
+    remedy."""
+
+
+@contextlib.contextmanager
+def told_in_one_line(program: str) -> Iterator[None]:
+    """Print a UserError raised within as `program: error: ...` and exit with status 2."""
+    try:
+        yield
+    except UserError as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

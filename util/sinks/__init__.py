@@ -1,0 +1,1 @@
+"""Places that show how a run goes: one file each."""

@@ -1,0 +1,59 @@
+"""Progress on the console: a bar on a terminal, plain lines in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TextIO
+
+from util.sinks.base import Moment, Sink
+from util.terminal import StatusLine, bar, format_duration
+
+
+class ConsoleSink(Sink):
+    """One line that says where training stands, its speed and losses, redrawn in place on a terminal.
+
+    In a file, a pipe or under CI it prints a line for each report instead, and nothing in between.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.line = StatusLine(stream)
+        self._losses: Mapping[str, float] = {}
+
+    def say(self, text: str) -> None:
+        """Print a line of its own, above the bar."""
+        self.line.say(text)
+
+    def tick(self, moment: Moment) -> None:
+        if self.line.is_due:
+            self._draw(moment)
+
+    def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        self._losses = losses
+        if self.line.is_terminal:
+            self._draw(moment)
+        else:
+            self.say(describe(moment, losses))
+
+    def epoch_end(self, moment: Moment, seconds: float) -> None:
+        self.say(
+            f"epoch {moment.epoch}/{moment.last_epoch} done in {format_duration(seconds)}, "
+            f"learning rate {moment.learning_rate:.3g}"
+        )
+
+    def close(self) -> None:
+        self.line.clear()
+
+    def _draw(self, moment: Moment) -> None:
+        self.line.draw(f"{bar(moment.epoch_images, moment.images_per_epoch)} {describe(moment, self._losses)}")
+
+
+def describe(moment: Moment, losses: Mapping[str, float]) -> str:
+    """One line: position, speed, time left, losses."""
+    seconds = moment.seconds_per_image
+    speed = 1.0 / seconds if seconds > 0 else 0.0
+    waiting = 100.0 * moment.data_seconds_per_image / seconds if seconds > 0 else 0.0
+    return (
+        f"epoch {moment.epoch}/{moment.last_epoch} {moment.epoch_images}/{moment.images_per_epoch} | "
+        f"{speed:.2f} images/s, {waiting:.0f}% waiting for data, {format_duration(moment.seconds_left)} left | "
+        + " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+    )

@@ -1,0 +1,57 @@
+"""Losses as files: loss_log.txt as the public code base writes it, loss_log.csv for programs."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from util.sinks.base import Moment, Sink
+
+
+class LossLogSink(Sink):
+    """Appends a line for each report to `loss_log.txt`: `(epoch: 1, iters: 100, time: 0.250, data: 0.001) D_A: 0.372
+    ...`.
+
+    iters counts images within the epoch, time and data are seconds an image.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "loss_log.txt"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
+
+    def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        position = f"(epoch: {moment.epoch}, iters: {moment.epoch_images}, "
+        timing = f"time: {moment.seconds_per_image:.3f}, data: {moment.data_seconds_per_image:.3f}) "
+        self._append(position + timing + " ".join(f"{name}: {loss:.3f}" for name, loss in losses.items()))
+
+    def _append(self, line: str) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+class CsvSink(Sink):
+    """Appends a row for each report to `loss_log.csv`, losses in full precision under a header of their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "loss_log.csv"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        row = {
+            "epoch": moment.epoch,
+            "epoch_images": moment.epoch_images,
+            "total_images": moment.total_images,
+            "learning_rate": moment.learning_rate,
+            "seconds_per_image": f"{moment.seconds_per_image:.6f}",
+            "data_seconds_per_image": f"{moment.data_seconds_per_image:.6f}",
+            **losses,
+        }
+        is_new = not self.path.exists() or self.path.stat().st_size == 0
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(row)
+            writer.writerow(row.values())

@@ -1,0 +1,118 @@
+"""Decides when a run's progress is shown, converts it once, and hands it to the sinks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, stack
+
+from util.arguments import OptionError, option
+from util.images import tensor_to_uint8
+from util.progress import Progress
+from util.sinks.base import Moment, Sink
+
+
+@dataclass(frozen=True)
+class DisplayOptions:
+    """watching a run"""
+
+    print_freq: int = option(100, help="how often losses are reported", unit="images")
+    display_freq: int = option(400, help="how often visdom shows images", unit="images")
+    update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
+    no_html: bool = option(False, help="no HTML page")
+    display_winsize: int = option(256, help="width of images on the pages", unit="pixels")
+
+    def __post_init__(self) -> None:
+        for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize"):
+            if getattr(self, flag) < 1:
+                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+
+
+class Visualizer:
+    """Feeds sinks with losses and images of the steps that are due; use as a context manager.
+
+    image_sinks: pairs of a sink and the number of images between its pictures. A sink that raises is told of once and
+    detached: no display ends a run.
+    """
+
+    def __init__(self, options: DisplayOptions, sinks: Sequence[Sink], image_frequencies: Mapping[Sink, int]) -> None:
+        self.options, self.sinks, self.image_frequencies = options, list(sinks), image_frequencies
+        self.learning_rate = 0.0
+        self._report_start = self._epoch_start = time.perf_counter()
+        self._report_images = 0
+        self._waited = 0.0
+        self._seconds_per_image = self._data_seconds_per_image = 0.0
+
+    def __enter__(self) -> Visualizer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._each(lambda sink: sink.close())
+
+    def step(
+        self,
+        progress: Progress,
+        step_images: int,
+        losses: Mapping[str, Tensor],
+        images: Mapping[str, Tensor],
+        *,
+        learning_rate: float,
+        seconds_waited: float,
+    ) -> None:
+        """Show what is due after a step on `step_images` images.
+
+        losses: scalars on any device; images: (N, C, H, W) in [-1, 1], of which the first is shown; seconds_waited: for
+        photos, since the run began.
+        """
+        self.learning_rate = learning_rate
+        self._report_images += step_images
+        reporting = progress.due(self.options.print_freq, step_images)
+        if reporting or not self._seconds_per_image:
+            self._measure_speed(seconds_waited)
+        moment = self._moment(progress)
+        self._each(lambda sink: sink.tick(moment))
+        if reporting:
+            # The one place where the host waits for the device: all losses in a single transfer.
+            values = dict(zip(losses, stack(list(losses.values())).tolist(), strict=True))
+            self._each(lambda sink: sink.scalars(moment, values))
+        due = [sink for sink in self.sinks if progress.due(self.image_frequencies.get(sink, 0), step_images)]
+        if due:
+            arrays = {name: tensor_to_uint8(image[0]) for name, image in images.items()}
+            self._each(lambda sink: sink.images(moment, arrays), due)
+
+    def epoch_end(self, progress: Progress) -> None:
+        """Tell the sinks that an epoch is done."""
+        seconds = time.perf_counter() - self._epoch_start
+        self._epoch_start = time.perf_counter()
+        moment = self._moment(progress)
+        self._each(lambda sink: sink.epoch_end(moment, seconds))
+
+    def _measure_speed(self, seconds_waited: float) -> None:
+        now = time.perf_counter()
+        self._seconds_per_image = (now - self._report_start) / self._report_images
+        self._data_seconds_per_image = (seconds_waited - self._waited) / self._report_images
+        self._report_start, self._report_images, self._waited = now, 0, seconds_waited
+
+    def _moment(self, progress: Progress) -> Moment:
+        return Moment(
+            progress.epoch,
+            progress.last_epoch,
+            progress.epoch_images,
+            progress.images_per_epoch,
+            progress.total_images,
+            self._seconds_per_image,
+            self._data_seconds_per_image,
+            self.learning_rate,
+        )
+
+    def _each(self, action: Callable[[Sink], Any], sinks: Sequence[Sink] | None = None) -> None:
+        for sink in list(self.sinks if sinks is None else sinks):
+            try:
+                action(sink)
+            except Exception as error:  # whatever a display does, the run goes on
+                self.sinks.remove(sink)
+                print(f"warning: {type(sink).__name__} failed and is switched off: {error}", file=sys.stderr)
