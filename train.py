@@ -15,6 +15,7 @@ from typing import Any
 from data import Loader, create_loader
 from models import BaseModel, create_model
 from options import TrainOptions, parse_train_options
+from util.checkpoint import CheckpointError
 from util.device import describe_device, seed_everything, select_device
 from util.errors import told_in_one_line
 from util.interrupts import StopRequest
@@ -105,8 +106,12 @@ def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress,
     folder.load_networks(label, model.networks)
     state: dict[str, Any] | None = folder.load_state() if label == "latest" else None
     if state is not None:
-        model.load_state_dict(state["model"])
-        progress.load_state_dict(state["progress"])
+        try:
+            model.load_state_dict(state["model"])
+            progress.load_state_dict(state["progress"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
+                                  "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
         return
     if label.isdigit() and progress.epoch == 1:
