@@ -56,7 +56,8 @@ class CycleGANOptions:
     objective: ObjectiveOptions = section(ObjectiveOptions, train_only=True)
     schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
 
-    def __post_init__(self) -> None:
+    def check_trainable(self) -> None:
+        """Raise OptionError where these options can translate, but not train."""
         if self.objective.lambda_identity > 0 and self.network.input_nc != self.network.output_nc:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
@@ -78,6 +79,7 @@ class CycleGANModel(BaseModel):
         if not training:
             self.inference()
             return
+        options.check_trainable()
         self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
         self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
         self.networks |= {"D_A": self.D_A, "D_B": self.D_B}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if needed := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise CheckpointError(
-                f"{path} holds Python objects besides tensors and plain values, and is refused because loading it "
-                f"could run code from the file ({_first_line(error)}). If you trust its origin, load it in an old "
-                f"environment and save its state_dict() alone."
+                f"{path} holds Python objects besides tensors and plain values ({needed[1]}), and is refused because "
+                "loading it could run code from the file. If you trust its origin, load it where it was made and save "
+                "its state_dict() alone."
             ) from error
         raise CheckpointError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
     except Exception as error:  # a damaged archive surfaces as RuntimeError, EOFError, ValueError, KeyError ...
@@ -52,9 +53,7 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if line.startswith("WeightsUnpickler error")]
-    return (named or lines or [type(error).__name__])[0]
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _list_checkpoints(folder: Path) -> str:

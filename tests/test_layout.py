@@ -1,0 +1,39 @@
+"""The order of the packages: a file imports only from floors below its own."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "util": {"util"},
+    "models": {"util", "models"},
+    "data": {"util", "data"},
+    "options": {"util", "models", "data", "options"},
+    "scripts": {"util", "models", "data", "options", "scripts"},
+}
+FILES = sorted(path.relative_to(ROOT) for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
+
+
+def imported_packages(path: Path) -> set[str]:
+    packages = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            # A relative import (level above 0) stays within its package.
+            packages.add((node.module or "").split(".")[0])
+    return packages & {*ALLOWED, "train", "test"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_go_down(file: Path) -> None:
+    assert imported_packages(ROOT / file) <= ALLOWED[file.parts[0]]
+
+
+def test_every_package_was_looked_at() -> None:
+    assert {file.parts[0] for file in FILES} == set(ALLOWED)
+    assert len(FILES) > 30

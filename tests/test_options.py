@@ -1,0 +1,201 @@
+"""Options: public names, 2018 spellings, help, saving, and what test.py takes from a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from options import parse_test_options, parse_train_options
+from util.arguments import OptionError, Parser, build, option
+from util.run_folder import RunFolder
+
+PUBLIC_NAMES = """dataroot name model dataset_mode direction batch_size load_size crop_size preprocess no_flip netG netD
+ngf ndf norm no_dropout init_type init_gain gan_mode lambda_A lambda_B lambda_identity pool_size lr beta1 lr_policy
+lr_decay_iters n_epochs n_epochs_decay epoch_count continue_train epoch load_iter phase save_latest_freq save_epoch_freq
+print_freq display_freq display_ncols display_server display_port display_env update_html_freq no_html num_threads
+serial_batches max_dataset_size gpu_ids checkpoints_dir suffix verbose""".split()
+PUBLIC_TEST_NAMES = "dataroot name model results_dir num_test aspect_ratio phase epoch load_iter".split()
+
+
+def train(*words: str, dataroot: str = "faces"):  # type: ignore[no-untyped-def]
+    return parse_train_options(["--dataroot", dataroot, *words])
+
+
+def help_text(parse, capsys: pytest.CaptureFixture[str]) -> str:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit) as caught:
+        parse(["--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_the_public_names_by_subject_with_units_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_text(parse_train_options, capsys)
+    for name in PUBLIC_NAMES:
+        assert f"--{name}" in text, name
+    for heading in ("all networks:", "generators:", "losses of the CycleGAN:", "preparing photos:", "watching a run:"):
+        assert f"\n{heading}" in text
+    assert "(pixels; default: 286)" in text and "(epochs; default: 100)" in text
+    assert "loadSize" not in text, "old spellings work, but are not advertised"
+    text = help_text(parse_test_options, capsys)
+    for name in PUBLIC_TEST_NAMES:
+        assert f"--{name}" in text, name
+    assert "--lr" not in text and "--lambda_A" not in text
+
+
+def test_help_is_of_the_chosen_model_and_data(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_text(lambda argv: parse_test_options(["--model", "test", *argv]), capsys)
+    assert "--model_suffix" in text and "--direction" not in text
+
+
+def test_defaults_are_the_papers() -> None:
+    values = train().values
+    expected = {"netG": "resnet_9blocks", "ngf": 64, "norm": "instance", "netD": "basic", "gan_mode": "lsgan",
+                "lambda_A": 10.0, "lambda_B": 10.0, "lambda_identity": 0.5, "pool_size": 50, "lr": 0.0002, "beta1": 0.5,
+                "n_epochs": 100, "n_epochs_decay": 100, "load_size": 286, "crop_size": 256, "batch_size": 1,
+                "init_type": "normal", "init_gain": 0.02, "dropout": False, "preprocess": "resize_and_crop"}  # fmt: skip
+    assert {name: values[name] for name in expected} == expected
+
+
+def test_spellings_of_2018_are_accepted_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--loadSize 40 --fineSize 32 --niter 3 --niter_decay 4 --resize_or_crop crop --no_lsgan --batchSize 2"
+    values = train(*words.split(), "--nThreads", "1", "--display_id", "0", "--lr_policy", "lambda").values
+    expected = {"load_size": 40, "crop_size": 32, "n_epochs": 3, "n_epochs_decay": 4, "preprocess": "crop",
+                "gan_mode": "vanilla", "batch_size": 2, "num_threads": 1, "no_visdom": True,
+                "lr_policy": "linear"}  # fmt: skip
+    assert {name: values[name] for name in expected} == expected
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
+    assert "note: --loadSize is an old spelling, now write --load_size 40" in notes
+    assert len(notes) == 9, "one line each"
+    assert parse_test_options(["--dataroot", "x", "--ntest", "7"]).values["num_test"] == 7
+
+
+def test_dropout_can_be_said_both_ways() -> None:
+    assert train("--dropout").model.generator.dropout is True
+    assert train("--no_dropout").model.generator.dropout is False
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--nmae", "x"], "unknown option --nmae (did you mean --name?)"),
+        (["--loadsize", "3"], "known options: --batch_size --beta1"),
+        (["--model", "pix2pix"], "'cycle_gan', 'test'"),
+        (["--dataset_mode", "aligned"], "'unaligned', 'single'"),
+        (["--netG", "resnet_0blocks"], "known: resnet_9blocks, resnet_6blocks, resnet_Nblocks, unet_128, unet_256"),
+        (["--netD", "patch"], "'basic', 'n_layers', 'pixel'"),
+        (["--lr_policy", "none"], "'linear', 'step', 'plateau', 'cosine'"),
+        (["--batch_size", "two"], "argument --batch_size: invalid int value: 'two'"),
+        (["--load", "3"], "unknown option --load"),
+    ],
+)
+def test_wrong_words_are_answered_with_what_is_known(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train(*words)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--name", "../elsewhere"], r"--name"),
+        (["--batch_size", "0"], r"--batch_size 0"),
+        (["--max_dataset_size", "0"], r"--max_dataset_size 0"),
+        (["--print_freq", "0"], r"--print_freq 0"),
+        (["--pool_size", "-1"], r"--pool_size -1"),
+        (["--input_nc", "2"], r"--input_nc 2"),
+        (["--suffix", "{nothing}"], r"--suffix .*nothing"),
+        (["--model", "test"], r"train with --model cycle_gan"),
+        (["--seed", "-3"], r"--seed -3"),
+    ],
+)
+def test_values_that_cannot_be_name_their_flag(words: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        train(*words)
+
+
+def test_dataroot_is_required() -> None:
+    with pytest.raises(OptionError, match="--dataroot is required"):
+        parse_train_options([])
+
+
+def test_suffix_is_filled_with_options() -> None:
+    options = train("--name", "x", "--suffix", "{model}_{netG}_size{load_size}", "--load_size", "300")
+    assert options.run.name == "x_cycle_gan_resnet_9blocks_size300"
+    assert options.folder.path == Path("checkpoints/x_cycle_gan_resnet_9blocks_size300")
+
+
+def saved_run(tmp_path: Path, *words: str) -> list[str]:
+    """A run folder as train.py leaves it; returns the words that name it."""
+    named = ["--name", "run", "--checkpoints_dir", str(tmp_path)]
+    options = train(*named, *words, dataroot="/faces")
+    options.folder.write_options(options.values, options.table)
+    return named
+
+
+def test_options_are_saved_for_people_and_for_programs(tmp_path: Path) -> None:
+    saved_run(tmp_path, "--ngf", "16")
+    values = json.loads((tmp_path / "run" / "opt.json").read_text())
+    assert values["ngf"] == 16 and values["dataroot"] == "/faces" and values["max_dataset_size"] is None
+    lines = [" ".join(line.split()) for line in (tmp_path / "run" / "opt.txt").read_text().splitlines()]
+    assert "ngf: 16 [default: 64]" in lines and "lr: 0.0002" in lines
+
+
+def test_test_needs_only_the_name(tmp_path: Path) -> None:
+    named = saved_run(tmp_path, "--ngf", "16", "--netG", "resnet_3blocks", "--dropout", "--crop_size", "64",
+                      "--load_size", "72", "--direction", "BtoA", "--lambda_identity", "0", "--input_nc", "1")  # fmt: skip
+    options = parse_test_options(named)
+    assert (options.model.generator.netG, options.model.generator.ngf) == ("resnet_3blocks", 16)
+    assert options.model.generator.dropout and options.model.network.input_nc == 1
+    assert (options.data.transform.load_size, options.data.transform.crop_size) == (64, 64)
+    assert options.data.direction == "BtoA" and options.data.phase == "test" and options.data.dataroot == Path("/faces")
+    assert options.result_folder == Path("results/run/latest_test")
+    one_way = parse_test_options([*named, "--model", "test", "--dataroot", "x", "--model_suffix", "_A"])
+    assert one_way.model.generator.ngf == 16 and one_way.choice.dataset_mode == "single"
+
+
+def test_a_flag_that_contradicts_the_checkpoint_is_refused_with_both_values(tmp_path: Path) -> None:
+    named = saved_run(tmp_path, "--ngf", "16")
+    with pytest.raises(OptionError, match=r"--ngf 32 contradicts .*run, trained with --ngf 16"):
+        parse_test_options([*named, "--ngf", "32"])
+    assert parse_test_options([*named, "--ngf", "16", "--crop_size", "128"]).data.transform.load_size == 128
+    with pytest.raises(OptionError, match=r"--norm batch contradicts"):
+        parse_train_options([*named, "--continue_train", "--norm", "batch"])
+
+
+def test_continuing_takes_the_runs_options_for_those_not_typed(tmp_path: Path) -> None:
+    named = saved_run(tmp_path, "--ngf", "16", "--batch_size", "3", "--lr", "0.01", "--epoch_count", "4")
+    options = parse_train_options([*named, "--continue_train", "--lr", "0.02"])
+    assert options.model.generator.ngf == 16 and options.loading.batch_size == 3
+    assert options.model.schedule.lr == 0.02 and options.model.schedule.epoch_count == 1
+    assert options.data.dataroot == Path("/faces")
+    assert parse_train_options([*named, "--dataroot", "x"]).loading.batch_size == 1, "only when continuing"
+
+
+def test_a_run_without_saved_options_takes_flags_and_defaults(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    options = parse_test_options(["--name", "run", "--checkpoints_dir", str(tmp_path), "--dataroot", "x", "--ngf", "8"])
+    assert options.model.generator.ngf == 8 and options.model.generator.netG == "resnet_9blocks"
+    assert RunFolder(tmp_path, "run").read_options() == {}
+
+
+@dataclass(frozen=True)
+class Example:
+    """an example"""
+
+    size: int = option(3, help="of it", unit="pixels", aliases=["old_size"])
+    path: Path | None = option(None, help="where")
+
+
+def test_parser_returns_only_what_was_typed() -> None:
+    parser = Parser(prog="x")
+    parser.add_section(Example)
+    assert parser.parse([]) == {}
+    typed = parser.parse(["--path", "here"])
+    assert typed == {"path": Path("here")}
+    assert build(Example, typed) == Example(3, Path("here"))
