@@ -86,6 +86,7 @@ class Gathered:
     """What the command line and the run's folder say."""
 
     typed: dict[str, Any]
+    """with model and dataset mode in any case, and the suffix made part of the name"""
     saved: dict[str, Any]
     sections: Sections
     folder: RunFolder
@@ -104,10 +105,11 @@ def gather(command: Command, argv: Sequence[str] | None, wants_saved: Callable[[
     peeked, _ = command.parser(sections, add_help=False).parse_known_args(argv)
     folder = _folder_of(vars(peeked), sections)
     saved = folder.read_options() if wants_saved(vars(peeked)) else {}
-    sections = command.sections(command.choose({**saved, **first}))
+    choice = command.choose({**saved, **first})
+    sections = command.sections(choice)
     typed = command.parser(sections, add_help=True).parse(argv)
     refuse_contradictions(typed, saved, sections, folder.path)
-    return Gathered(_with_suffix(typed, sections), saved, sections, folder)
+    return Gathered({**flatten(choice), **_with_suffix(typed, sections)}, saved, sections, folder)
 
 
 def _read_choice(argv: Sequence[str] | None) -> dict[str, Any]:

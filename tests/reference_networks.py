@@ -1,4 +1,4 @@
-"""The public code base's networks as functions of its state dicts: written from its file format, without our modules."""
+"""The public code base's networks as functions of its state dicts: written from its file format, without ours."""
 
 from __future__ import annotations
 

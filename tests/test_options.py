@@ -12,12 +12,18 @@ from options import parse_test_options, parse_train_options
 from util.arguments import OptionError, Parser, build, option
 from util.run_folder import RunFolder
 
-PUBLIC_NAMES = """dataroot name model dataset_mode direction batch_size load_size crop_size preprocess no_flip netG netD
-ngf ndf norm no_dropout init_type init_gain gan_mode lambda_A lambda_B lambda_identity pool_size lr beta1 lr_policy
-lr_decay_iters n_epochs n_epochs_decay epoch_count continue_train epoch load_iter phase save_latest_freq save_epoch_freq
-print_freq display_freq display_ncols display_server display_port display_env update_html_freq no_html num_threads
-serial_batches max_dataset_size gpu_ids checkpoints_dir suffix verbose""".split()
-PUBLIC_TEST_NAMES = "dataroot name model results_dir num_test aspect_ratio phase epoch load_iter".split()
+PUBLIC_NAMES = [
+    "dataroot", "name", "model", "dataset_mode", "direction", "batch_size", "load_size", "crop_size", "preprocess",
+    "no_flip", "netG", "netD", "ngf", "ndf", "norm", "no_dropout", "init_type", "init_gain", "gan_mode", "lambda_A",
+    "lambda_B", "lambda_identity", "pool_size", "lr", "beta1", "lr_policy", "lr_decay_iters", "n_epochs",
+    "n_epochs_decay", "epoch_count", "continue_train", "epoch", "load_iter", "phase", "save_latest_freq",
+    "save_epoch_freq", "print_freq", "display_freq", "display_ncols", "display_server", "display_port",
+    "display_env", "update_html_freq", "no_html", "num_threads", "serial_batches", "max_dataset_size", "gpu_ids",
+    "checkpoints_dir", "suffix", "verbose",
+]  # fmt: skip
+PUBLIC_TEST_NAMES = [
+    "dataroot", "name", "model", "results_dir", "num_test", "aspect_ratio", "phase", "epoch", "load_iter",
+]  # fmt: skip
 
 
 def train(*words: str, dataroot: str = "faces"):  # type: ignore[no-untyped-def]
@@ -55,7 +61,8 @@ def test_defaults_are_the_papers() -> None:
     expected = {"netG": "resnet_9blocks", "ngf": 64, "norm": "instance", "netD": "basic", "gan_mode": "lsgan",
                 "lambda_A": 10.0, "lambda_B": 10.0, "lambda_identity": 0.5, "pool_size": 50, "lr": 0.0002, "beta1": 0.5,
                 "n_epochs": 100, "n_epochs_decay": 100, "load_size": 286, "crop_size": 256, "batch_size": 1,
-                "init_type": "normal", "init_gain": 0.02, "dropout": False, "preprocess": "resize_and_crop"}  # fmt: skip
+                "init_type": "normal", "init_gain": 0.02, "dropout": False,
+                "preprocess": "resize_and_crop"}  # fmt: skip
     assert {name: values[name] for name in expected} == expected
 
 
@@ -148,7 +155,8 @@ def test_options_are_saved_for_people_and_for_programs(tmp_path: Path) -> None:
 
 def test_test_needs_only_the_name(tmp_path: Path) -> None:
     named = saved_run(tmp_path, "--ngf", "16", "--netG", "resnet_3blocks", "--dropout", "--crop_size", "64",
-                      "--load_size", "72", "--direction", "BtoA", "--lambda_identity", "0", "--input_nc", "1")  # fmt: skip
+                      "--load_size", "72", "--direction", "BtoA", "--input_nc", "1",
+                      "--lambda_identity", "0")  # fmt: skip
     options = parse_test_options(named)
     assert (options.model.generator.netG, options.model.generator.ngf) == ("resnet_3blocks", 16)
     assert options.model.generator.dropout and options.model.network.input_nc == 1

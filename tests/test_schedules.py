@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_cosine_falls_over_all_epochs_and_does_not_rise_again() -> None:
     expected = torch_curve(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=20), [1.0] * 20)
     rates = curve(options, [1.0] * 20)
     assert rates == pytest.approx(expected)
-    assert all(later < earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(rates))
 
 
 def test_plateau_falls_to_a_fifth_when_the_loss_stops_falling() -> None:
