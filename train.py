@@ -25,6 +25,7 @@ from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
 from util.sinks.loss_log import CsvSink, LossLogSink
+from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
 
 
@@ -43,7 +44,7 @@ def main() -> int:
     console.say(options.table)
     describe_networks(model, console, verbose=options.run.verbose)
     console.say(f"training on {describe_device(device)}, {len(loader)} images an epoch")
-    with StopRequest() as stop, create_visualizer(options, console) as visualizer:
+    with StopRequest() as stop, create_visualizer(options, progress, console) as visualizer:
         train(options, model, loader, progress, visualizer, stop)
     if stop:
         console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
@@ -128,15 +129,21 @@ def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) 
         console.say(f"[Network {name}] {count / 1e6:.3f} M parameters")
 
 
-def create_visualizer(options: TrainOptions, console: ConsoleSink) -> Visualizer:
-    """All sinks that the options ask for."""
-    display, path = options.display, options.folder.path
-    sinks: list[Sink] = [console, LossLogSink(path), CsvSink(path)]
+def create_visualizer(options: TrainOptions, progress: Progress, console: ConsoleSink) -> Visualizer:
+    """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
+    display, path, name = options.display, options.folder.path, options.run.name
+    log = CsvSink(path, progress.total_images)
+    sinks: list[Sink] = [console, LossLogSink(path), log]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:
-        html = HtmlSink(path, f"{options.run.name}: training", display.display_winsize)
-        sinks.append(html)
-        image_frequencies[html] = display.update_html_freq
+        page = HtmlSink(path, f"{name}: training", display.display_winsize)
+        sinks.append(page)
+        image_frequencies[page] = display.update_html_freq
+    if not display.no_visdom:
+        dashboard = VisdomSink(display.display_server, display.display_port, display.display_env, display.display_ncols,
+                               name, options.table, log.history)  # fmt: skip
+        sinks.append(dashboard)
+        image_frequencies[dashboard] = display.display_freq
     return Visualizer(display, sinks, image_frequencies)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from util.files import atomic_path
@@ -89,3 +90,17 @@ def save_png(path: Path, array: np.ndarray) -> None:
     """Write a uint8 array (H, W, 3) or (H, W, 1) as a PNG file, atomically."""
     with atomic_path(path) as temporary:
         array_to_image(array).save(temporary, format="PNG")
+
+
+def captioned_grid(images: Mapping[str, np.ndarray], columns: int, caption_height: int = 14) -> np.ndarray:
+    """Named uint8 images (H, W, 3 or 1) side by side, their names above them, as one uint8 image (H', W', 3)."""
+    width = max(image.shape[1] for image in images.values())
+    height = max(image.shape[0] for image in images.values()) + caption_height
+    columns = min(max(1, columns), len(images))
+    grid = Image.new("RGB", (columns * (width + 4), -(-len(images) // columns) * (height + 4)), "white")
+    draw = ImageDraw.Draw(grid)
+    for number, (name, image) in enumerate(images.items()):
+        left, top = number % columns * (width + 4) + 2, number // columns * (height + 4) + 2
+        draw.text((left, top), name, fill="black")
+        grid.paste(array_to_image(image), (left, top + caption_height))
+    return np.asarray(grid)

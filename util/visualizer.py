@@ -22,12 +22,17 @@ class DisplayOptions:
 
     print_freq: int = option(100, help="how often losses are reported", unit="images")
     display_freq: int = option(400, help="how often visdom shows images", unit="images")
+    no_visdom: bool = option(False, help="no visdom", aliases={"display_id": lambda text: int(text) <= 0})
+    display_server: str = option("http://localhost", help="where visdom runs")
+    display_port: int = option(8097, help="visdom's port")
+    display_env: str = option("main", help="visdom's environment")
+    display_ncols: int = option(4, help="images in a row in visdom", unit="images")
     update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
     no_html: bool = option(False, help="no HTML page")
     display_winsize: int = option(256, help="width of images on the pages", unit="pixels")
 
     def __post_init__(self) -> None:
-        for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize"):
+        for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize", "display_ncols"):
             if getattr(self, flag) < 1:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
 

@@ -6,13 +6,15 @@ import csv
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from util.files import atomic_path
 from util.sinks.base import Moment, Sink
 
 
 class LossLogSink(Sink):
     """Appends a line for each report to `loss_log.txt`: `(epoch: 1, iters: 100, time: 0.250, data: 0.001) D_A: 0.372
-    ...`.
+    ...`
 
     iters counts images within the epoch, time and data are seconds an image.
     """
@@ -32,18 +34,52 @@ class LossLogSink(Sink):
             file.write(line + "\n")
 
 
-class CsvSink(Sink):
-    """Appends a row for each report to `loss_log.csv`, losses in full precision under a header of their names."""
+class LossRecord(NamedTuple):
+    """One report: position in epochs, learning rate and losses."""
 
-    def __init__(self, folder: Path) -> None:
+    epochs: float
+    learning_rate: float
+    losses: dict[str, float]
+
+
+POSITION_COLUMNS = ("epoch", "epoch_images", "total_images", "epochs")
+OTHER_COLUMNS = ("learning_rate", "seconds_per_image", "data_seconds_per_image")
+
+
+class CsvSink(Sink):
+    """Appends a row for each report to `loss_log.csv`: position, learning rate, speed, and the losses in full
+    precision.
+
+    Where a run goes on from `total_images`, rows beyond are dropped first: no position comes twice.
+    """
+
+    def __init__(self, folder: Path, total_images: int = 0) -> None:
         self.path = folder / "loss_log.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.history: list[LossRecord] = []
+        """the reports of the run so far, as the file has them"""
+        if self.path.exists():
+            self._keep_until(total_images)
+
+    def _keep_until(self, total_images: int) -> None:
+        with self.path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if None not in row.values() and int(row["total_images"]) <= total_images]
+        with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, reader.fieldnames or [])
+            if rows:
+                writer.writeheader()
+            writer.writerows(rows)
+        for row in rows:
+            losses = {name: float(row[name]) for name in row if name not in POSITION_COLUMNS + OTHER_COLUMNS}
+            self.history.append(LossRecord(float(row["epochs"]), float(row["learning_rate"]), losses))
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         row = {
             "epoch": moment.epoch,
             "epoch_images": moment.epoch_images,
             "total_images": moment.total_images,
+            "epochs": f"{moment.epochs_done:.6f}",
             "learning_rate": moment.learning_rate,
             "seconds_per_image": f"{moment.seconds_per_image:.6f}",
             "data_seconds_per_image": f"{moment.data_seconds_per_image:.6f}",

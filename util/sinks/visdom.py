@@ -1,0 +1,134 @@
+"""Loss curves and images in a visdom server, from a thread of its own: no server, however ill, holds a step up."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from util.images import captioned_grid
+from util.sinks.base import Moment, Sink
+from util.sinks.loss_log import LossRecord
+
+CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 10.0
+"""longest wait for a connection, and for an answer"""
+RETRY_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+"""longest wait for the last delivery when a run ends"""
+
+
+class VisdomSink(Sink):
+    """Shows the loss curves, the learning rate, the last images and the run's options.
+
+    The whole history is kept, and sent again when a server appears late, or comes back without its windows. `history`:
+    the reports of a run that goes on.
+    """
+
+    def __init__(
+        self, server: str, port: int, env: str, ncols: int, name: str, options: str, history: Sequence[LossRecord] = ()
+    ) -> None:
+        self.address, self.ncols, self.name, self.options = f"{server}:{port}", ncols, name, options
+        self._connection = {"server": server, "port": port, "env": env}
+        self._history = list(history)
+        self._images: dict[str, np.ndarray] = {}
+        self._image_title = ""
+        self._news, self._closing = threading.Event(), threading.Event()
+        self._client: Any = None
+        self._sent = 0
+        self._warned = False
+        self._thread = threading.Thread(target=self._run, name="visdom", daemon=True)
+        self._thread.start()
+
+    def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        self._history.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(losses)))
+        self._news.set()
+
+    def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
+        self._image_title = f"epoch {moment.epoch}, image {moment.epoch_images}"
+        self._images = dict(images)
+        self._news.set()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._news.set()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        """The thread: deliver when there is news, and again after a while where that failed."""
+        while True:
+            self._news.wait()
+            self._news.clear()
+            is_last = self._closing.is_set()
+            try:
+                self._deliver()
+            except Exception as error:  # the client and its libraries raise many kinds
+                self._note_failure(error)
+                self._client = None
+                self._closing.wait(RETRY_SECONDS)
+                self._news.set()
+            if is_last:
+                return
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._warned and not self._closing.is_set():
+            print(f"visdom does not answer at {self.address} ({type(error).__name__}); training goes on without. "
+                  "Start it at any time with: python -m visdom.server", flush=True)  # fmt: skip
+        self._warned = True
+
+    def _deliver(self) -> None:
+        if self._client is None:
+            self._client = connect(**self._connection)
+            self._sent = 0
+        if self._sent and not self._client.win_exists(f"{self.name} losses"):
+            self._sent = 0  # another server, without our windows
+        if self._sent == 0:
+            self._client.text(f"<pre>{html.escape(self.options)}</pre>", win=f"{self.name} options",
+                              opts={"title": f"{self.name}: options"})  # fmt: skip
+        records = self._history[self._sent :]
+        if records:
+            self._draw_curves(records, update="append" if self._sent else None)
+            self._sent += len(records)
+        if images := self._images:
+            grid = captioned_grid(images, self.ncols)
+            title = f"{self.name}: {self._image_title}"
+            self._client.image(grid.transpose(2, 0, 1), win=f"{self.name} images", opts={"title": title})
+
+    def _draw_curves(self, records: Sequence[LossRecord], update: str | None) -> None:
+        names = list(records[0].losses)
+        epochs = np.array([record.epochs for record in records])
+        losses = np.array([[record.losses.get(name, np.nan) for name in names] for record in records])
+        for title, values, legend, scale in (
+            ("losses", losses, names, {"ylabel": "loss"}),
+            ("learning rate", np.array([[record.learning_rate] for record in records]), ["learning rate"], {}),
+        ):
+            self._client.line(
+                X=np.repeat(epochs[:, None], values.shape[1], axis=1),
+                Y=values,
+                win=f"{self.name} {title}",
+                update=update,
+                opts={"title": f"{self.name}: {title}", "legend": legend, "xlabel": "epoch", **scale},
+            )
+
+
+def connect(server: str, port: int, env: str) -> Any:
+    """A visdom client whose requests have time limits. Raises ConnectionError where no server answers."""
+    import requests
+    import visdom
+
+    # The client logs each session at warning level, and each failure with a traceback.
+    logging.getLogger("visdom").setLevel(logging.CRITICAL)
+    session = requests.Session()
+
+    class TimedVisdom(visdom.Visdom):
+        """visdom's documented place to change how a request is sent."""
+
+        def _handle_post(self, url: str, data: Any = None) -> str:
+            answer = session.post(url, data=data or {}, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
+            answer.raise_for_status()
+            return answer.text
+
+    return TimedVisdom(server=server, port=port, env=env, use_incoming_socket=False, raise_exceptions=True)
