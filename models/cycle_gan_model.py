@@ -58,6 +58,8 @@ class CycleGANOptions:
 
     def check_trainable(self) -> None:
         """Raise OptionError where these options can translate, but not train."""
+        if self.generator.residual and self.network.input_nc != self.network.output_nc:
+            raise OptionError("--residual needs --input_nc equal to --output_nc: the output is the input plus a change")
         if self.objective.lambda_identity > 0 and self.network.input_nc != self.network.output_nc:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "

@@ -16,7 +16,7 @@ from util.arguments import option
 
 
 class ResnetBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added; see `ResnetGenerator`."""
+    """Two 3x3 convolutions around which the input is added."""
 
     def __init__(self, channels: int, norm: str, dropout: bool) -> None:
         super().__init__()
@@ -31,31 +31,44 @@ class ResnetBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-class ResnetGenerator(nn.Module):
-    """Two downsampling convolutions, `blocks` residual blocks, two upsampling ones (Johnson et al. 2016,
-    arXiv:1603.08155).
+class Generator(nn.Module):
+    """Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `size_multiple`.
 
-    Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1], H and W multiples of 4.
+    model ends in tanh and is the translation itself or, where `residual` is set, the change that is added to the input.
     """
 
-    size_multiple = 4
-
-    def __init__(self, network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> None:
+    def __init__(self, size_multiple: int, model: nn.Module) -> None:
         super().__init__()
-        norm, bias = NORMS[network.norm], conv_bias(network.norm)
-        layers = [nn.ReflectionPad2d(3), nn.Conv2d(network.input_nc, ngf, 7, bias=bias), norm(ngf), nn.ReLU()]
-        for width in (ngf, 2 * ngf):
-            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm(2 * width), nn.ReLU()]
-        layers += [ResnetBlock(4 * ngf, network.norm, dropout) for _ in range(blocks)]
-        for width in (4 * ngf, 2 * ngf):
-            up = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
-            layers += [up, norm(width // 2), nn.ReLU()]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, network.output_nc, 7), nn.Tanh()]
-        self.model = nn.Sequential(*layers)
+        self.size_multiple, self.model = size_multiple, model
+        self.residual = False
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
-        return self.model(images)
+        output = self.model(images)
+        return (images + output).clamp(-1.0, 1.0) if self.residual else output
+
+    def begin_as_identity(self) -> None:
+        """Make the output the input plus a change that is 0 until training moves it."""
+        self.residual = True
+        last = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)][-1]
+        nn.init.zeros_(last.weight)
+
+
+def resnet_generator(network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> Generator:
+    """Two downsampling convolutions, `blocks` residual blocks, two upsampling ones.
+
+    From Johnson et al. 2016, arXiv:1603.08155.
+    """
+    norm, bias = NORMS[network.norm], conv_bias(network.norm)
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(network.input_nc, ngf, 7, bias=bias), norm(ngf), nn.ReLU()]
+    for width in (ngf, 2 * ngf):
+        layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm(2 * width), nn.ReLU()]
+    layers += [ResnetBlock(4 * ngf, network.norm, dropout) for _ in range(blocks)]
+    for width in (4 * ngf, 2 * ngf):
+        up = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
+        layers += [up, norm(width // 2), nn.ReLU()]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, network.output_nc, 7), nn.Tanh()]
+    return Generator(4, nn.Sequential(*layers))
 
 
 class UnetLevel(nn.Module):
@@ -88,25 +101,15 @@ class UnetOutermost(nn.Module):
         return self.model(images)
 
 
-class UnetGenerator(nn.Module):
-    """A U-Net with `levels` halvings (Isola et al. 2017, arXiv:1611.07004).
-
-    Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1], H and W multiples of 2 ** levels.
-    """
-
-    def __init__(self, network: NetworkOptions, ngf: int, dropout: bool, levels: int) -> None:
-        super().__init__()
-        self.size_multiple = 2**levels
-        level = UnetLevel(8 * ngf, 8 * ngf, network.norm, below=None)
-        for _ in range(levels - 5):
-            level = UnetLevel(8 * ngf, 8 * ngf, network.norm, level, dropout)
-        for outer in (4 * ngf, 2 * ngf, ngf):
-            level = UnetLevel(outer, 2 * outer, network.norm, level)
-        self.model = UnetOutermost(network, ngf, level)
-
-    def forward(self, images: Tensor) -> Tensor:
-        check_size(images, self.size_multiple)
-        return self.model(images)
+def unet_generator(network: NetworkOptions, ngf: int, dropout: bool, size: int) -> Generator:
+    """A U-Net that halves images down to 1 pixel from `size`, a power of 2 (Isola et al. 2017, arXiv:1611.07004)."""
+    levels = size.bit_length() - 1
+    level = UnetLevel(8 * ngf, 8 * ngf, network.norm, below=None)
+    for _ in range(levels - 5):
+        level = UnetLevel(8 * ngf, 8 * ngf, network.norm, level, dropout)
+    for outer in (4 * ngf, 2 * ngf, ngf):
+        level = UnetLevel(outer, 2 * outer, network.norm, level)
+    return Generator(size, UnetOutermost(network, ngf, level))
 
 
 def check_size(images: Tensor, multiple: int) -> None:
@@ -123,22 +126,16 @@ class Family(NamedTuple):
     """Generators whose names differ in a number."""
 
     pattern: re.Pattern[str]
-    build: Callable[[NetworkOptions, int, bool, int], nn.Module]
+    build: Callable[[NetworkOptions, int, bool, int], Generator]
     """of the network options, ngf, dropout, and the number in the name"""
     examples: str
 
 
-def _resnet(network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> nn.Module:
-    return ResnetGenerator(network, ngf, dropout, blocks)
-
-
-def _unet(network: NetworkOptions, ngf: int, dropout: bool, size: int) -> nn.Module:
-    return UnetGenerator(network, ngf, dropout, levels=size.bit_length() - 1)
-
-
 GENERATORS: dict[str, Family] = {
-    "resnet": Family(re.compile(r"resnet_([1-9]\d?)blocks"), _resnet, "resnet_9blocks, resnet_6blocks, resnet_Nblocks"),
-    "unet": Family(re.compile(r"unet_(128|256)"), _unet, "unet_128, unet_256"),
+    "resnet": Family(
+        re.compile(r"resnet_([1-9]\d?)blocks"), resnet_generator, "resnet_9blocks, resnet_6blocks, resnet_Nblocks"
+    ),
+    "unet": Family(re.compile(r"unet_(128|256)"), unet_generator, "unet_128, unet_256"),
 }
 KNOWN_GENERATORS = ", ".join(family.examples for family in GENERATORS.values())
 
@@ -163,9 +160,12 @@ class GeneratorOptions:
     )
     ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True)
     dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
+    residual: bool = option(
+        False, help="the generator makes a change that is added to the photo, at first none", architecture=True
+    )
 
 
-def create_generator(network: NetworkOptions, options: GeneratorOptions) -> nn.Module:
+def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:
     """The generator that `--netG` names, with weights drawn as `network` says."""
     known_generator(options.netG)
     family, match = next(
@@ -173,4 +173,6 @@ def create_generator(network: NetworkOptions, options: GeneratorOptions) -> nn.M
     )
     generator = family.build(network, options.ngf, options.dropout, int(match[1]))
     initialise(generator, network.init_type, network.init_gain)
+    if options.residual:
+        generator.begin_as_identity()
     return generator

@@ -2,8 +2,9 @@
 
     python scripts/visdom_assets.py && python -m visdom.server
 
-At its first start the visdom server downloads these files from three content networks; without them it ends with an error
-or shows an empty page. The same files are in npm packages, which many clusters mirror. Needs `npm`; can be run again.
+At its first start the visdom server downloads these files from three content networks; without them it ends with an
+error or shows an empty page. The same files are in npm packages, which many clusters mirror. Needs `npm`; can be run
+again.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def main() -> None:
         print(f"visdom's page is complete: {static}")
         return
     if shutil.which("npm") is None:
-        raise UserError("npm is not installed; install Node.js, or run this where it is and copy visdom's static folder")
+        raise UserError(
+            "npm is not installed; install Node.js, or run this where it is and copy visdom's static folder"
+        )
     for package, files in ASSETS.items():
         print(f"fetching {package}", flush=True)
         fetch(package, files, static)
@@ -92,7 +95,9 @@ def installed_static_folder() -> Path:
     if found is None or found.origin is None:
         raise UserError("visdom is not installed; see requirements.txt")
     if metadata.version("visdom") != VISDOM_VERSION:
-        raise UserError(f"visdom {metadata.version('visdom')} is installed; the list of files is that of {VISDOM_VERSION}")
+        raise UserError(
+            f"visdom {metadata.version('visdom')} is installed; the list of files is that of {VISDOM_VERSION}"
+        )
     return Path(found.origin).parent / "static"
 
 

@@ -150,3 +150,14 @@ def test_sizes_that_do_not_fit_are_explained() -> None:
         generator("unet_256", ngf=4)(torch.zeros(1, 3, 128, 128))
     with pytest.raises(ValueError, match=r"at least 24 pixels.*--n_layers_D"):
         discriminator(ndf=4)(torch.zeros(1, 3, 16, 64))
+
+
+@pytest.mark.parametrize("netG", ["resnet_2blocks", "unet_128"])
+def test_a_residual_generator_begins_as_the_identity_and_keeps_the_public_keys(netG: str) -> None:
+    options = GeneratorOptions(netG, 4, residual=True)
+    net, images = create_generator(NetworkOptions(), options), torch.rand(1, 3, 128, 128) * 2 - 1
+    assert torch.equal(net(images), images)
+    assert list(net.state_dict()) == list(generator(netG, ngf=4).state_dict())
+    net(images).mean().backward()
+    last = list(net.parameters())[-2]
+    assert last.grad is not None and last.grad.abs().sum() > 0, "it can leave the identity"

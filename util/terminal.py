@@ -61,8 +61,12 @@ class CountedWork:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.line.clear()
         if kind is None:
-            seconds = time.monotonic() - self._started
-            self.line.say(f"{self.title}: {self.done} {self.unit} in {format_duration(seconds)}{self._speed(seconds)}")
+            self.finish()
+
+    def finish(self) -> None:
+        """Say how much was done, in what time."""
+        seconds = time.monotonic() - self._started
+        self.line.say(f"{self.title}: {self.done} {self.unit} in {format_duration(seconds)}{self._speed(seconds)}")
 
     def advance(self, count: int = 1) -> None:
         """So many more are done."""

@@ -6,6 +6,7 @@ import html
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class VisdomSink(Sink):
         self, server: str, port: int, env: str, ncols: int, name: str, options: str, history: Sequence[LossRecord] = ()
     ) -> None:
         self.address, self.ncols, self.name, self.options = f"{server}:{port}", ncols, name, options
-        self._connection = {"server": server, "port": port, "env": env}
+        self._connect = partial(connect, server, port, env)
         self._history = list(history)
         self._images: dict[str, np.ndarray] = {}
         self._image_title = ""
@@ -81,7 +82,7 @@ class VisdomSink(Sink):
 
     def _deliver(self) -> None:
         if self._client is None:
-            self._client = connect(**self._connection)
+            self._client = self._connect()
             self._sent = 0
         if self._sent and not self._client.win_exists(f"{self.name} losses"):
             self._sent = 0  # another server, without our windows

@@ -1,0 +1,112 @@
+"""The folder of PNG files: same settings, same bytes, whatever the number of processes; whole or not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.image_folder import is_image
+from util.errors import UserError
+from util.files import atomic_path, write_text
+
+from .person import sample_person
+from .portrait import draw
+
+SPLITS = ("train", "test")
+AGES = {"A": (20.0, 30.0), "B": (50.0, 60.0)}
+"""Years, by domain: A is young, B is old."""
+OWNED, DONE = ".made-by-demo-faces", "demo.json"
+"""Written first, to tell this script's folders from others; and last, when every face is there."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides every byte: size in pixels, faces of each domain by split, seed."""
+
+    size: int = 128
+    train: int = 300
+    test: int = 40
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 32:
+            raise UserError(f"--size {self.size}: faces need at least 32 pixels")
+        for flag in ("train", "test"):
+            if getattr(self, flag) < 1:
+                raise UserError(f"--{flag} {getattr(self, flag)}: at least 1 face")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: must not be negative")
+
+    def paths(self) -> list[Path]:
+        """All files, relative to the collection's folder."""
+        counts = {"train": self.train, "test": self.test}
+        return [
+            Path(f"{split}{domain}", f"{index:04d}.png")
+            for split in SPLITS
+            for domain in AGES
+            for index in range(counts[split])
+        ]
+
+
+def write_collection(output: Path, settings: Settings, processes: int, advance: Callable[[], None]) -> bool:
+    """Draw what is missing of the collection; False where it was complete before. `advance` is called for each face.
+
+    Raises UserError where `output` holds images of another origin, or cannot be written.
+    """
+    if is_complete(output, settings):
+        return False
+    try:
+        claim(output)
+        tasks = [(output / path, path, settings) for path in settings.paths()]
+        with ProcessPoolExecutor(processes) as pool:
+            for _ in pool.map(draw_file, tasks, chunksize=4):
+                advance()
+        remove_stale(output, settings)
+        write_text(output / DONE, json.dumps(asdict(settings)) + "\n")
+    except OSError as error:
+        raise UserError(f"--output {output}: {error.strerror or error}") from error
+    return True
+
+
+def is_complete(output: Path, settings: Settings) -> bool:
+    """Whether the folder holds just this collection."""
+    try:
+        return bool(json.loads((output / DONE).read_text()) == asdict(settings))
+    except (OSError, ValueError):
+        return False
+
+
+def claim(output: Path) -> None:
+    """Mark the folder as ours, unless it holds images that are not."""
+    if not (output / OWNED).exists():
+        foreign = next((path for path in output.rglob("*") if is_image(path.name)), None) if output.exists() else None
+        if foreign:
+            raise UserError(f"--output {output} holds images of another origin ({foreign}); choose an empty folder")
+        write_text(output / OWNED, "")
+    (output / DONE).unlink(missing_ok=True)
+
+
+def draw_file(task: tuple[Path, Path, Settings]) -> None:
+    """Draw one face; each has a generator of its own, so that no other number changes it."""
+    target, path, settings = task
+    split, domain, index = path.parent.name[:-1], path.parent.name[-1], int(path.stem)
+    rng = np.random.default_rng([settings.seed, SPLITS.index(split), list(AGES).index(domain), index])
+    face = sample_person(rng)
+    age = rng.uniform(*AGES[domain])
+    with atomic_path(target) as temporary:
+        draw(face, age, settings.size).save(temporary, format="PNG")
+
+
+def remove_stale(output: Path, settings: Settings) -> None:
+    """Delete what a larger collection left, or a killed process half-written."""
+    wanted = set(settings.paths())
+    for split in SPLITS:
+        for domain in AGES:
+            for path in (output / f"{split}{domain}").iterdir():
+                if path.relative_to(output) not in wanted and path.suffix in (".png", ".tmp"):
+                    path.unlink()

@@ -1,0 +1,45 @@
+"""Draw cartoon faces of young and old people, to try the project out without photos.
+
+    python scripts/make_demo_faces.py
+
+writes datasets/demo/{trainA,trainB,testA,testB}: A in their twenties, B in their fifties, all different people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.demo_faces.collection import Settings, write_collection
+from util.errors import told_in_one_line
+from util.terminal import CountedWork
+
+
+def main() -> None:
+    """Read the command line and write the collection."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=Path("datasets/demo"), help="folder to write")
+    parser.add_argument("--size", type=int, default=Settings.size, help="width and height, in pixels")
+    parser.add_argument("--train", type=int, default=Settings.train, help="training faces of each domain")
+    parser.add_argument("--test", type=int, default=Settings.test, help="test faces of each domain")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="seed of all faces")
+    parser.add_argument("--processes", type=int, default=min(4, os.cpu_count() or 1), help="processes that draw")
+    words = parser.parse_args()
+    settings = Settings(words.size, words.train, words.test, words.seed)
+    work = CountedWork("drawing", len(settings.paths()), "faces")
+    if write_collection(words.output, settings, max(1, words.processes), work.advance):
+        work.finish()
+        print(f"{words.train} training and {words.test} test faces of each domain are in {words.output}")
+    else:
+        print(f"{words.output} is up to date")
+
+
+if __name__ == "__main__":
+    with told_in_one_line("make_demo_faces.py"):
+        main()
