@@ -8,7 +8,7 @@ from pathlib import Path
 
 from util.arguments import OptionError
 from util.errors import UserError
-from util.images import IMAGE_SUFFIXES
+from util.files import IMAGE_SUFFIXES, is_image
 
 
 class DataError(UserError):
@@ -40,11 +40,6 @@ def check_limit(flag: str, limit: int | None) -> None:
     """Raise OptionError where a number of photos to keep is below 1."""
     if limit is not None and limit < 1:
         raise OptionError(f"--{flag} {limit}: at least 1 photo")
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name says that it is an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _neighbours(folder: Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from data.image_folder import DataError
@@ -80,6 +81,8 @@ class Loader:
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             worker_init_fn=_leave_signals_to_the_parent,
+            # Of its own: otherwise it would draw its workers' seeds from the generator that dropout draws from.
+            generator=torch.Generator(),
         )
 
     def __len__(self) -> int:

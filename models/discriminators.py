@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
-from util.arguments import option
+from util.arguments import OptionError, option
 
 
 class PatchDiscriminator(nn.Module):
@@ -31,7 +31,7 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         if min(images.shape[-2:]) < self.smallest:
-            raise ValueError(
+            raise OptionError(
                 f"this discriminator needs images of at least {self.smallest} pixels a side, and got "
                 f"{images.shape[-2]} x {images.shape[-1]}: choose a larger --crop_size, or fewer layers by --netD "
                 f"n_layers --n_layers_D N"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
-from util.arguments import option
+from util.arguments import OptionError, option
 
 
 class ResnetBlock(nn.Module):
@@ -113,10 +113,10 @@ def unet_generator(network: NetworkOptions, ngf: int, dropout: bool, size: int) 
 
 
 def check_size(images: Tensor, multiple: int) -> None:
-    """Raise ValueError unless height and width are multiples of what the generator's halvings need."""
+    """Raise OptionError unless height and width are multiples of what the generator's halvings need."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
-        raise ValueError(
+        raise OptionError(
             f"this generator needs images whose height and width are multiples of {multiple}, and got {height} x "
             f"{width} pixels: choose --crop_size and --preprocess (or another --netG) accordingly"
         )

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import processes
+import pytest
 import torch
 
-torch.set_num_threads(1)  # the networks of these tests are too small to share out
+torch.set_num_threads(1)  # the networks of most tests are too small to share out
+
+
+@pytest.fixture(scope="session")
+def demo_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of demo faces, 40 for training and 12 for testing of each domain, 72 pixels."""
+    folder = tmp_path_factory.mktemp("demo")
+    processes.run("scripts/make_demo_faces.py", "--output", folder, "--size", "72", "--train", "40", "--test", "12")
+    return folder

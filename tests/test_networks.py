@@ -10,6 +10,7 @@ from torch import nn
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, initialise
+from util.arguments import OptionError
 
 
 def generator(netG: str, ngf: int = 64, dropout: bool = False, **network: object) -> nn.Module:
@@ -144,11 +145,11 @@ def test_initialisations_have_their_standard_deviation(init_type: str, expected:
 
 
 def test_sizes_that_do_not_fit_are_explained() -> None:
-    with pytest.raises(ValueError, match=r"multiples of 4, and got 30 x 32 pixels.*--crop_size"):
+    with pytest.raises(OptionError, match=r"multiples of 4, and got 30 x 32 pixels.*--crop_size"):
         generator("resnet_1blocks", ngf=4)(torch.zeros(1, 3, 30, 32))
-    with pytest.raises(ValueError, match=r"multiples of 256, and got 128 x 128"):
+    with pytest.raises(OptionError, match=r"multiples of 256, and got 128 x 128"):
         generator("unet_256", ngf=4)(torch.zeros(1, 3, 128, 128))
-    with pytest.raises(ValueError, match=r"at least 24 pixels.*--n_layers_D"):
+    with pytest.raises(OptionError, match=r"at least 24 pixels.*--n_layers_D"):
         discriminator(ndf=4)(torch.zeros(1, 3, 16, 64))
 
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files: which are images by their names, and writing so that a reader never sees half of one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 @contextlib.contextmanager

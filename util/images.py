@@ -13,8 +13,6 @@ from torch import Tensor
 
 from util.files import atomic_path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-
 
 class UnreadableImageError(Exception):
     """A file that cannot be decoded as a photo, with the reason."""

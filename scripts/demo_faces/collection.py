@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import is_image
 from util.errors import UserError
-from util.files import atomic_path, write_text
+from util.files import atomic_path, is_image, write_text
 
 from .person import sample_person
 from .portrait import draw

@@ -1,0 +1,58 @@
+"""Pages in a real browser: headless Chromium, driven by Selenium."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FLAGS = ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+         "disable-component-update", "disable-sync", "disable-dev-shm-usage")  # fmt: skip
+
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+
+
+@contextlib.contextmanager
+def opened(url: str, width: int = 1200, height: int = 900) -> Iterator[webdriver.Chrome]:
+    """A browser window of that size with the page in it."""
+    options = Options()
+    for flag in (*FLAGS, f"window-size={width},{height}"):
+        options.add_argument(f"--{flag}")
+    options.binary_location = CHROMIUM or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    try:
+        driver.get(url)
+        yield driver
+    finally:
+        driver.quit()
+
+
+def broken_images(driver: webdriver.Chrome) -> list[str]:
+    """The images that did not load, after all were asked for."""
+    driver.execute_script("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    driver.set_script_timeout(30)
+    return driver.execute_async_script(
+        """
+        const done = arguments[0], images = [...document.querySelectorAll('img')];
+        Promise.all(images.map(image => image.decode().catch(() => 0)))
+            .then(() => done(images.filter(image => !image.naturalWidth).map(image => image.src)));
+        """
+    )
+
+
+def script_errors(driver: webdriver.Chrome) -> list[str]:
+    """What the browser's console complained of."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def overflows(driver: webdriver.Chrome) -> bool:
+    """Whether the page is wider than its window."""
+    return driver.execute_script("return document.documentElement.scrollWidth > window.innerWidth")
