@@ -114,7 +114,8 @@ def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces:
         face.convert("L").save(tmp_path / "photos" / "grey.png")
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
     words = ["--model", "test", "--dataroot", tmp_path / "photos", "--name", "run", "--checkpoints_dir", trained,
-             "--results_dir", tmp_path, "--preprocess", "none", "--model_suffix", "_A", "--batch_size", "3"]  # fmt: skip
+             "--results_dir", tmp_path, "--preprocess", "none", "--model_suffix", "_A",
+             "--batch_size", "3"]  # fmt: skip
     output = run("test.py", *words)
     folder = tmp_path / "run" / "latest_test"
     sizes = {path.name: Image.open(path).size for path in (folder / "images").iterdir()}

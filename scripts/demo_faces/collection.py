@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -62,7 +65,7 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
     try:
         claim(output)
         tasks = [(output / path, path, settings) for path in settings.paths()]
-        with ProcessPoolExecutor(processes) as pool:
+        with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
             for _ in pool.map(draw_file, tasks, chunksize=4):
                 advance()
         remove_stale(output, settings)
@@ -70,6 +73,17 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
     except OSError as error:
         raise UserError(f"--output {output}: {error.strerror or error}") from error
     return True
+
+
+def _end_with(parent: int) -> None:
+    """Make a worker end when its parent was killed; otherwise it would wait for work forever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_complete(output: Path, settings: Settings) -> bool:

@@ -1,0 +1,129 @@
+"""unzip_datasets.sh: archives of every kind into the four folders, and nothing anywhere else."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from processes import ROOT
+
+
+def unzip(*words: str | Path, status: int = 0) -> str:
+    result = subprocess.run(
+        [ROOT / "scripts" / "unzip_datasets.sh", *words], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == status, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stdout + result.stderr
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+PHOTOS = {f"{folder}/{number}.jpg": f"{folder}{number}".encode() for folder in ("trainA", "trainB", "testA", "testB")
+          for number in range(2)}  # fmt: skip
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, members: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in (links or {}).items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return path
+
+
+@pytest.mark.parametrize("name", ["faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz"])
+@pytest.mark.parametrize("prefix", ["", "young2old/deep/"])
+def test_photos_are_unpacked_from_any_depth_and_again_changes_nothing(tmp_path: Path, name: str, prefix: str) -> None:
+    members = {prefix + member: data for member, data in PHOTOS.items()} | {prefix + "notes.txt": b"x"}
+    archive = (make_zip if name.endswith("zip") else make_tar)(tmp_path / name, members)
+    output = unzip(archive, "--output", tmp_path / "out")
+    assert tree(tmp_path / "out") == PHOTOS
+    assert "photos unpacked: 8" in output and "other files passed over: 1" in output
+    assert "there already: 8" in unzip(archive, "--output", tmp_path / "out")
+    assert tree(tmp_path / "out") == PHOTOS
+
+
+def test_nothing_is_written_outside_whatever_a_member_is_called(tmp_path: Path) -> None:
+    evil = {"/abs/trainA/a.jpg": b"1", "../../trainA/b.jpg": b"2", "trainA/../../c.jpg": b"3"}
+    evil |= {"C:\\trainA\\d.jpg": b"4", "trainA/..": b"5", "trainA/.hidden.jpg": b"6"}
+    for folder in ("trainB", "testA", "testB"):
+        evil[f"{folder}/x.jpg"] = b"7"
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for number, make in enumerate((make_zip, make_tar)):
+        archive = make(inner / f"evil{number}.{'zip' if number == 0 else 'tar'}", evil)
+        before = tree(tmp_path)
+        unzip(archive, "--output", inner / f"out{number}")
+        written = {name for name in tree(tmp_path) if name not in before}
+        expected = {"trainA/a.jpg", "trainA/b.jpg", "trainA/d.jpg", "trainB/x.jpg", "testA/x.jpg", "testB/x.jpg"}
+        assert written == {f"inner/out{number}/{name}" for name in expected}
+
+
+def test_links_in_archives_are_passed_over(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "links.tar", PHOTOS, {"trainA/link.jpg": "/etc/passwd", "trainC": "/tmp"})
+    output = unzip(archive, "--output", tmp_path / "out")
+    assert "folders, links and devices passed over: 2" in output
+    assert tree(tmp_path / "out") == PHOTOS
+
+
+def test_a_bomb_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("trainA/huge.jpg", bytes(201 * 2**20))
+    assert (tmp_path / "bomb.zip").stat().st_size < 2**20
+    output = unzip(tmp_path / "bomb.zip", "--output", tmp_path / "out", status=2)
+    assert "trainA/huge.jpg unpacks to more than 200 MiB" in output
+    assert tree(tmp_path / "out") == {}
+
+
+def test_damaged_archives_are_named(tmp_path: Path) -> None:
+    whole = make_tar(tmp_path / "whole.tar.gz", PHOTOS).read_bytes()
+    (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.zip").write_text("no archive")
+    for name in ("half.tar.gz", "text.zip"):
+        assert f"{name} cannot be unpacked" in unzip(tmp_path / name, "--output", tmp_path / "out", status=2)
+    assert "absent.zip" in unzip(tmp_path / "absent.zip", "--output", tmp_path / "out", status=2)
+
+
+def test_an_archive_without_the_folders_says_what_is_missing(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path / "some.zip", {"trainA/1.jpg": b"1"})
+    output = unzip(archive, "--output", tmp_path / "out", status=2)
+    assert "still lacks trainB, testA, testB" in output
+
+
+def test_without_archives_it_says_where_to_put_what(tmp_path: Path) -> None:
+    for folder in ("scripts", "util", "datasets"):
+        (tmp_path / folder).mkdir()
+    for name in (
+        "scripts/unzip_datasets.sh",
+        "scripts/unzip_datasets.py",
+        "util/__init__.py",
+        "util/errors.py",
+        "util/files.py",
+    ):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "scripts" / "unzip_datasets.sh").chmod(0o755)
+    result = subprocess.run([tmp_path / "scripts" / "unzip_datasets.sh"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    for expected in ("no archive in datasets", "datasets/young2old/trainA", "make_demo_faces.py"):
+        assert expected in result.stderr
+    make_zip(tmp_path / "datasets" / "faces.zip", PHOTOS)
+    subprocess.run([tmp_path / "scripts" / "unzip_datasets.sh"], check=True, capture_output=True)
+    assert tree(tmp_path / "datasets" / "young2old") == PHOTOS
