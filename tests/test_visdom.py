@@ -1,0 +1,218 @@
+"""The visdom sink against real servers: present, late, killed and reborn, hanging."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import browser
+import numpy as np
+import pytest
+import visdom
+from processes import TINY, run
+from selenium.webdriver.common.by import By
+
+from util.sinks import visdom as sink_module
+from util.sinks.base import Moment
+from util.sinks.loss_log import LossRecord
+from util.sinks.visdom import VisdomSink
+
+NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def page_files() -> None:
+    """The server ends at once where its page's files are missing and cannot be downloaded."""
+    if not shutil.which("npm"):
+        pytest.skip("needs npm, to bring the files of visdom's page")
+    run("scripts/visdom_assets.py")
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(sink_module, "ANSWER_SECONDS", 2.0)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Server:
+    """`python -m visdom.server` on a port of its own, remembering nothing."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port, self.folder = port, folder
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "visdom.server", "-port", str(self.port), "-env_path", str(self.folder)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: answers(self.port))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def window(self, name: str) -> dict:
+        client = visdom.Visdom(port=self.port, use_incoming_socket=False, raise_exceptions=True)
+        text = client.get_window_data(name)
+        return json.loads(text) if text else {}
+
+    def curves(self) -> dict[str, tuple[list[float], list[float]]]:
+        traces = self.window("run losses").get("content", {}).get("data", [])
+        return {trace["name"]: (trace["x"], trace["y"]) for trace in traces}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(free_port(), tmp_path)
+    yield server
+    server.kill()
+
+
+def sink_on(port: int, history: tuple[LossRecord, ...] = ()) -> VisdomSink:
+    return VisdomSink("http://localhost", port, "main", 3, "run", "lr: <0.0002>", history)
+
+
+def moment(report: int) -> Moment:
+    """The position after so many reports of a tenth of an epoch."""
+    return Moment(1 + report // 10, 5, report % 10 * 10, 100, report * 10, 0.1, 0.0, 0.0002)
+
+
+def losses(report: int) -> dict[str, float]:
+    return {name: report + number / 10 for number, name in enumerate(NAMES)}
+
+
+def feed(sink: VisdomSink, *reports: int) -> None:
+    for report in reports:
+        sink.scalars(moment(report), losses(report))
+
+
+def whole(server: Server, reports: int) -> bool:
+    """Whether the server has all eight curves with the reports 1 to `reports`, each once and in order."""
+    expected = [moment(report).epochs_done for report in range(1, reports + 1)]
+    curves = server.curves()
+    return set(curves) == set(NAMES) and all(
+        np.allclose(x, expected) and np.allclose(y, [losses(report)[name] for report in range(1, reports + 1)])
+        for name, (x, y) in curves.items()
+        if len(x) == reports
+    ) and all(len(x) == reports for x, _ in curves.values())  # fmt: skip
+
+
+def test_curves_rate_options_and_images_arrive(server: Server) -> None:
+    sink = sink_on(server.port)
+    feed(sink, 1, 2, 3)
+    images = {name: np.full((20, 20, 3), 40 * number, np.uint8) for number, name in enumerate(("real_A", "fake_B"))}
+    sink.images(moment(3), images)
+    feed(sink, 4)
+    sink.close()
+    assert whole(server, 4)
+    assert server.window("run learning rate")["content"]["data"][0]["y"] == [0.0002] * 4
+    assert "lr: &lt;0.0002&gt;" in server.window("run options")["content"]
+    image = server.window("run images")
+    assert image["type"] == "image" and image["content"]["src"].startswith("data:image/")
+    assert image["title"] == "run: epoch 1, image 30"
+
+
+@browser.needs_browser
+def test_a_plot_of_the_eight_losses_is_in_the_page(server: Server) -> None:
+    sink = sink_on(server.port)
+    feed(sink, 1, 2, 3)
+    sink.images(moment(3), {"real_A": np.zeros((20, 20, 3), np.uint8)})
+    sink.close()
+    with browser.opened(f"http://localhost:{server.port}/env/main") as driver:
+        wait_until(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".legendtext")) == 9)
+        legends = {element.text for element in driver.find_elements(By.CSS_SELECTOR, ".legendtext")}
+        assert legends == {*NAMES, "learning rate"}
+        assert browser.broken_images(driver) == []
+
+
+def test_a_continued_run_continues_its_curves(server: Server) -> None:
+    history = tuple(LossRecord(moment(n).epochs_done, 0.0002, losses(n)) for n in (1, 2, 3))
+    sink = sink_on(server.port, history)
+    feed(sink, 4, 5)
+    sink.close()
+    assert whole(server, 5)
+
+
+def test_a_server_killed_and_started_again_has_the_whole_curves(server: Server) -> None:
+    sink = sink_on(server.port)
+    feed(sink, 1, 2, 3)
+    wait_until(lambda: whole(server, 3))
+    server.kill()
+    feed(sink, 4, 5)
+    time.sleep(1)
+    server.start()
+    wait_until(lambda: whole(server, 5))
+    feed(sink, 6)
+    wait_until(lambda: whole(server, 6))
+    sink.close()
+
+
+def test_without_a_server_one_line_says_how_to_start_one_and_a_late_one_gets_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    sink = sink_on(port)
+    for report in range(1, 6):
+        feed(sink, report)
+        time.sleep(0.2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and "python -m visdom.server" in lines[0] and str(port) in lines[0]
+    server = Server(port, tmp_path)
+    try:
+        wait_until(lambda: whole(server, 5))
+    finally:
+        sink.close()
+        server.kill()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_server_that_accepts_and_never_answers_slows_nothing() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        sink = sink_on(listener.getsockname()[1])
+        slowest = 0.0
+        for report in range(1, 200):
+            started = time.perf_counter()
+            feed(sink, report)
+            sink.images(moment(report), {"real_A": np.zeros((256, 256, 3), np.uint8)})
+            slowest = max(slowest, time.perf_counter() - started)
+            time.sleep(0.005)
+        started = time.monotonic()
+        sink.close()
+        assert slowest < 0.1
+        assert time.monotonic() - started < sink_module.CLOSE_SECONDS + 1
+
+
+def test_training_ends_in_time_with_a_server_that_never_answers(demo_faces: Path, tmp_path: Path) -> None:
+    words = "--load_size 36 --crop_size 32 --ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --gpu_ids -1 "
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        run("train.py", "--dataroot", demo_faces, "--checkpoints_dir", tmp_path, *words,
+            "--display_port", str(listener.getsockname()[1]), seconds=60)  # fmt: skip
+    assert (tmp_path / "experiment_name" / "latest_net_G_A.pth").is_file()
