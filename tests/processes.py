@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONUNBUFFERED": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 # Small and quick: a few steps a second on one core.
 TINY = "--load_size 36 --crop_size 32 --ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --no_visdom --gpu_ids -1"

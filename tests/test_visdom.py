@@ -209,7 +209,7 @@ def test_a_server_that_accepts_and_never_answers_slows_nothing() -> None:
 
 
 def test_training_ends_in_time_with_a_server_that_never_answers(demo_faces: Path, tmp_path: Path) -> None:
-    words = "--load_size 36 --crop_size 32 --ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --gpu_ids -1 "
+    words = TINY.replace("--no_visdom", "--n_epochs 1 --n_epochs_decay 0 --print_freq 1").split()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

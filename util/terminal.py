@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TextIO
 
-BAR_CELLS = 24
+BAR_CELLS = 12
 REDRAW_SECONDS = 0.1
 
 

@@ -54,6 +54,6 @@ def describe(moment: Moment, losses: Mapping[str, float]) -> str:
     waiting = 100.0 * moment.data_seconds_per_image / seconds if seconds > 0 else 0.0
     return (
         f"epoch {moment.epoch}/{moment.last_epoch} {moment.epoch_images}/{moment.images_per_epoch} | "
-        f"{speed:.2f} images/s, {waiting:.0f}% waiting for data, {format_duration(moment.seconds_left)} left | "
+        f"{speed:.2f} images/s, {waiting:.0f}% for data, {format_duration(moment.seconds_left)} left | "
         + " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
     )

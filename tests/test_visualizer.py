@@ -1,0 +1,161 @@
+"""What is shown when, and what happens to a display that fails."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from util.html import Page
+from util.progress import Progress
+from util.sinks.base import Moment, Sink
+from util.sinks.console import ConsoleSink
+from util.sinks.html import HtmlSink
+from util.sinks.loss_log import CsvSink
+from util.terminal import CountedWork, format_duration
+from util.visualizer import DisplayOptions, Visualizer
+
+
+class Recorder(Sink):
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, dict]] = []
+        self.pictures: list[tuple[int, dict]] = []
+        self.closed = False
+
+    def scalars(self, moment: Moment, losses: dict) -> None:
+        self.reports.append((moment.total_images, losses))
+
+    def images(self, moment: Moment, images: dict) -> None:
+        self.pictures.append((moment.total_images, images))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Failing(Recorder):
+    def scalars(self, moment: Moment, losses: dict) -> None:
+        super().scalars(moment, losses)
+        raise OSError("no space left")
+
+
+def show(visualizer: Visualizer, progress: Progress, images: int) -> None:
+    progress.advance(images)
+    visualizer.step(progress, images, {"G_A": torch.tensor(0.25), "D_A": torch.tensor(2.0)},
+                    {"fake_B": torch.full((images, 3, 4, 5), 1.0)}, learning_rate=0.1, seconds_waited=0.0)  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 16, 250])
+def test_no_batch_size_skips_a_report(batch: int) -> None:
+    recorder, progress = Recorder(), Progress(images_per_epoch=10_000, last_epoch=1)
+    visualizer = Visualizer(DisplayOptions(print_freq=100), [recorder], {recorder: 400})
+    while progress.total_images < 2000:
+        show(visualizer, progress, batch)
+    expected = min(2000 // 100, -(-2000 // batch))
+    assert abs(len(recorder.reports) - expected) <= 1
+    assert len(recorder.pictures) == 5
+    assert all(total % 100 < batch for total, _ in recorder.reports)
+    assert recorder.reports[0][1] == {"G_A": 0.25, "D_A": 2.0}
+    assert recorder.pictures[0][1]["fake_B"].shape == (4, 5, 3) and recorder.pictures[0][1]["fake_B"].min() == 255
+
+
+def test_a_failing_display_is_told_of_once_and_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    failing, recorder, progress = Failing(), Recorder(), Progress(100, 1)
+    with Visualizer(DisplayOptions(print_freq=1), [failing, recorder], {}) as visualizer:
+        for _ in range(5):
+            show(visualizer, progress, 1)
+    assert len(recorder.reports) == 5 and len(failing.reports) == 1 and recorder.closed
+    assert capsys.readouterr().err.count("no space left") == 1
+
+
+def test_progress_survives_a_collection_that_shrank() -> None:
+    progress = Progress(images_per_epoch=10, last_epoch=3)
+    progress.load_state_dict({"epoch": 2, "epoch_images": 12, "total_images": 24})
+    assert (progress.epoch, progress.epoch_images, list(zip(progress.epochs(), range(1), strict=False))) == (
+        3,
+        0,
+        [(3, 0)],
+    )
+
+
+MOMENT = Moment(2, 4, 50, 100, 150, 0.5, 0.1, 0.0002)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_console_is_one_line_on_a_terminal_and_lines_in_a_file() -> None:
+    for stream in (io.StringIO(), Terminal()):
+        sink = ConsoleSink(stream)
+        for _ in range(30):
+            sink.tick(MOMENT)
+        sink.scalars(MOMENT, {"G_A": 0.123456})
+        sink.say("a note")
+        sink.close()
+        text = stream.getvalue()
+        for expected in ("epoch 2/4 50/100", "2.00 images/s", "20% for data", "2:05 left"):
+            assert expected in text, expected
+        if stream.isatty():
+            assert text.count("\n") == 1 and "━" in text
+        else:
+            assert text.count("\n") == 2 and "\r" not in text and "G_A 0.123" in text
+
+
+def test_counted_work_says_every_tenth_in_a_file() -> None:
+    stream = io.StringIO()
+    with CountedWork("reading", 1000, "files", stream) as work:
+        for _ in range(1000):
+            work.advance()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 10 and lines[4].startswith("reading: 500/1000 files") and "1000 files in" in lines[-1]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3600, "1:00:00"), (93784, "1 d 02:03:04")])
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_the_csv_drops_what_lies_beyond_a_restored_position(tmp_path: Path) -> None:
+    sink = CsvSink(tmp_path)
+    for images in (10, 20, 30):
+        sink.scalars(MOMENT._replace(total_images=images, epoch_images=images), {"G_A": images / 7})
+    resumed = CsvSink(tmp_path, total_images=20)
+    assert [record.losses for record in resumed.history] == [{"G_A": 10 / 7}, {"G_A": 20 / 7}]
+    resumed.scalars(MOMENT._replace(total_images=30), {"G_A": 5.0})
+    rows = list(csv.DictReader((tmp_path / "loss_log.csv").open()))
+    assert [(row["total_images"], float(row["G_A"])) for row in rows] == [("10", 10 / 7), ("20", 20 / 7), ("30", 5.0)]
+
+
+def test_a_row_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
+    sink = CsvSink(tmp_path)
+    sink.scalars(MOMENT._replace(total_images=10), {"G_A": 1.0, "D_A": 2.0})
+    with (tmp_path / "loss_log.csv").open("a") as file:
+        file.write("1,20,20")
+    assert len(CsvSink(tmp_path, total_images=99).history) == 1
+
+
+def test_the_training_page_is_newest_first_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    HtmlSink(tmp_path, "run").images(MOMENT._replace(epoch=1), {"real_A": image, "fake_B": image})
+    sink = HtmlSink(tmp_path, "run")
+    sink.images(MOMENT._replace(epoch=2), {"real_A": image, "fake_B": image})
+    page = (tmp_path / "web" / "index.html").read_text()
+    assert page.index("epoch [2]") < page.index("epoch [1]") and page.count("<img") == 4
+    assert 'http-equiv="refresh"' in page
+    sink.close()
+    assert 'http-equiv="refresh"' not in (tmp_path / "web" / "index.html").read_text(), (
+        "a finished run's page stands still"
+    )
+
+
+def test_names_are_only_names(tmp_path: Path) -> None:
+    page = Page(tmp_path, "<script>alert(1)</script>")
+    page.row('"><img src=x onerror=alert(1)>', {"<b>": "images/a#b?c%20d <e>.png"})
+    text = page.write().read_text()
+    assert "<script>" not in text and "<b>" not in text and "onerror=alert(1)>" not in text.replace("&gt;", "")
+    assert "images/a%23b%3Fc%2520d%20%3Ce%3E.png" in text
