@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from util import visualizer as visualizer_module
 from util.html import Page
 from util.progress import Progress
 from util.sinks.base import Moment, Sink
@@ -68,6 +69,16 @@ def test_a_failing_display_is_told_of_once_and_the_others_go_on(capsys: pytest.C
         for _ in range(5):
             show(visualizer, progress, 1)
     assert len(recorder.reports) == 5 and len(failing.reports) == 1 and recorder.closed
+    assert capsys.readouterr().err.count("no space left") == 1
+
+
+def test_a_display_that_failed_comes_back(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(visualizer_module, "REST_SECONDS", 0.0)
+    failing, progress = Failing(), Progress(100, 1)
+    with Visualizer(DisplayOptions(print_freq=1), [failing], {}) as visualizer:
+        for _ in range(5):
+            show(visualizer, progress, 1)
+    assert len(failing.reports) == 5 and failing.closed
     assert capsys.readouterr().err.count("no space left") == 1
 
 

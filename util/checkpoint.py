@@ -23,9 +23,9 @@ class CheckpointError(UserError):
 
 
 def save_all(files: Mapping[Path, Any]) -> None:
-    """Write several checkpoint files; all are complete on disk before the first takes its final name."""
+    """Write several checkpoint files; all are complete on disk before they take their final names, in this order."""
     with contextlib.ExitStack() as stack:
-        for path, content in files.items():
+        for path, content in reversed(list(files.items())):  # the stack closes, and so renames, the last one first
             torch.save(content, stack.enter_context(atomic_path(path)))
 
 

@@ -15,6 +15,9 @@ from util.images import tensor_to_uint8
 from util.progress import Progress
 from util.sinks.base import Moment, Sink
 
+REST_SECONDS = 60.0
+"""How long a sink that failed is left alone."""
+
 
 @dataclass(frozen=True)
 class DisplayOptions:
@@ -40,13 +43,14 @@ class DisplayOptions:
 class Visualizer:
     """Feeds sinks with losses and images of the steps that are due; use as a context manager.
 
-    image_sinks: pairs of a sink and the number of images between its pictures. A sink that raises is told of once and
-    detached: no display ends a run.
+    image_frequencies: the number of images between the pictures of each sink that shows some. A sink that raises is
+    told of once and left alone for a while: no display ends a run.
     """
 
     def __init__(self, options: DisplayOptions, sinks: Sequence[Sink], image_frequencies: Mapping[Sink, int]) -> None:
-        self.options, self.sinks, self.image_frequencies = options, list(sinks), image_frequencies
+        self.options, self.sinks, self.image_frequencies = options, sinks, image_frequencies
         self.learning_rate = 0.0
+        self._resting_until: dict[Sink, float] = {}
         self._report_start = self._epoch_start = time.perf_counter()
         self._report_images = 0
         self._waited = 0.0
@@ -115,9 +119,12 @@ class Visualizer:
         )
 
     def _each(self, action: Callable[[Sink], Any], sinks: Sequence[Sink] | None = None) -> None:
-        for sink in list(self.sinks if sinks is None else sinks):
+        for sink in self.sinks if sinks is None else sinks:
+            if time.monotonic() < self._resting_until.get(sink, 0.0):
+                continue
             try:
                 action(sink)
             except Exception as error:  # whatever a display does, the run goes on
-                self.sinks.remove(sink)
-                print(f"warning: {type(sink).__name__} failed and is switched off: {error}", file=sys.stderr)
+                if sink not in self._resting_until:
+                    print(f"warning: {type(sink).__name__} failed, and is tried again later: {error}", file=sys.stderr)
+                self._resting_until[sink] = time.monotonic() + REST_SECONDS

@@ -34,7 +34,7 @@ class Moment(NamedTuple):
 
 
 class Sink:
-    """A place for progress. Every method may be left as it is; one that raises detaches the sink, not the run."""
+    """A place for progress. Every method may be left as it is; where one raises, the sink rests and the run goes on."""
 
     def tick(self, moment: Moment) -> None:
         """A step is done. Called after every step: must return at once."""
