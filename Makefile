@@ -10,7 +10,7 @@ export PIP_BUILD_CONSTRAINT := build-constraints.txt
 DEMO := --dataroot datasets/demo --name demo
 # Small enough for a laptop's CPU. --residual begins with the photo itself, so that minutes suffice to age it.
 DEMO_TRAINING := --residual --netG resnet_4blocks --ngf 24 --ndf 32 --load_size 72 --crop_size 64 --batch_size 2 \
-	--lr 0.0005 --lambda_A 4 --lambda_B 4 --lambda_identity 0.3 --n_epochs 10 --n_epochs_decay 6 --print_freq 300 --update_html_freq 300 --num_threads 1 --overwrite
+	--lr 0.0005 --lambda_A 4 --lambda_B 4 --lambda_identity 0.3 --n_epochs 8 --n_epochs_decay 6 --print_freq 300 --update_html_freq 300 --num_threads 1 --overwrite
 
 .PHONY: help install demo test slow lint types visdom clean
 
