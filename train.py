@@ -8,7 +8,6 @@ Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python 
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Any
 
@@ -49,6 +48,8 @@ def main() -> int:
     if stop:
         console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
                     "--continue_train goes on from there")  # fmt: skip
+    else:
+        console.say(f"trained to epoch {progress.last_epoch}: {options.folder.path}")
     return stop.exit_status
 
 
@@ -96,7 +97,7 @@ def prepare_folder(options: TrainOptions, model: BaseModel, progress: Progress, 
     if saving.continue_train:
         restore(folder, options.checkpoint.label, model, progress, console)
     elif saving.overwrite:
-        shutil.rmtree(folder.path, ignore_errors=True)
+        folder.clear()
     else:
         folder.refuse_collision()
     folder.write_options(options.values, options.table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ class LoaderOptions:
     """loading photos"""
 
     batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"])
-    num_threads: int = option(4, help="processes that load photos; 0: the training process itself",
+    num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
                               unit="processes", aliases=["nThreads"])  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -40,7 +41,7 @@ class EpochSampler(Sampler[list[Draw]]):
         self.epoch, self.start = 1, 0
 
     def __len__(self) -> int:
-        return -(-(self.size - self.start) // self.batch_size)
+        return -(-max(0, self.size - self.start) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Draw]]:
         order = list(range(self.size))
@@ -72,7 +73,7 @@ class Loader:
         self.seconds_waited = 0.0
         """time that the caller has spent waiting for batches, in all"""
         self.sampler = EpochSampler(len(dataset), options.batch_size, seed, shuffle=shuffle)
-        workers = min(options.num_threads, len(self.sampler))
+        workers = min(options.num_threads, len(self.sampler), _usable_cores())
         self.batches: DataLoader = DataLoader(
             dataset,  # type: ignore[arg-type]  # map-style, indexed by Draw
             batch_sampler=self.sampler,
@@ -90,7 +91,7 @@ class Loader:
         return len(self.dataset)
 
     def epoch(self, number: int = 1, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch `number` (from 1), beginning at its sample `start`.
+        """The batches of epoch `number` (from 1), beginning at its sample `start`; none where all lie behind it.
 
         Raises DataError where no photo of a folder can be used for training, and where photos of one batch differ in
         size though `one_size` is set.
@@ -116,6 +117,11 @@ class Loader:
             if path not in self.reported:
                 self.reported.add(path)
                 self.report(f"skipped {path}: {reason}")
+
+
+def _usable_cores() -> int:
+    """The cores that this process may run on, where the system tells; more workers than these only wait for each other."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

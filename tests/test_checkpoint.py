@@ -143,6 +143,16 @@ def test_a_trained_run_is_not_overwritten(tmp_path: Path) -> None:
         folder.refuse_collision()
 
 
+def test_overwriting_deletes_a_runs_files_and_no_others(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "run")
+    folder.save("latest", {"G_A": network()}, {"x": 1})
+    folder.write_options({}, "")
+    (folder.path / "notes.txt").write_text("mine")
+    folder.clear()
+    assert [path.name for path in folder.path.iterdir()] == ["notes.txt"]
+    RunFolder(tmp_path, "absent").clear()
+
+
 def test_a_failed_writer_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "before")
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "file") as temporary:

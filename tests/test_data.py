@@ -95,6 +95,7 @@ def test_seed_decides_everything_and_the_number_of_workers_nothing(dataroot: Pat
 def test_an_epoch_can_begin_in_its_middle(dataroot: Path) -> None:
     loader = loader_of(unaligned(dataroot), batch_size=2)
     assert names(loader, 3, start=4) == names(loader, 3)[4:]
+    assert names(loader, 3, start=7) == names(loader, 3, start=9) == [], "done, or beyond a collection that shrank"
 
 
 def test_unreadable_files_are_replaced_and_told_of_once(dataroot: Path) -> None:

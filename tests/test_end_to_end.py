@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import torch
 from PIL import Image
 from processes import TINY, run, start
 from selenium.webdriver.common.by import By
+
+import train
+from util.interrupts import StopRequest
 
 LABELS = {"A": ("real_A", "fake_B", "rec_A"), "B": ("real_B", "fake_A", "rec_B")}
 
@@ -147,7 +151,7 @@ def test_a_finished_run_is_not_overwritten_by_the_same_command(trained: Path, de
     assert (trained / "run" / "latest_net_G_A.pth").read_bytes() == before
 
 
-LONG = ("--n_epochs", "2", "--n_epochs_decay", "1", "--print_freq", "4", "--seed", "3", "--dropout", "--pool_size", "5")
+LONG = ("--n_epochs", "1", "--n_epochs_decay", "2", "--print_freq", "4", "--seed", "3", "--dropout", "--pool_size", "5")
 
 
 def losses(folder: Path) -> list[list[str]]:
@@ -199,6 +203,30 @@ def test_a_signal_saves_and_the_continued_run_ends_as_if_there_had_been_none(
     assert process.returncode == 128 + number, output
     assert "stopped and saved at epoch" in output and "Traceback" not in output
     assert not list((tmp_path / "run").glob(".*.tmp"))
+    run("train.py", *words, "--continue_train")
+    assert losses(tmp_path) == losses(uninterrupted)
+    ours, theirs = weights(tmp_path), weights(uninterrupted)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_stop_after_an_epochs_last_step_loses_nothing(
+    demo_faces: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopAfterTheFirstEpoch(StopRequest):
+        """As if a signal came during the 40th step, on the epoch's last photo."""
+
+        steps = 0
+
+        def __bool__(self) -> bool:
+            self.steps += 1
+            return self.steps >= 40
+
+    words = [str(word) for word in train_words(demo_faces, tmp_path, *LONG)]
+    monkeypatch.setattr(train, "StopRequest", StopAfterTheFirstEpoch)
+    monkeypatch.setattr(sys, "argv", ["train.py", *words])
+    train.main()
+    state = torch.load(tmp_path / "run" / "latest_state.pth", weights_only=True)
+    assert state["progress"] == {"epoch": 1, "epoch_images": 40, "total_images": 40}
     run("train.py", *words, "--continue_train")
     assert losses(tmp_path) == losses(uninterrupted)
     ours, theirs = weights(tmp_path), weights(uninterrupted)

@@ -82,16 +82,6 @@ def test_a_display_that_failed_comes_back(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err.count("no space left") == 1
 
 
-def test_progress_survives_a_collection_that_shrank() -> None:
-    progress = Progress(images_per_epoch=10, last_epoch=3)
-    progress.load_state_dict({"epoch": 2, "epoch_images": 12, "total_images": 24})
-    assert (progress.epoch, progress.epoch_images, list(zip(progress.epochs(), range(1), strict=False))) == (
-        3,
-        0,
-        [(3, 0)],
-    )
-
-
 MOMENT = Moment(2, 4, 50, 100, 150, 0.5, 0.1, 0.0002)
 
 

@@ -40,7 +40,5 @@ class Progress:
         return {"epoch": self.epoch, "epoch_images": self.epoch_images, "total_images": self.total_images}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """The reverse of `state_dict`. An epoch whose images are all done (the collection shrank) counts as ended."""
+        """The reverse of `state_dict`."""
         self.epoch, self.epoch_images, self.total_images = state["epoch"], state["epoch_images"], state["total_images"]
-        if self.epoch_images >= self.images_per_epoch:
-            self.end_epoch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ class RunFolder:
     def load_state(self) -> dict[str, Any] | None:
         """The training state of the latest checkpoint; None where there is none. Raises CheckpointError."""
         return load_file(self.state_path) if self.state_path.is_file() else None
+
+    def clear(self) -> None:
+        """Delete what a run leaves here, and nothing else."""
+        for pattern in ("*_net_*.pth", "latest_state.pth", "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv"):
+            for path in self.path.glob(pattern):
+                path.unlink()
+        shutil.rmtree(self.path / "web", ignore_errors=True)
 
     def write_options(self, values: Mapping[str, Any], table: str) -> None:
         """Save a run's options: `opt.txt` for people, `opt.json` for programs."""
