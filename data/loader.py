@@ -120,7 +120,7 @@ class Loader:
 
 
 def _usable_cores() -> int:
-    """The cores that this process may run on, where the system tells; more workers than these only wait for each other."""
+    """The cores that this process may run on, where the system tells. More workers than these would only wait."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

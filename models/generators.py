@@ -161,7 +161,9 @@ class GeneratorOptions:
     ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True)
     dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
     residual: bool = option(
-        False, help="the generator makes a change that is added to the photo, at first none", architecture=True
+        False,
+        help="the generator makes a change that is added to the photo, at first none (weights of the public code have none)",
+        architecture=True,
     )
 
 
