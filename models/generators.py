@@ -162,7 +162,8 @@ class GeneratorOptions:
     dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
     residual: bool = option(
         False,
-        help="the generator makes a change that is added to the photo, at first none (weights of the public code have none)",
+        help="the generator makes a change that is added to the photo, at first none; its weights are not for the "
+        "public code",
         architecture=True,
     )
 
