@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from data.image_folder import DataError
 from data.samples import Batch, Draw, ImageDataset, Skipped, collate
 from util.arguments import OptionError, option
+from util.workers import usable_cores
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Loader:
         self.seconds_waited = 0.0
         """time that the caller has spent waiting for batches, in all"""
         self.sampler = EpochSampler(len(dataset), options.batch_size, seed, shuffle=shuffle)
-        workers = min(options.num_threads, len(self.sampler), _usable_cores())
+        workers = min(options.num_threads, len(self.sampler), usable_cores())
         self.batches: DataLoader = DataLoader(
             dataset,  # type: ignore[arg-type]  # map-style, indexed by Draw
             batch_sampler=self.sampler,
@@ -117,11 +117,6 @@ class Loader:
             if path not in self.reported:
                 self.reported.add(path)
                 self.report(f"skipped {path}: {reason}")
-
-
-def _usable_cores() -> int:
-    """The cores that this process may run on, where the system tells. More workers than these would only wait."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from util.arguments import OptionError, option
-from util.images import UnreadableImageError, image_to_tensor, read_image
+from util.images import image_to_tensor
+from util.photos import UnreadableImageError, read_image
 
 MODES = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "resize", "none")
 SIZE_MULTIPLE = 4

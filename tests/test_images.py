@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from util.images import UnreadableImageError, image_to_tensor, read_image, save_png, tensor_to_uint8
+from util.images import image_to_tensor, save_png, tensor_to_uint8
+from util.photos import UnreadableImageError, read_image
 
 RAMP = np.linspace(0, 255, 16 * 12).reshape(12, 16).astype(np.uint8)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from processes import ROOT, TINY, run
 from scipy.io import loadmat
 
-from util.images import read_image
+from util.photos import read_image
 
 FOLDER = Path(os.environ.get("WIKI_FACES", ROOT.parent / "shared" / "wiki_faces")) / "wiki_crop"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"needs a sample of IMDB-WIKI at {FOLDER}")

@@ -7,6 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from util.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -38,3 +45,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, message: str) -> Iterator[None]:
+    """Hold a lock file for this process. Raises UserError with `message` where another process holds it.
+
+    The lock ends with the process, however that ends. On systems without flock (Windows) nothing is locked.
+    """
+    with open(path, "a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(message) from error
+        yield

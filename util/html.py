@@ -61,8 +61,8 @@ class Page:
                 tags.figcaption(caption)
         self.add(row)
 
-    def write(self) -> Path:
-        """Write `index.html` atomically; returns its path."""
-        path = self.folder / "index.html"
+    def write(self, name: str = "index.html") -> Path:
+        """Write the page atomically; returns its path."""
+        path = self.folder / name
         write_text(path, self.document.render())
         return path

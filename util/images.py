@@ -1,68 +1,16 @@
-"""Photo files to RGB images, and images to tensors and back: the one place that knows [-1, 1] from uint8."""
+"""Images to tensors and back: the one place that knows [-1, 1] from uint8."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from util.files import atomic_path
-
-
-class UnreadableImageError(Exception):
-    """A file that cannot be decoded as a photo, with the reason."""
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
-
-    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
-        return type(self), (self.path, self.reason)
-
-
-def read_image(path: str | Path) -> Image.Image:
-    """Decode a photo of any common mode into an upright 8-bit RGB image.
-
-    Turns it as its EXIF data say, scales 16-bit values to 8 bits (rather than clipping them), lays transparent images
-    on white, converts grey, palette and CMYK. Raises UnreadableImageError for anything that is not a whole image, and
-    for images so large that they are likely to be decompression bombs (PIL.Image.MAX_IMAGE_PIXELS).
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow's decoders raise nearly every type on damaged files
-        raise UnreadableImageError(path, f"{type(error).__name__}: {error}") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """An 8-bit RGB image of any mode that Pillow knows; see `read_image`."""
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values as uint8: 16-bit integers, 32-bit ones that hold 8 or 16 bits, floats in [0, 1] or [0, 255]."""
-    top = values.max(initial=0)
-    if values.dtype.kind == "f":
-        scale = 255.0 if top <= 1.0 else 1.0
-    else:
-        scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / 65535.0
-    return np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:

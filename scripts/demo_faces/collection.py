@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import numpy as np
 
 from util.errors import UserError
 from util.files import atomic_path, is_image, write_text
+from util.workers import run_in_processes
 
 from .person import sample_person
 from .portrait import draw
@@ -24,6 +21,9 @@ AGES = {"A": (20.0, 30.0), "B": (50.0, 60.0)}
 """Years, by domain: A is young, B is old."""
 OWNED, DONE = ".made-by-demo-faces", "demo.json"
 """Written first, to tell this script's folders from others; and last, when every face is there."""
+
+BATCH = 4
+"""Faces that a process is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,15 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
         return False
     try:
         claim(output)
-        tasks = [(output / path, path, settings) for path in settings.paths()]
-        with ProcessPoolExecutor(processes, initializer=_end_with, initargs=(os.getpid(),)) as pool:
-            for _ in pool.map(draw_file, tasks, chunksize=4):
-                advance()
+        paths = settings.paths()
+        batches = ((output, settings, paths[first : first + BATCH]) for first in range(0, len(paths), BATCH))
+        for _ in run_in_processes(draw_files, batches, processes):
+            advance()
         remove_stale(output, settings)
         write_text(output / DONE, json.dumps(asdict(settings)) + "\n")
     except OSError as error:
         raise UserError(f"--output {output}: {error.strerror or error}") from error
     return True
-
-
-def _end_with(parent: int) -> None:
-    """Make a worker end when its parent was killed; otherwise it would wait for work forever."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_complete(output: Path, settings: Settings) -> bool:
@@ -104,14 +93,21 @@ def claim(output: Path) -> None:
     (output / DONE).unlink(missing_ok=True)
 
 
-def draw_file(task: tuple[Path, Path, Settings]) -> None:
+def draw_files(batch: tuple[Path, Settings, list[Path]]) -> list[Path]:
+    """Draw some faces of a collection; returns what was drawn."""
+    output, settings, paths = batch
+    for path in paths:
+        draw_file(output, path, settings)
+    return paths
+
+
+def draw_file(output: Path, path: Path, settings: Settings) -> None:
     """Draw one face; each has a generator of its own, so that no other number changes it."""
-    target, path, settings = task
     split, domain, index = path.parent.name[:-1], path.parent.name[-1], int(path.stem)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), list(AGES).index(domain), index])
     face = sample_person(rng)
     age = rng.uniform(*AGES[domain])
-    with atomic_path(target) as temporary:
+    with atomic_path(output / path) as temporary:
         draw(face, age, settings.size).save(temporary, format="PNG")
 
 

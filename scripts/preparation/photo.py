@@ -1,0 +1,199 @@
+"""One photo: checked, cropped, resized, written. What worker processes do; quick to import."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from scripts.preparation.reasons import Reason
+from util.photos import UnreadableImageError, opened_photo, upright
+
+Box = tuple[float, float, float, float]
+"""left, top, right, bottom, in pixels of the photo; may reach beyond it"""
+
+CHECKED = 64
+"""Width and height, in pixels, of the small copy by which colour and likeness are judged."""
+HASH_FREQUENCIES = 16
+HASH_BYTES = HASH_FREQUENCIES**2 // 8
+LIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""of red, green and blue (ITU-R BT.601)"""
+
+
+@dataclass(frozen=True)
+class PhotoWork:
+    """What to do with every photo: `mode` crop, copy or link, sizes in pixels; see settings.py for the rest."""
+
+    mode: str
+    size: int
+    format: str
+    quality: int
+    min_size: int
+    min_colour: float
+
+
+@dataclass(frozen=True)
+class PhotoTask:
+    """One photo: its row's number, the file or its bytes (None: there is none), the file to write."""
+
+    number: int
+    photo: Path | bytes | None
+    target: Path
+    box: Box | None = None
+    """what to crop to, where a margin round the face is wanted; its middle square otherwise"""
+    needs_box: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of one photo."""
+
+    number: int
+    reason: str = ""
+    """"" for one that was written"""
+    width: int = 0
+    height: int = 0
+    """of the photo, in pixels; 0 where it could not be read"""
+    file_size: int = 0
+    """of the file that was written, in bytes"""
+    hash: bytes = b""
+    """HASH_BYTES of perceptual hash"""
+    detail: str = ""
+
+
+def prepare_batch(batch: tuple[PhotoWork, list[PhotoTask]]) -> list[Outcome]:
+    """`prepare_photo` for a list of tasks."""
+    work, tasks = batch
+    return [prepare_photo(work, task) for task in tasks]
+
+
+def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
+    """Check a photo and write it. Raises OSError where the target cannot be written; all else is an outcome."""
+    if task.photo is None:
+        return Outcome(task.number, Reason.MISSING)
+    try:
+        file = io.BytesIO(task.photo) if isinstance(task.photo, bytes) else task.photo
+        with opened_photo(file, task.target.name) as image:
+            width, height = image.size
+            if min(width, height) < work.min_size:
+                return Outcome(task.number, Reason.TOO_SMALL, width, height)
+            box = task.box or middle_square(width, height)
+            # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
+            needed = 2 * work.size / (box[2] - box[0])
+            image.draft("RGB", (round(width * needed), round(height * needed)))
+            decoded = upright(image)
+    except UnreadableImageError as error:
+        return Outcome(task.number, Reason.UNREADABLE, detail=str(error).partition(": ")[2])
+    if (task.needs_box and task.box is None) or not is_centred_in(box, width, height):
+        return Outcome(task.number, Reason.BOX, width, height)
+    scale = decoded.width / width
+    if task.box is None:
+        box = middle_square(*decoded.size)
+    else:
+        box = (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
+    small = np.asarray(crop_to(decoded, box, CHECKED, Image.Resampling.BOX), dtype=np.float32)
+    if colourfulness(small) < work.min_colour:
+        return Outcome(task.number, Reason.GREY, width, height)
+    size = write(work, task, decoded, box)
+    return Outcome(task.number, "", width, height, size, perceptual_hash(small))
+
+
+def middle_square(width: int, height: int) -> Box:
+    """The largest square in the middle of a photo."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def square_around(face: Box, margin: float) -> Box:
+    """A square with the face's centre, as wide as its longer side and `margin` times that on each side."""
+    left, top, right, bottom = face
+    half = max(right - left, bottom - top) * (0.5 + margin)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return x - half, y - half, x + half, y + half
+
+
+def is_centred_in(box: Box, width: int, height: int) -> bool:
+    """Whether a box has a size, and its middle lies in the photo."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return box[2] - box[0] >= 1 and 0 <= x < width and 0 <= y < height
+
+
+def crop_to(image: Image.Image, box: Box, size: int, resampling: Image.Resampling) -> Image.Image:
+    """The square `box` of an image, resized to (size, size). Where it reaches beyond, the image's border is
+    repeated."""
+    left, top, right, bottom = max(0.0, box[0]), max(0.0, box[1]), min(image.width, box[2]), min(image.height, box[3])
+    if (left, top, right, bottom) == box:
+        return image.resize((size, size), resampling, box=box)
+    scale = size / (box[2] - box[0])
+    before = (min(size - 1, round((left - box[0]) * scale)), min(size - 1, round((top - box[1]) * scale)))
+    inner = (min(size - before[0], max(1, round((right - left) * scale))),
+             min(size - before[1], max(1, round((bottom - top) * scale))))  # fmt: skip
+    pixels = np.asarray(image.resize(inner, resampling, box=(left, top, right, bottom)))
+    padding = [(before[1], size - before[1] - inner[1]), (before[0], size - before[0] - inner[0]), (0, 0)]
+    return Image.fromarray(np.pad(pixels, padding, mode="edge"))
+
+
+def colourfulness(pixels: np.ndarray) -> float:
+    """How much colour there is beyond a tone: 0 for grey and evenly toned photos, above 5 for nearly all others.
+
+    pixels: float32 RGB (H, W, 3) in [0, 255]. In a grey photo, and in one toned in sepia or blue, the differences
+    red - green and blue - green are functions of the lightness. A cubic one is fitted; what it leaves unexplained is
+    returned, as a root mean square in the same unit.
+    """
+    flat = pixels.reshape(-1, 3)
+    lightness = flat @ (LIGHTNESS / np.float32(127.5)) - 1
+    differences = flat[:, [0, 2]] - flat[:, [1]]
+    powers = np.stack([np.ones_like(lightness), lightness, lightness**2, lightness**3], axis=1)
+    fit, *_ = np.linalg.lstsq(powers, differences, rcond=None)
+    return float(np.sqrt(np.mean((differences - powers @ fit) ** 2)))
+
+
+def _cosines() -> np.ndarray:
+    """The lowest HASH_FREQUENCIES rows of the discrete cosine transform of CHECKED values."""
+    places, frequencies = np.arange(CHECKED) + 0.5, np.arange(HASH_FREQUENCIES)[:, None]
+    return np.cos(np.pi / CHECKED * frequencies * places).astype(np.float32)
+
+
+COSINES = _cosines()
+
+
+def perceptual_hash(pixels: np.ndarray) -> bytes:
+    """HASH_BYTES in which copies of a photo that were resized, recompressed or brightened differ in few bits.
+
+    pixels: float32 RGB (CHECKED, CHECKED, 3) in [0, 255]. The lowest frequencies of the lightness, but for the mean,
+    each as a bit that says whether it is above their median; the last bit is unused. Source: pHash, Zauner,
+    "Implementation and benchmarking of perceptual image hash functions", 2010, with 16 x 16 frequencies instead of 8 x
+    8.
+    """
+    frequencies = (COSINES @ (pixels @ LIGHTNESS) @ COSINES.T).ravel()[1:]
+    return np.packbits(np.append(frequencies > np.median(frequencies), False)).tobytes()
+
+
+def write(work: PhotoWork, task: PhotoTask, image: Image.Image, box: Box) -> int:
+    """Write the file of a task, whole or not at all; returns its size in bytes. Raises OSError."""
+    temporary = task.target.with_name(f".{task.target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        if work.mode == "link" and isinstance(task.photo, Path):
+            os.link(task.photo.resolve(), temporary)
+        elif isinstance(task.photo, Path) and work.mode == "copy":
+            shutil.copyfile(task.photo, temporary)
+        elif isinstance(task.photo, bytes) and work.mode == "copy":
+            temporary.write_bytes(task.photo)
+        else:
+            resized = crop_to(image, box, work.size, Image.Resampling.LANCZOS)
+            options = {"quality": work.quality, "subsampling": 0} if work.format == "jpg" else {}
+            resized.save(temporary, format="JPEG" if work.format == "jpg" else "PNG", **options)
+        os.replace(temporary, task.target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return task.target.stat().st_size

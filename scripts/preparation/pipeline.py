@@ -1,0 +1,219 @@
+"""All of a preparation, in order: metadata, plan, photos, selection, publication."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.preparation import workspace
+from scripts.preparation.page import write_page
+from scripts.preparation.photo import Box, PhotoTask, PhotoWork, prepare_batch, square_around
+from scripts.preparation.plan import plan
+from scripts.preparation.report import Result, check_not_empty, summary, write_manifest
+from scripts.preparation.selection import select
+from scripts.preparation.settings import InputOptions, Settings
+from scripts.preparation.sources import SOURCES, Source
+from scripts.preparation.sources.collection import Collection, Photo, TwoFolders, open_collection
+from scripts.preparation.sources.table import BOX
+from scripts.preparation.workspace import Outcomes, Workspace
+from util.arguments import OptionError, flatten
+from util.files import write_text
+from util.terminal import CountedWork
+from util.workers import run_in_processes, usable_cores
+
+VERSION = 1
+"""Raised when the same settings would give another set."""
+BATCH_PHOTOS, BATCH_BYTES = 32, 2 * 2**20
+"""What a process is given at a time, at most (one photo at least)."""
+NOT_IN_SETTINGS = ("input", "young_dir", "old_dir", "output", "overwrite", "processes")
+"""Options that decide nothing about the set."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is known before the first photo is looked at."""
+
+    source: Source
+    settings: Settings
+    collection: Collection
+    table: pd.DataFrame
+    faces: pd.DataFrame
+    """of `plan`"""
+    names: np.ndarray
+    """the file that each row's photo would become"""
+
+    @property
+    def folders(self) -> np.ndarray:
+        """The folder that each row's photo would go to; only candidates have one that means something."""
+        return (self.faces["phase"].astype(str) + self.faces["domain"].astype(str)).to_numpy(dtype=object)
+
+    @property
+    def genders(self) -> np.ndarray:
+        """ "female", "male" or None for each row."""
+        gender = self.table["gender"].to_numpy(dtype=object)
+        gender[pd.isna(gender)] = None
+        return gender
+
+
+def prepare(source_name: str, settings: Settings) -> bool:
+    """Make the set that the settings describe; False where it was there before. Raises UserError.
+
+    What was done stays on disk when this is interrupted, and the same settings go on from there.
+    """
+    source = SOURCES[source_name]
+    collection = open_source(source_name, source, settings)
+    print(f"reading the metadata of {source.title}", flush=True)
+    table = source.read(collection)
+    faces = plan(table, settings)
+    names = file_names(table["path"], settings.photos.format if settings.photos.mode == "crop" else None)
+    preparation = Preparation(source, settings, collection, table, faces, names)
+    candidates = int((faces["reason"] == "").sum())
+    print(f"{len(table):,} rows, of which {candidates:,} may be taken; now their photos", flush=True)
+    record = described(source_name, settings, table)
+    with workspace.opened(settings.run.output) as work:
+        if not workspace.start(work, record, overwrite=settings.run.overwrite):
+            return False
+        outcomes = Outcomes(work.folder / "journal.csv", len(table))
+        try:
+            reasons = look_at_photos(preparation, work, outcomes)
+        finally:
+            outcomes.close()
+        publish(preparation, work, outcomes, reasons, record)
+    return True
+
+
+def open_source(name: str, source: Source, settings: Settings) -> Collection:
+    """The collection that the options name. Raises UserError where it is not there or cannot be used so."""
+    options: InputOptions = settings.source
+    if options.young_dir is not None and options.old_dir is not None:
+        if name != "folder":
+            raise OptionError(f"--young_dir and --old_dir are for your own photos: folder, not {name}")
+        return TwoFolders(options.young_dir, options.old_dir)
+    assert options.input is not None  # InputOptions sees to it
+    if settings.photos.mode == "link" and not options.input.is_dir():
+        raise OptionError(f"--mode link: what is in the archive {options.input} cannot be linked to; use --mode copy")
+    return open_collection(options.input, source.photo_folders)
+
+
+def described(source_name: str, settings: Settings, table: pd.DataFrame) -> dict[str, Any]:
+    """Everything that decides what the set is, as plain values: equal descriptions, equal sets."""
+    options = {name: value for name, value in flatten(settings).items() if name not in NOT_IN_SETTINGS}
+    digest = hashlib.sha256()
+    for name, column in table.items():
+        digest.update(f"{name}\0".encode() + pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return {"version": VERSION, "source": source_name, **plain, "rows": len(table), "metadata": digest.hexdigest()[:16]}
+
+
+def file_names(paths: pd.Series, suffix: str | None) -> np.ndarray:
+    """A file name for each path: its own with `suffix` (None: as it is), and some digits where that would not be
+    unique.
+
+    Letters that some system does not allow in names become _.
+    """
+    stems = [re.sub(r"[^\w.()+,= -]|^[.-]", "_", path.rpartition("/")[2].rpartition(".")[0])[:120] for path in paths]
+    suffixes = [f".{suffix}" if suffix else f".{path.rpartition('.')[2].lower()}" for path in paths]
+    lower = pd.Series([stem.lower() for stem in stems], dtype=object)
+    for row in np.flatnonzero(lower.duplicated(keep=False).to_numpy()):
+        digits = hashlib.sha256(paths.iloc[row].encode("utf-8", "surrogateescape")).hexdigest()[:10]
+        stems[row] = f"{stems[row]}-{digits}"
+    return np.array([stem + end for stem, end in zip(stems, suffixes, strict=True)], dtype=object)
+
+
+def look_at_photos(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> np.ndarray:
+    """Look at photos until every one that is to be kept was looked at; returns each row's reason, "" for those to
+    keep."""
+    faces, limits, genders = preparation.faces, preparation.settings.limits, preparation.genders
+    _check_files(preparation, work, outcomes)
+    while True:
+        reasons = select(faces, genders, outcomes, limits)
+        if outcomes.is_done[reasons == ""].all():
+            return reasons
+        reserve = select(faces, genders, outcomes, limits, reserve=True)
+        rows = np.flatnonzero(((reasons == "") | (reserve == "")) & ~outcomes.is_done)
+        options = preparation.settings
+        processes = min(options.run.processes, usable_cores())
+        with CountedWork("photos", len(rows), "photos") as progress:
+            for outcome in run_in_processes(prepare_batch, batches(preparation, work, rows), processes):
+                outcomes.add(outcome)
+                progress.advance()
+
+
+def _check_files(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> None:
+    """Look again at photos whose files are gone or not whole, as a machine that lost its power leaves them."""
+    folders, names = preparation.folders, preparation.names
+    for row in np.flatnonzero(outcomes.passed):
+        path = work.photo_path(folders[row], names[row])
+        if not path.is_file() or path.stat().st_size != outcomes.file_size[row]:
+            outcomes.forget(np.array([row]))
+
+
+def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iterator[tuple[PhotoWork, list[PhotoTask]]]:
+    """The photos of these rows, a few at a time."""
+    settings = preparation.settings
+    photos = settings.photos
+    min_size = settings.filters.min_size or preparation.source.min_size
+    what = PhotoWork(photos.mode, photos.size, photos.format, photos.quality, min_size, settings.filters.min_colour)
+    folders, names = preparation.folders, preparation.names
+    paths = preparation.table["path"].to_numpy()
+    boxes = preparation.table[list(BOX)].to_numpy(dtype=np.float64)
+    tasks: list[PhotoTask] = []
+    size = 0
+    for row, photo in preparation.collection.photos({paths[row]: int(row) for row in rows}):
+        box = None if photos.margin is None else face_square(boxes[row], photos.margin)
+        target = work.photo_path(folders[row], names[row])
+        tasks.append(PhotoTask(row, photo, target, box, needs_box=photos.margin is not None))
+        size += weight(photo)
+        if len(tasks) >= BATCH_PHOTOS or size >= BATCH_BYTES:
+            yield what, tasks
+            tasks, size = [], 0
+    if tasks:
+        yield what, tasks
+
+
+def weight(photo: Photo) -> int:
+    """The bytes of a photo that wait in memory."""
+    return len(photo) if isinstance(photo, bytes) else 0
+
+
+def face_square(face: np.ndarray, margin: float) -> Box | None:
+    """The square to crop to, or None for a face box (left, top, right, bottom) that is none."""
+    left, top, right, bottom = face.tolist()
+    if not (np.isfinite(face).all() and right - left >= 1 and bottom - top >= 1):
+        return None
+    return square_around((left, top, right, bottom), margin)
+
+
+def publish(
+    preparation: Preparation, work: Workspace, outcomes: Outcomes, reasons: np.ndarray, settings: dict[str, Any]
+) -> None:
+    """Remove the photos that are not kept, describe the set, and move all of it to where it belongs."""
+    folders, names = preparation.folders, preparation.names
+    for row in np.flatnonzero(outcomes.passed & (reasons != "")):
+        work.photo_path(folders[row], names[row]).unlink(missing_ok=True)
+    result = Result(
+        title=preparation.source.title,
+        settings=settings,
+        table=preparation.table,
+        reasons=reasons,
+        folders=np.where(reasons == "", folders, ""),
+        names=np.where(reasons == "", names, ""),
+        order=preparation.faces["order"].to_numpy(),
+        person=preparation.faces["person"].to_numpy(),
+        genders=preparation.genders,
+        outcomes=outcomes,
+        refused=dict(preparation.collection.refused),
+    )
+    write_manifest(work.folder / "manifest.csv", result)
+    write_page(work.folder, result)
+    write_text(work.folder / workspace.RECORD, json.dumps(result.record(), indent=1))
+    work.finish_publishing()
+    print(summary(result), flush=True)
+    check_not_empty(result, preparation.settings)

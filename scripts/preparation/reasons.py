@@ -1,0 +1,34 @@
+"""Why a photo of a collection is not kept."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a row is not kept, in the order in which it is looked at; the sources add reasons of their own before
+    these."""
+
+    TWICE = "listed twice"
+    OUTSIDE = "path that leads elsewhere"
+    NOT_AN_IMAGE = "no image by its name"
+    NO_AGE = "age unknown"
+    IMPOSSIBLE_AGE = "impossible age"
+    OTHER_AGE = "neither young nor old"
+    NO_FACE = "no face found"
+    LOW_SCORE = "face score too low"
+    SECOND_FACE = "second face"
+    NO_GENDER = "gender unknown"
+    OTHER_GENDER = "other gender"
+    GLASSES = "glasses"
+    BLURRY = "blurry"
+    OTHER_DOMAIN = "person kept at the other age"
+    MISSING = "photo missing"
+    UNREADABLE = "photo unreadable"
+    TOO_SMALL = "photo too small"
+    BOX = "no face box in the photo"
+    GREY = "grey or toned"
+    DUPLICATE = "near-duplicate"
+    IDENTITY_LIMIT = "beyond --max_per_identity"
+    CLASS_LIMIT = "beyond --max_per_class"
+    GENDER_LIMIT = "beyond --balance_gender"

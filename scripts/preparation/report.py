@@ -1,0 +1,119 @@
+"""What came of a preparation: manifest.csv, dataset.json, the console's summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.preparation.settings import Settings
+from scripts.preparation.workspace import FOLDERS, Outcomes, one_line
+from util.errors import UserError
+
+KEPT = "kept"
+COPIED_COLUMNS = ("age", "young", "gender", "identity", "face_score", "second_face_score", "glasses", "blurry",
+                  "partition")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished selection, one entry for each row of the collection in every array."""
+
+    title: str
+    settings: dict[str, Any]
+    table: pd.DataFrame
+    reasons: np.ndarray
+    """"" for what is kept"""
+    folders: np.ndarray
+    names: np.ndarray
+    """where each kept photo is; "" for all others"""
+    order: np.ndarray
+    person: np.ndarray
+    genders: np.ndarray
+    outcomes: Outcomes
+    refused: dict[str, int]
+    """members of archives that were not even looked at, by reason"""
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Rows by reason, most frequent first, what is kept before all."""
+        counts = Counter(self.reasons.tolist())
+        kept = counts.pop("", 0)
+        return {KEPT: kept, **dict(counts.most_common())}
+
+    @cached_property
+    def folder_counts(self) -> dict[str, dict[str, int]]:
+        """For each of the four folders, how many photos, people, women, men it has."""
+        return {name: self._count(self.folders == name) for name in FOLDERS}
+
+    def _count(self, rows: np.ndarray) -> dict[str, int]:
+        genders = self.genders[rows]
+        return {
+            "photos": int(rows.sum()),
+            "people": len(np.unique(self.person[rows])),
+            "women": int((genders == "female").sum()),
+            "men": int((genders == "male").sum()),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The contents of dataset.json."""
+        return {
+            "settings": self.settings,
+            "rows": len(self.table),
+            "reasons": self.counts,
+            "folders": self.folder_counts,
+            "refused": self.refused,
+        }
+
+
+def write_manifest(path: Path, result: Result) -> None:
+    """Write manifest.csv: every row of the collection, with the file that was made of it or the reason why none was."""
+    details = np.full(len(result.table), "", dtype=object)
+    for row, detail in result.outcomes.details.items():
+        details[row] = detail
+    columns = {
+        "path": result.table["path"].map(one_line_path),
+        "folder": result.folders,
+        "file": result.names,
+        "reason": np.where(result.reasons == "", KEPT, result.reasons),
+        **{name: result.table[name] for name in COPIED_COLUMNS},
+        "width": np.where(result.outcomes.width > 0, result.outcomes.width.astype(object), ""),
+        "height": np.where(result.outcomes.height > 0, result.outcomes.height.astype(object), ""),
+        "detail": details,
+    }
+    pd.DataFrame(columns).to_csv(path, index=False, float_format="%g", errors="backslashreplace", lineterminator="\n")
+
+
+def one_line_path(path: str) -> str:
+    """A path that cannot break a line of a table."""
+    return path if path.isprintable() else one_line(path)
+
+
+def summary(result: Result) -> str:
+    """The console's account."""
+    lines = ["", f"{'rows of ' + result.title:<38}{len(result.table):>9,}"]
+    lines += [f"  {reason:<36}{count:>9,}" for reason, count in result.counts.items()]
+    lines += [f"  ({reason}: {count:,})" for reason, count in result.refused.items()]
+    lines += ["", f"{'':<10}{'photos':>9}{'people':>9}{'women':>9}{'men':>9}"]
+    lines += [f"{name:<10}" + "".join(f"{count:>9,}" for count in counts.values())
+              for name, counts in result.folder_counts.items()]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def check_not_empty(result: Result, settings: Settings) -> None:
+    """Raise UserError for a set that cannot be trained on; say so where it cannot be tested on."""
+    empty = [name for name, counts in result.folder_counts.items() if counts["photos"] == 0]
+    training = [name for name in empty if name.startswith("train")]
+    if training:
+        first = next((reason for reason in result.counts if reason != KEPT), "the collection is empty")
+        raise UserError(
+            f"no photo is left for {', '.join(training)}; the most frequent reason is: {first}. "
+            f"{settings.run.output / 'report.html'} has all of them; mend the option, and add --overwrite"
+        )
+    if empty and settings.split.test_fraction > 0:
+        print(f"note: no photo is left for {', '.join(empty)}; a larger --test_fraction would give some")

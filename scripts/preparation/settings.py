@@ -1,0 +1,160 @@
+"""The options of scripts/prepare_dataset.py, one dataclass for each of its parts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from util.arguments import OptionError, option, section
+from util.workers import usable_cores
+
+Ages = tuple[int, int]
+"""Years, both included."""
+
+
+def parse_ages(text: str) -> Ages:
+    """`20-29` as (20, 29). Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no range of ages such as 20-29")
+    return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """where the collection is"""
+
+    input: Path | None = option(None, help="folder or archive (.zip, .tar, .tar.gz, ...) of the collection")
+    young_dir: Path | None = option(None, help="for folder, in place of --input: photos of young people")
+    old_dir: Path | None = option(None, help="for folder, in place of --input: photos of old people")
+
+    def __post_init__(self) -> None:
+        if (self.young_dir is None) != (self.old_dir is None):
+            raise OptionError("--young_dir and --old_dir belong together")
+        if (self.input is None) == (self.young_dir is None):
+            raise OptionError("give --input DIR_OR_ARCHIVE (or, for your own photos, --young_dir and --old_dir)")
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """which photos to take"""
+
+    young: Ages = option((20, 29), help="ages of domain A; collections without ages have a flag", unit="years",
+                         parse=parse_ages)  # fmt: skip
+    old: Ages = option((50, 59), help="ages of domain B", unit="years", parse=parse_ages)
+    max_age: int = option(100, help="greater ages, and those below 0, are taken for errors", unit="years")
+    min_face_score: float = option(1.0, help="where the collection has a face detector's scores: only photos above it")
+    allow_second_face: bool = option(False, help="take photos in which a second face was found, too")
+    gender: str = option("any", help="whom to take", choices=("any", "female", "male"))
+    no_glasses: bool = option(False, help="leave out people with glasses, where the collection says so (CelebA)")
+    allow_blurry: bool = option(False, help="take photos that the collection calls blurry (CelebA), too")
+    min_size: int | None = option(None, help="shorter side of the photo, at least; none: 180, for CelebA 178",
+                                  unit="pixels")  # fmt: skip
+    min_colour: float = option(
+        4.5,
+        help="photos with less colour are taken for grey or toned; 0 takes all. It is the root mean square of what the "
+        "lightness does not explain of red - green and blue - green, which reach 255",
+    )
+
+    def __post_init__(self) -> None:
+        for flag in ("young", "old"):
+            first, last = getattr(self, flag)
+            if first > last or last > self.max_age:
+                raise OptionError(f"--{flag} {first}-{last}: must rise, up to --max_age {self.max_age}")
+        if self.young[1] >= self.old[0]:
+            raise OptionError(f"--young must end before --old {self.old[0]}-{self.old[1]} begins")
+        if self.min_size is not None and self.min_size < 1:
+            raise OptionError(f"--min_size {self.min_size}: at least 1 pixel")
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """training and testing"""
+
+    test_fraction: float = option(0.1, help="share of the people (not of the photos) to test on")
+    official_split: bool = option(False, help="test on the people of the collection's own test set (CelebA) instead")
+    seed: int = option(0, help="another number, another split and another choice of photos")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test_fraction < 1:
+            raise OptionError(f"--test_fraction {self.test_fraction}: at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """how many photos to keep"""
+
+    max_per_class: int | None = option(None, help="young photos at most, and old ones; training and testing together",
+                                       unit="photos")  # fmt: skip
+    max_per_identity: int | None = option(None, help="photos of one person, at most", unit="photos")
+    balance_gender: bool = option(False, help="as many women as men in each of the four folders")
+    duplicate_distance: int = option(
+        20,
+        help="photos whose perceptual hashes of 255 bits differ in so many or fewer are near-duplicates, of which one "
+        "is kept; -1 keeps all",
+        unit="bits",
+    )
+
+    def __post_init__(self) -> None:
+        for flag in ("max_per_class", "max_per_identity"):
+            value = getattr(self, flag)
+            if value is not None and value < 1:
+                raise OptionError(f"--{flag} {value}: at least 1 photo")
+        if not -1 <= self.duplicate_distance <= 40:
+            raise OptionError(f"--duplicate_distance {self.duplicate_distance}: from -1 to 40 bits; "
+                              "different photos differ in some 60 and more")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """what to write"""
+
+    mode: str = option(
+        "crop",
+        help="crop: the middle square (or --margin), resized to --size; copy: the photos as they are; link: hard links "
+        "to them, which need no space",
+        choices=("crop", "copy", "link"),
+    )
+    size: int = option(256, help="width and height", unit="pixels")
+    margin: float | None = option(
+        None,
+        help="crop to the collection's face box and so much of its size on each side, continuing the photo's border "
+        "where it ends: for whole photos with face boxes (0.4 is what IMDB-WIKI's own crops have); none: the middle "
+        "square of the photo, with all the margin that it has",
+    )
+    format: str = option("jpg", help="of cropped photos", choices=("jpg", "png"))
+    quality: int = option(95, help="of JPEG files, at full colour resolution")
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise OptionError(f"--size {self.size}: at least 16 pixels")
+        if self.margin is not None and (self.mode != "crop" or not 0 <= self.margin <= 4):
+            raise OptionError(f"--margin {self.margin}: from 0 to 4, and only with --mode crop")
+        if not 1 <= self.quality <= 100:
+            raise OptionError(f"--quality {self.quality}: from 1 to 100")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """the command itself"""
+
+    output: Path = option(Path("datasets/young2old"), help="folder to fill with trainA, trainB, testA, testB")
+    overwrite: bool = option(False, help="replace a set that this command made there with other options")
+    processes: int = option(usable_cores(), help="processes that read and write photos, at most one a core")
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise OptionError(f"--processes {self.processes}: at least 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """all options"""
+
+    source: InputOptions = section(InputOptions)
+    filters: FilterOptions = section(FilterOptions)
+    split: SplitOptions = section(SplitOptions)
+    limits: LimitOptions = section(LimitOptions)
+    photos: PhotoOptions = section(PhotoOptions)
+    run: RunOptions = section(RunOptions)

@@ -1,0 +1,43 @@
+"""Public collections of faces by name, each turned into the same table (table.py). To add one: a file with a function
+that reads it, and a line in SOURCES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from scripts.preparation.sources.cacd import read_cacd
+from scripts.preparation.sources.celeba import read_celeba
+from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.folder import read_folder
+from scripts.preparation.sources.imdb_wiki import read_imdb_wiki
+from scripts.preparation.sources.utkface import read_utkface
+
+__all__ = ["SOURCES", "Source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One collection: how its metadata become a table, and where its photos lie."""
+
+    title: str
+    read: Callable[[Collection], pd.DataFrame]
+    """raises SourceError where the metadata are missing or damaged"""
+    photo_folders: tuple[str, ...] = ("",)
+    """below --input, where the table's paths may start"""
+    min_size: int = 180
+    """pixels: the default of --min_size"""
+
+
+CELEBA_FOLDERS = ("", *(f"{parent}img_align_celeba" for parent in ("", "img_align_celeba/", "Img/", "celeba/")))
+
+SOURCES: dict[str, Source] = {
+    "imdb": Source("IMDB-WIKI (IMDb)", read_imdb_wiki("imdb"), ("", "imdb_crop", "imdb")),
+    "wiki": Source("IMDB-WIKI (Wikipedia)", read_imdb_wiki("wiki"), ("", "wiki_crop", "wiki")),
+    "celeba": Source("CelebA", read_celeba, CELEBA_FOLDERS, min_size=178),  # all its aligned photos are 178 x 218
+    "cacd": Source("CACD2000", read_cacd, ("", "CACD2000")),
+    "utkface": Source("UTKFace", read_utkface),
+    "folder": Source("your own photos", read_folder),
+}

@@ -1,0 +1,79 @@
+"""CelebA: text files of attributes, of the official partition and, where present, of identities.
+
+Source: Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", 2015.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.table import PARTITIONS, SourceError, faces_table
+
+ATTRIBUTES = "list_attr_celeba"
+PARTITION = "list_eval_partition"
+IDENTITY = "identity_CelebA"
+REQUIRED = ("Young", "Male", "Eyeglasses", "Blurry")
+
+
+def read_celeba(collection: Collection) -> pd.DataFrame:
+    """Rows of list_attr_celeba; the other two files are used where they are present.
+
+    Each file is read as published (.txt, separated by spaces) or as its common copy with commas (.csv).
+    """
+    attributes = _read_attributes(*collection.read_any(f"{ATTRIBUTES}.txt", f"{ATTRIBUTES}.csv"))
+    missing = [name for name in REQUIRED if name not in attributes]
+    if missing:
+        raise SourceError(f"{ATTRIBUTES} lacks the attributes {', '.join(missing)}")
+    partition = _read_pairs(collection, PARTITION).reindex(attributes.index)
+    identity = _read_pairs(collection, IDENTITY).reindex(attributes.index)
+    return faces_table(
+        {
+            "path": attributes.index.to_numpy(),
+            "young": _flag(attributes["Young"]),
+            "gender": attributes["Male"].map({1: "male", -1: "female"}),
+            "glasses": _flag(attributes["Eyeglasses"]),
+            "blurry": _flag(attributes["Blurry"]),
+            "partition": partition.map(dict(enumerate(PARTITIONS))),
+            "identity": ["" if np.isnan(number) else f"{int(number)}" for number in identity],
+        }
+    )
+
+
+def _flag(column: pd.Series) -> pd.Series:
+    return column.map({1: True, -1: False}).astype("boolean")
+
+
+def _read_attributes(name: str, content: bytes) -> pd.DataFrame:
+    """Attributes (-1, 1) by photo. The text file starts with a line that counts photos and one that names
+    attributes."""
+    text = content.decode("utf-8-sig", "replace")
+    try:
+        if name.endswith(".csv"):
+            rows = pd.read_csv(io.StringIO(text), index_col=0)
+        else:
+            _, names, lines = text.split("\n", 2)
+            columns = ["path", *names.split()]
+            rows = pd.read_csv(io.StringIO(lines), sep=r"\s+", header=None, names=columns, index_col="path")
+    except ValueError as error:
+        raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
+    rows.index = rows.index.astype(str)
+    return rows[rows.notna().all(axis=1)]  # a download that broke off ends in half a line
+
+
+def _read_pairs(collection: Collection, stem: str) -> pd.Series:
+    """A number by photo, from lines `000001.jpg NUMBER`; empty where there is no such file."""
+    names = (f"{stem}.txt", f"{stem}.csv")
+    if not collection.has(*names):
+        return pd.Series(dtype=float)
+    name, content = collection.read_any(*names)
+    text = content.decode("utf-8-sig", "replace").replace(",", " ")
+    try:
+        pairs = pd.read_csv(io.StringIO(text), sep=r"\s+", header=None, usecols=[0, 1], dtype=str)
+    except ValueError as error:
+        raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
+    numbers = pd.Series(pd.to_numeric(pairs[1], errors="coerce").to_numpy(), index=pairs[0])
+    return numbers[~numbers.index.duplicated() & numbers.notna().to_numpy()]

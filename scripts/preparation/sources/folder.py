@@ -1,0 +1,68 @@
+"""The user's own photos: two folders, young and old, or one folder with a CSV file."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+
+from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.table import SourceError, faces_table
+
+YOUNG_FOLDERS = ("young", "traina", "testa", "a")
+OLD_FOLDERS = ("old", "trainb", "testb", "b")
+GENDER_WORDS = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
+TRUTH_WORDS = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
+COLUMN_NAMES = ("path", "age", "young", "gender", "identity", "glasses", "blurry")
+
+
+def read_folder(collection: Collection) -> pd.DataFrame:
+    """Rows of the folder's one CSV file: path, age or young (yes, no), and if wanted gender, identity, glasses, blurry.
+
+    Without a CSV file, the photos below folders called young and old (or as in a prepared set, trainA and trainB).
+    Raises SourceError.
+    """
+    csv_files = collection.files_ending(".csv")
+    if len(csv_files) > 1:
+        raise SourceError(f"{collection.path} holds several CSV files ({', '.join(csv_files)}): leave one")
+    return _from_csv(collection, csv_files[0]) if csv_files else _from_folders(collection)
+
+
+def _from_csv(collection: Collection, name: str) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(io.BytesIO(collection.read(name)), dtype=str, skipinitialspace=True, encoding="utf-8-sig")
+    except ValueError as error:
+        raise SourceError(f"{name} cannot be read as CSV in UTF-8: {error}") from error
+    rows.columns = pd.Index([str(column).strip().lower() for column in rows.columns])
+    if "path" not in rows or not {"age", "young"} & set(rows.columns):
+        raise SourceError(f"{name} needs a first line that names the columns path and age (or young); "
+                          f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}")  # fmt: skip
+    columns: dict[str, pd.Series] = {"path": rows["path"].fillna("").str.strip().str.replace("\\", "/")}
+    if "age" in rows:
+        columns["age"] = pd.to_numeric(rows["age"], errors="coerce")
+    if "gender" in rows:
+        columns["gender"] = rows["gender"].str.strip().str.lower().map(GENDER_WORDS)
+    if "identity" in rows:
+        columns["identity"] = rows["identity"].fillna("").str.strip()
+    for flag in {"young", "glasses", "blurry"} & set(rows.columns):
+        columns[flag] = rows[flag].str.strip().str.lower().map(TRUTH_WORDS).astype("boolean")
+    return faces_table(columns)
+
+
+def _from_folders(collection: Collection) -> pd.DataFrame:
+    rows = [(path, _young(path)) for path in collection.names()]
+    rows = [(path, young) for path, young in rows if young is not None]
+    if not rows:
+        raise SourceError(
+            f"{collection.path} holds neither a CSV file nor photos in folders called young and old: name your two "
+            "folders with --young_dir and --old_dir, or write a CSV file with the columns path and age"
+        )
+    return faces_table({"path": [path for path, _ in rows], "young": [young for _, young in rows]})
+
+
+def _young(path: str) -> bool | None:
+    """What the first folder of the path that has one of the known names says; None where none has."""
+    for part in path.lower().split("/")[:-1]:
+        if part in YOUNG_FOLDERS or part in OLD_FOLDERS:
+            return part in YOUNG_FOLDERS
+    return None

@@ -1,0 +1,95 @@
+"""IMDB-WIKI: `imdb.mat` and `wiki.mat`, one MATLAB struct each, with a birth date and the year of the photo.
+
+Source: Rothe, Timofte, Van Gool, "DEX: Deep EXpectation of apparent age from a single image", 2015.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.matlab import numbers, read_struct, texts
+from scripts.preparation.sources.table import BOX, faces_table, genders
+
+MATLAB_TO_PYTHON_DAYS = 366  # MATLAB counts days from year 0, Python's ordinals from year 1
+FIRST_DAY_OF_1970 = 719_163  # as a Python ordinal
+LAST_DAY = 3_652_059  # of the year 9999
+BIRTH_YEARS = (1800, 2015)  # nobody who was photographed was born before; the collection was made in 2015
+PHOTO_YEARS = (1840, 2015)
+
+REQUIRED = ("full_path", "dob", "photo_taken", "gender", "face_score", "second_face_score")
+IMDB_NAME = re.compile(r"(nm\d+)_")
+WIKI_NAME = re.compile(r"(\d+)_")
+
+
+def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
+    """The adapter for `database`, which is "imdb" or "wiki"."""
+
+    def read(collection: Collection) -> pd.DataFrame:
+        file_name = f"{database}.mat"
+        return _table(read_struct(collection.read(file_name), database, file_name, REQUIRED), database)
+
+    return read
+
+
+def _table(fields: dict[str, np.ndarray], database: str) -> pd.DataFrame:
+    paths = texts(fields["full_path"])
+    born, taken = birth_years(numbers(fields["dob"])), numbers(fields["photo_taken"])
+    possible = _within(born, BIRTH_YEARS) & _within(taken, PHOTO_YEARS)
+    boxes = _boxes(fields["face_location"]) if "face_location" in fields else np.full((len(paths), 4), np.nan)
+    return faces_table(
+        {
+            "path": paths,
+            # Only the year of the photo is known: the age is right to within a year.
+            "age": np.where(possible, taken - born, np.nan),
+            "gender": genders(numbers(fields["gender"]), female=0, male=1),
+            "identity": identities(paths, fields, database),
+            "face_score": numbers(fields["face_score"]),
+            "second_face_score": numbers(fields["second_face_score"]),
+            **{name: boxes[:, side] for side, name in enumerate(BOX)},
+            "problem": np.where(possible, "", "impossible date"),
+        }
+    )
+
+
+def birth_years(datenums: np.ndarray) -> np.ndarray:
+    """The calendar years of MATLAB serial day numbers (N,); NaN before year 1 and after year 9999."""
+    days = datenums - MATLAB_TO_PYTHON_DAYS
+    valid = np.isfinite(days) & (days >= 1) & (days <= LAST_DAY)
+    years = np.full(len(datenums), np.nan)
+    since_1970 = np.floor(days[valid]).astype(np.int64) - FIRST_DAY_OF_1970
+    years[valid] = since_1970.astype("datetime64[D]").astype("datetime64[Y]").astype(np.int64) + 1970
+    return years
+
+
+def _within(values: np.ndarray, bounds: tuple[int, int]) -> np.ndarray:
+    return (values >= bounds[0]) & (values <= bounds[1])
+
+
+def identities(paths: Sequence[str], fields: dict[str, np.ndarray], database: str) -> list[str]:
+    """One label per person: the key that IMDb or Wikipedia itself has for that person, which starts each file name.
+
+    It is better than `celeb_id` and `name`, which number and spell names: two people of one name become one there. They
+    serve where a file name has no key; `celeb_id` exists in imdb.mat only.
+    """
+    pattern = IMDB_NAME if database == "imdb" else WIKI_NAME
+    numbered = numbers(fields["celeb_id"]) if "celeb_id" in fields else np.full(len(paths), np.nan)
+    names = texts(fields["name"]) if "name" in fields else [""] * len(paths)
+    labels = []
+    for path, number, name in zip(paths, numbered, names, strict=True):
+        key = pattern.match(path.rpartition("/")[2])
+        labels.append(key[1] if key else f"celebrity {int(number)}" if np.isfinite(number) else name.strip())
+    return labels
+
+
+def _boxes(cells: np.ndarray) -> np.ndarray:
+    """Face boxes (N, 4) as left, top, right, bottom in pixels counted from 0; MATLAB counts from 1."""
+    boxes = np.full((len(cells), 4), np.nan)
+    for row, cell in enumerate(cells):
+        if np.size(cell) == 4:
+            boxes[row] = np.ravel(cell)
+    return boxes - np.array([1, 1, 0, 0])

@@ -1,0 +1,205 @@
+"""A preparation under way, on disk: stopped at any moment and started again, published in one go.
+
+Everything is made in OUTPUT/.preparing: settings.json says what is being made, journal.csv what became of each photo,
+trainA and so on hold the photos that passed. When all is there, it is moved into OUTPUT, dataset.json last.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.preparation.photo import HASH_BYTES, Outcome
+from util.errors import UserError
+from util.files import locked, write_text
+
+FOLDERS = ("trainA", "trainB", "testA", "testB")
+RECORD = "dataset.json"
+"""What a set was made with. It is the last file to appear: a set that has it is whole."""
+PUBLISHED = (*FOLDERS, "manifest.csv", "report.html", RECORD)
+
+
+LONGEST_LINE = 4096
+"""No line of the journal is longer, in bytes."""
+
+
+def one_line(text: str) -> str:
+    """Printable text without line breaks, of 300 characters at most."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:300]
+
+
+class Outcomes:
+    """What became of each photo that was looked at, by row number; kept in a journal that a kill leaves readable."""
+
+    def __init__(self, path: Path, rows: int) -> None:
+        self.reasons = np.full(rows, "", dtype=object)
+        self.details: dict[int, str] = {}
+        self.is_done = np.zeros(rows, dtype=bool)
+        self.width, self.height = np.zeros(rows, dtype=np.int32), np.zeros(rows, dtype=np.int32)
+        self.file_size = np.zeros(rows, dtype=np.int64)
+        self.hashes = np.zeros((rows, HASH_BYTES), dtype=np.uint8)
+        self._load(path)
+        self._file = path.open("a", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which rows were looked at and refused."""
+        return self.is_done & (self.reasons != "")
+
+    @property
+    def passed(self) -> np.ndarray:
+        """Which rows were looked at and written."""
+        return self.is_done & (self.reasons == "")
+
+    def add(self, outcome: Outcome) -> None:
+        """Remember an outcome, on disk at once."""
+        self._take(outcome)
+        self._writer.writerow([*outcome[:5], outcome.hash.hex(), one_line(outcome.detail)])
+        self._file.flush()
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Look at these photos again."""
+        self.is_done[rows] = False
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._file.close()
+
+    def _take(self, outcome: Outcome) -> None:
+        row = outcome.number
+        self.is_done[row], self.reasons[row] = True, outcome.reason
+        self.width[row], self.height[row], self.file_size[row] = outcome.width, outcome.height, outcome.file_size
+        if outcome.hash:
+            self.hashes[row] = np.frombuffer(outcome.hash, dtype=np.uint8)
+        if outcome.detail:
+            self.details[row] = outcome.detail
+
+    def _load(self, path: Path) -> None:
+        """Read what is there, and remove the line that a kill cut short."""
+        if not path.exists():
+            return
+        with path.open("rb+") as raw:
+            content_end = raw.seek(0, os.SEEK_END)
+            raw.seek(max(0, content_end - LONGEST_LINE))
+            tail = raw.read()
+            raw.truncate(content_end - len(tail) + tail.rfind(b"\n") + 1)
+        shared: dict[str, str] = {}
+        with path.open("r", encoding="utf-8", newline="") as file:
+            for number, reason, width, height, size, hash_, detail in csv.reader(file):
+                reason = shared.setdefault(reason, reason)
+                hash_bytes = bytes.fromhex(hash_)
+                self._take(Outcome(int(number), reason, int(width), int(height), int(size), hash_bytes, detail))
+
+
+class Workspace:
+    """The folder in which a preparation is made; get one from `opened`."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output / ".preparing"
+
+    def photo_path(self, folder: str, name: str) -> Path:
+        """Where a photo of the set is made."""
+        return self.folder / folder / name
+
+    def finish_publishing(self) -> bool:
+        """Move what is made to where it belongs, if all of it is made; False if it is not.
+
+        A former set of this command's is put aside first. Whenever this is interrupted, the next call completes it.
+        """
+        if not (self.folder / RECORD).exists():
+            return False
+        for name in PUBLISHED:
+            made, target = self.folder / name, self.output / name
+            if made.exists():
+                if target.exists():
+                    (self.folder / "replaced").mkdir(exist_ok=True)
+                    os.replace(target, self.folder / "replaced" / name)
+                os.replace(made, target)
+        self.clear()
+        return True
+
+    def clear(self) -> None:
+        """Remove everything that is not published."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+
+
+@contextmanager
+def opened(output: Path) -> Iterator[Workspace]:
+    """The workspace of an output folder, for this process alone. Raises UserError where it is another's or
+    unwritable."""
+    workspace = Workspace(output)
+    existed = output.exists()
+    try:
+        workspace.folder.mkdir(parents=True, exist_ok=True)
+        with locked(workspace.folder / "lock", f"another preparation is filling {output}; wait for it, or end it"):
+            yield workspace
+            if all(path.name == "lock" for path in workspace.folder.iterdir()):
+                shutil.rmtree(workspace.folder)
+                if not existed and not any(output.iterdir()):
+                    output.rmdir()
+    except OSError as error:
+        where = error.filename or output
+        raise UserError(
+            f"--output {output}: {error.strerror or error} ({where}); nothing is lost: mend it, and give the same "
+            f"command again to go on"
+        ) from error
+
+
+def start(workspace: Workspace, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Make the workspace ready to make, or go on making, a set with these settings; False where it is there already.
+
+    Raises UserError where the output holds another set, or something that this command did not make.
+    """
+    workspace.finish_publishing()
+    record = _read(workspace.output / RECORD)
+    if record is None:
+        foreign = [name for name in PUBLISHED if (workspace.output / name).exists()]
+        if foreign:
+            raise UserError(
+                f"--output {workspace.output} holds {', '.join(foreign)} of another origin; move them away, or choose "
+                "another folder"
+            )
+    elif not overwrite:
+        _refuse_other(record["settings"], settings, f"--output {workspace.output} holds a set that was made")
+        workspace.clear()
+        return False
+    begun = _read(workspace.folder / "settings.json")
+    if begun is not None and begun != settings:
+        if not overwrite:
+            _refuse_other(begun, settings, f"--output {workspace.output} holds a set that was begun")
+        workspace.clear()
+    for name in FOLDERS:
+        (workspace.folder / name).mkdir(exist_ok=True)
+    write_text(workspace.folder / "settings.json", json.dumps(settings, indent=1))
+    return True
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); remove it and prepare the set again") from error
+
+
+def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:
+    """Raise UserError naming each setting that differs, with both values."""
+    different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if different:
+        shown = "; ".join(f"{name}: {before.get(name)} there, {now.get(name)} now" for name in different)
+        raise UserError(f"{what} otherwise ({shown}): give --overwrite to replace it, or another --output")
