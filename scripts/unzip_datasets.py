@@ -1,4 +1,4 @@
-"""Unpack archives of prepared photos into datasets/young2old; called by unzip_datasets.sh.
+"""Unpack archives of prepared photos into datasets/young2old; called by unzip_datasets.sh. Needs no package.
 
 Takes image files whose folder is named trainA, trainB, testA or testB, at any depth; other members are counted and
 left. No member decides where it is written: only its folder's and its own last name count.
@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tarfile
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from util.archives import ARCHIVE_SUFFIXES, Member, MemberError, is_archive, members
 from util.errors import UserError, told_in_one_line
 from util.files import atomic_path, is_image
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-LARGEST_PHOTO_BYTES = 200 * 2**20
-"""A member that unpacks to more is no photo but a decompression bomb."""
-CHUNK_BYTES = 2**20
 
 HELP = """There is no archive in {folder} (looked for {suffixes}).
 
-Either put an archive there that holds trainA, trainB, testA and testB (A: photos of young people, B: of old ones), and
-run this again; or make the folders yourself, from photos that you have:
+Put an archive there that holds the folders trainA, trainB, testA and testB (A: photos of young people, B: of old ones),
+and run this again; or make the folders yourself, from photos that you have:
 
     datasets/young2old/trainA  datasets/young2old/trainB  datasets/young2old/testA  datasets/young2old/testB
 
-IMDB-WIKI (faces with ages, for academic research) is at
-https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki: take people
-of 20 to 29 years for A and of 50 to 59 years for B. To try the project out without photos:
+A public collection of faces must be prepared first. IMDB-WIKI has ages and is for academic research: fetch
+wiki_crop.tar from https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki and run
+
+    {prepare}
+
+docs/datasets.md has the others. To try the project out without photos:
 
     python scripts/make_demo_faces.py"""
+
+PREPARE = "python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output datasets/young2old"
 
 
 def main() -> None:
@@ -48,7 +46,7 @@ def main() -> None:
     words = parser.parse_args()
     archives = words.archives or find_archives(Path("datasets"))
     if not archives:
-        raise UserError(HELP.format(folder=Path("datasets"), suffixes=" ".join(SUFFIXES)))
+        raise UserError(HELP.format(folder=Path("datasets"), suffixes=" ".join(ARCHIVE_SUFFIXES), prepare=PREPARE))
     for archive in archives:
         print(f"unpacking {archive}", flush=True)
         for outcome, count in sorted(unpack(archive, words.output).items()):
@@ -56,68 +54,45 @@ def main() -> None:
     missing = [name for name in FOLDERS if not (words.output / name).is_dir()]
     if missing:
         raise UserError(
-            f"{words.output} still lacks {', '.join(missing)}: no archive holds photos in a folder so named"
+            f"{words.output} still lacks {', '.join(missing)}: no archive holds photos in a folder so named. If it is "
+            f"a public collection of faces, prepare it: {PREPARE.replace('wiki_crop.tar', str(archives[0]))}"
         )
     print(f"{words.output} is ready")
 
 
 def find_archives(folder: Path) -> list[Path]:
     """The archives that lie in `folder`."""
-    return sorted(path for path in folder.glob("*") if path.is_file() and path.name.lower().endswith(SUFFIXES))
+    return sorted(path for path in folder.glob("*") if path.is_file() and is_archive(path.name))
 
 
 def unpack(archive: Path, output: Path) -> Counter[str]:
     """Write an archive's photos below `output`; returns how many members met which fate.
 
-    Raises UserError for a file that is no archive, or is damaged.
+    Raises UserError for a file that is no archive, or is damaged, and where nothing can be written.
     """
     outcomes: Counter[str] = Counter()
-    try:
-        members = zip_members(archive) if archive.name.lower().endswith(".zip") else tar_members(archive)
-        for name, content in members:
-            outcomes[take(name, content, output)] += 1
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}); fetch it again") from error
-    except OSError as error:
-        raise UserError(f"{archive}: {error.strerror or error} ({error.filename or output})") from error
+    for member in members(archive, outcomes):
+        try:
+            outcomes[take(member, output)] += 1
+        except MemberError as error:
+            outcomes[str(error)] += 1
     return outcomes
 
 
-def zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Names and contents of a zip file's members; None for folders."""
-    with zipfile.ZipFile(archive) as file:
-        for info in file.infolist():
-            if info.is_dir():
-                yield info.filename, None
-            else:
-                with file.open(info) as content:
-                    yield info.filename, content
-
-
-def tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
-    """Names and contents of a tar file's members, read as a stream; None for folders, links and devices."""
-    with tarfile.open(archive, "r|*") as file:
-        for member in file:
-            yield member.name, file.extractfile(member) if member.isreg() else None
-
-
-def take(name: str, content: IO[bytes] | None, output: Path) -> str:
-    """Write one member if it is a photo of one of the four folders; returns what became of it."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if content is None:
-        return "folders, links and devices passed over"
-    if len(parts) < 2 or parts[-2] not in FOLDERS or not is_image(parts[-1]) or parts[-1].startswith("."):
+def take(member: Member, output: Path) -> str:
+    """Write one member if it is a photo of one of the four folders; returns what became of it. Raises MemberError."""
+    *folders, name = member.name.split("/")
+    if not folders or folders[-1] not in FOLDERS or not is_image(name) or name.startswith("."):
         return "other files passed over"
-    target = output / parts[-2] / parts[-1]
+    target = output / folders[-1] / name
     if target.exists():
         return "photos that were there already"
-    size = 0
-    with atomic_path(target) as temporary, temporary.open("wb") as file:
-        while chunk := content.read(CHUNK_BYTES):
-            size += len(chunk)
-            if size > LARGEST_PHOTO_BYTES:
-                raise UserError(f"{name} unpacks to more than {LARGEST_PHOTO_BYTES >> 20} MiB, and is no photo")
-            file.write(chunk)
+    content = member.read()
+    try:
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
     return "photos unpacked"
 
 

@@ -6,6 +6,7 @@ that lead elsewhere) and members or archives that expand absurdly are never read
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import tarfile
 import zipfile
@@ -71,8 +72,14 @@ def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
     Memory does not grow with a tar archive; of a zip archive the table of contents is held. Raises ArchiveError.
     """
     read = _zip_members if path.name.lower().endswith(".zip") else _tar_members
-    try:
+    with _damage_told(path):
         yield from read(path, refused)
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except DAMAGES as error:
         raise ArchiveError(f"{path} cannot be read as an archive ({error}); fetch it again") from error
 
@@ -133,9 +140,10 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
                 continue
 
             def read(entry: tarfile.TarInfo = entry) -> bytes:
-                file = archive.extractfile(entry)
-                assert file is not None  # it is a regular file
-                return _read_whole(file, entry.size)
+                with _damage_told(path):
+                    file = archive.extractfile(entry)
+                    assert file is not None  # it is a regular file
+                    return _read_whole(file, entry.size)
 
             yield Member(name, entry.size, read)
 

@@ -84,15 +84,15 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
             if min(width, height) < work.min_size:
                 return Outcome(task.number, Reason.TOO_SMALL, width, height)
             box = task.box or middle_square(width, height)
+            if (task.needs_box and task.box is None) or not is_centred_in(box, width, height):
+                return Outcome(task.number, Reason.BOX, width, height)
             # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
             needed = 2 * work.size / (box[2] - box[0])
             image.draft("RGB", (round(width * needed), round(height * needed)))
             decoded = upright(image)
     except UnreadableImageError as error:
         return Outcome(task.number, Reason.UNREADABLE, detail=str(error).partition(": ")[2])
-    if (task.needs_box and task.box is None) or not is_centred_in(box, width, height):
-        return Outcome(task.number, Reason.BOX, width, height)
-    scale = decoded.width / width
+    scale = max(decoded.size) / max(width, height)
     if task.box is None:
         box = middle_square(*decoded.size)
     else:

@@ -33,7 +33,7 @@ def plan(table: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "reason": reasons,
-            "domain": pd.Categorical(domain, categories=["A", "B"]),
+            "domain": pd.Categorical.from_codes(np.where(domain == "A", 0, np.where(domain == "B", 1, -1)), ["A", "B"]),
             "phase": pd.Categorical(phase, categories=["train", "test"]),
             "person": person,
             "order": _order(table, person, candidate, settings.split.seed),
@@ -54,7 +54,7 @@ def _domains(table: pd.DataFrame, filters: FilterOptions) -> np.ndarray:
 def _objections(table: pd.DataFrame, domain: np.ndarray, settings: Settings) -> Iterator[tuple[np.ndarray, str]]:
     """Masks of the rows that are not wanted, each with the reason; the first that holds counts."""
     filters, age, score = settings.filters, table["age"].to_numpy(), table["face_score"].to_numpy()
-    for problem in table["problem"].cat.categories.drop(""):
+    for problem in filter(None, table["problem"].cat.categories):
         yield (table["problem"] == problem).to_numpy(), problem
     yield table["path"].duplicated().to_numpy(), Reason.TWICE
     yield np.array([not is_safe(path) for path in table["path"]], dtype=bool), Reason.OUTSIDE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ Ages = tuple[int, int]
 
 
 def parse_ages(text: str) -> Ages:
-    """`20-29` as (20, 29). Raises ValueError."""
+    """`20-29` as (20, 29). Raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no range of ages such as 20-29")
+        raise ArgumentTypeError(f"{text!r} is no range of ages such as 20-29")
     return int(match[1]), int(match[2])
 
 

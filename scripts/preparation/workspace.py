@@ -142,15 +142,14 @@ def opened(output: Path) -> Iterator[Workspace]:
     """The workspace of an output folder, for this process alone. Raises UserError where it is another's or
     unwritable."""
     workspace = Workspace(output)
-    existed = output.exists()
     try:
         workspace.folder.mkdir(parents=True, exist_ok=True)
         with locked(workspace.folder / "lock", f"another preparation is filling {output}; wait for it, or end it"):
-            yield workspace
-            if all(path.name == "lock" for path in workspace.folder.iterdir()):
-                shutil.rmtree(workspace.folder)
-                if not existed and not any(output.iterdir()):
-                    output.rmdir()
+            try:
+                yield workspace
+            finally:
+                if all(path.name == "lock" for path in workspace.folder.iterdir()):
+                    shutil.rmtree(workspace.folder)
     except OSError as error:
         where = error.filename or output
         raise UserError(

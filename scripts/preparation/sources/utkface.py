@@ -13,8 +13,8 @@ import pandas as pd
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.table import faces_table, genders
 
-FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_[0-4]_\d{17}(\.jpg)?(\.chip)?\.jpg", re.IGNORECASE)
-"""age in years, gender (0 male, 1 female), race, date and time as yyyymmddHHMMSSFFF"""
+FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_[0-4]_\d{17} ?(\.jpg)?(\.chip)?\.jpg", re.IGNORECASE)
+"""age in years, gender (0 male, 1 female), race, date and time as yyyymmddHHMMSSFFF; one published name has a space"""
 
 
 def read_utkface(collection: Collection) -> pd.DataFrame:
