@@ -49,7 +49,7 @@ def test_wiki(tmp_path: Path, kind: str) -> None:
     table = read("wiki", path)
     assert table["path"].tolist() == [row["path"] for row in WIKI_ROWS]
     np.testing.assert_array_equal(table["age"], [25, 55, 55, np.nan, -5])
-    assert table["gender"].astype(object).where(table["gender"].notna(), None).tolist() == ["female", "male", None, "male", "male"]  # fmt: skip
+    assert table["gender"].cat.codes.tolist() == [0, 1, -1, 1, 1]  # female, male, unknown
     assert table["identity"].tolist() == ["101", "202", "303", "404", "505"]
     np.testing.assert_array_equal(table["face_score"], [3, -np.inf, 3, 3, 3])
     assert table["second_face_score"].notna().tolist() == [False, False, True, False, False]
@@ -115,7 +115,9 @@ def test_celeba_as_tables_with_commas(tmp_path: Path) -> None:
     (tmp_path / "list_attr_celeba.csv").write_text("image_id,Young,Male,Eyeglasses,Blurry\n000001.jpg,1,-1,-1,1\n")
     (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,2\n")
     table = read("celeba", tmp_path)
-    assert table[["path", "young", "gender", "blurry", "partition"]].iloc[0].tolist() == ["000001.jpg", True, "female", True, "test"]  # fmt: skip
+    row = table.iloc[0]
+    assert (row["path"], row["young"], row["gender"], row["blurry"]) == ("000001.jpg", True, "female", True)
+    assert row["partition"] == "test"
 
 
 def test_cacd(tmp_path: Path) -> None:
@@ -141,8 +143,9 @@ def test_utkface(tmp_path: Path) -> None:
     good = {"26_1_2_20170116174525125.jpg.chip.jpg": (26, "female"), "116_0_0_20170120134744096.jpg": (116, "male"),
             "24_0_1_20170116220224657 .jpg.chip.jpg": (24, "male")}  # fmt: skip
     bad = ["39_1_20170116174525125.jpg.chip.jpg", "61_3_1_20170109150557335.jpg", "55_0_0_2017.jpg", "holiday.jpg"]
-    for number, path in enumerate((raw.as_folder(tmp_path / "UTKFace", dict.fromkeys([*good, *bad], b"x")),
-                                   raw.as_zip(tmp_path / "u.zip", {f"UTKFace/{n}": b"x" for n in [*good, *bad]}))):  # fmt: skip
+    folder = raw.as_folder(tmp_path / "UTKFace", dict.fromkeys([*good, *bad], b"x"))
+    archive = raw.as_zip(tmp_path / "u.zip", {f"UTKFace/{name}": b"x" for name in [*good, *bad]})
+    for number, path in enumerate((folder, archive)):
         table = read("utkface", path).set_index("path")
         for name, (age, gender) in good.items():
             row = table.loc[name if number == 0 else f"UTKFace/{name}"]
@@ -182,7 +185,7 @@ def test_own_photos_in_folders(tmp_path: Path) -> None:
         ("wiki", {"wiki.mat": raw.imdb_wiki("wiki", WIKI_ROWS)["wiki_crop/wiki.mat"][:2000]}, "wiki.mat is damaged"),
         ("imdb", {"imdb.mat": b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"}, "version 7.3"),
         ("celeba", {}, "holds no list_attr_celeba.txt or list_attr_celeba.csv"),
-        ("celeba", {"list_attr_celeba.txt": b"1\nYoung Male\n000001.jpg 1 1\n"}, "lacks the attributes Eyeglasses, Blurry"),
+        ("celeba", {"list_attr_celeba.txt": b"1\nYoung Male\n000001.jpg 1 1\n"}, "lacks the attributes Eyeglasses"),
         ("celeba", {"list_attr_celeba.txt": b"one line"}, "not in CelebA's format"),
         ("folder", {"a.csv": b"name,years\n"}, "needs a first line that names the columns path and age"),
         ("folder", {"a.csv": b"path,age\n", "b.csv": b"path,age\n"}, "several CSV files"),
@@ -214,5 +217,5 @@ def test_photos_outside_the_collection_are_never_read(tmp_path: Path) -> None:
 def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
     whole = raw.as_tar(tmp_path / "a.tar.gz", {f"{n}.jpg": raw.photo(n) for n in range(20)}).read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="half.tar.gz cannot be read as an archive"):
+    with pytest.raises(UserError, match=r"half\.tar\.gz cannot be read as an archive"):
         list(Archive(tmp_path / "half.tar.gz").names())

@@ -47,7 +47,7 @@ def option(
 ) -> Any:
     """Declare one field of an options dataclass.
 
-    unit: shown behind the default. parse: text to value, raising ArgumentTypeError (taken from the annotation where absent).
+    unit: shown behind the default. parse: text to value, raising ArgumentTypeError; by default, the annotation.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
     function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
     train_only: test.py does not offer it. architecture: part of what a checkpoint fixes.

@@ -196,8 +196,7 @@ def publish(
 ) -> None:
     """Remove the photos that are not kept, describe the set, and move all of it to where it belongs."""
     folders, names = preparation.folders, preparation.names
-    for row in np.flatnonzero(outcomes.passed & (reasons != "")):
-        work.photo_path(folders[row], names[row]).unlink(missing_ok=True)
+    work.keep_only(folders[reasons == ""], names[reasons == ""])
     result = Result(
         title=preparation.source.title,
         settings=settings,

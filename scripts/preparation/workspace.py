@@ -111,6 +111,14 @@ class Workspace:
         """Where a photo of the set is made."""
         return self.folder / folder / name
 
+    def keep_only(self, folders: np.ndarray, names: np.ndarray) -> None:
+        """Remove all other files from the four folders: photos that are not kept, and what kills left."""
+        for folder in FOLDERS:
+            kept = set(names[folders == folder])
+            for path in list((self.folder / folder).iterdir()):
+                if path.name not in kept:
+                    path.unlink()
+
     def finish_publishing(self) -> bool:
         """Move what is made to where it belongs, if all of it is made; False if it is not.
 

@@ -1,0 +1,138 @@
+"""Measure the preparation of training sets: photos per second and core, and memory at 5,000 and 100,000 photos.
+
+    python scripts/benchmark_preparation.py --photos PATH/TO/wiki_crop
+
+PATH is a wiki collection in a folder. Speed is compared, in turns, with what any preparation must do at least: Pillow
+decoding, resizing and encoding each photo. For memory, the collection's photos are hard-linked under new names until
+there are as many as wanted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy.io import loadmat, savemat
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.preparation.photo import PhotoTask, PhotoWork, prepare_photo
+from util.errors import UserError, told_in_one_line
+
+SIZE, QUALITY = 256, 95
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measure and print both."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--photos", type=Path, required=True, help="folder with wiki.mat and its photos")
+    parser.add_argument("--rows", type=int, nargs="*", default=[5_000, 100_000], help="photos to measure memory at")
+    words = parser.parse_args()
+    if not (words.photos / "wiki.mat").is_file():
+        raise UserError(f"--photos {words.photos} holds no wiki.mat")
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        measure_speed(words.photos, Path(folder))
+        for rows in words.rows:
+            measure_memory(words.photos, Path(folder), rows)
+
+
+def measure_speed(photos: Path, folder: Path) -> None:
+    """Print photos per second of one process, ours and Pillow's alone, on the photos that are large enough."""
+    work = PhotoWork("crop", SIZE, "jpg", QUALITY, min_size=180, min_colour=0)
+    paths = [path for path in sorted(photos.glob("*/*.jpg")) if min(Image.open(path).size) >= 180][:1000]
+    target = folder / "speed.jpg"
+
+    def ours() -> None:
+        for number, path in enumerate(paths):
+            prepare_photo(work, PhotoTask(number, path, target))
+
+    def plain() -> None:
+        for path in paths:
+            image = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+            image.save(target, format="JPEG", quality=QUALITY, subsampling=0)
+
+    speeds = {"preparation": [], "Pillow alone": []}  # type: dict[str, list[float]]
+    for _ in range(ROUNDS):
+        for name, what in (("Pillow alone", plain), ("preparation", ours)):
+            started = time.perf_counter()
+            what()
+            speeds[name].append(len(paths) / (time.perf_counter() - started))
+    for name, values in speeds.items():
+        print(f"{name:<14} {np.median(values):6.0f} photos/s on one core ({min(values):.0f} to {max(values):.0f})")
+    share = np.median(np.array(speeds["preparation"]) / np.array(speeds["Pillow alone"]))
+    print(f"the preparation reaches {share:.0%} of Pillow's speed ({len(paths)} photos, {ROUNDS} rounds in turns)")
+
+
+def measure_memory(photos: Path, folder: Path, rows: int) -> None:
+    """Print the peak memory of preparing a collection of so many photos, of the main process and of the largest one."""
+    source = multiply(photos, folder / f"wiki_{rows}", rows)
+    command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), "wiki", "--input", str(source),
+               "--output", str(folder / f"out_{rows}"), "--mode", "link", "--duplicate_distance", "20"]  # fmt: skip
+    measured = ["/usr/bin/env", "bash", "-c", 'exec "$@"', "run", *command]
+    process = subprocess.Popen(measured, stdout=subprocess.PIPE, text=True)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, peak_mebibytes(process.pid))
+        time.sleep(0.05)
+    output = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise UserError(f"the preparation failed: {output[-300:]}")
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    kept = re.search(r"kept +([\d,]+)", output)
+    print(f"{rows:>8,} photos: main process {peak:.0f} MiB at its peak, no process above {max(peak, workers):.0f} MiB; "
+          f"kept {kept[1] if kept else '?'}")  # fmt: skip
+
+
+def peak_mebibytes(pid: int) -> float:
+    """The most memory that a running process has had (VmHWM of Linux)."""
+    try:
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(match[1]) / 1024 if match else 0.0
+
+
+def multiply(photos: Path, target: Path, rows: int) -> Path:
+    """A collection of `rows` photos: hard links to those of `photos` (copied once), with people of their own."""
+    table = loadmat(photos / "wiki.mat", squeeze_me=True, struct_as_record=False)["wiki"]
+    store = target.parent / "store"
+    paths: list[str] = []
+    for copy in range(-(-rows // len(table.full_path))):
+        for path in table.full_path[: rows - len(paths)]:
+            folder, name = str(path).split("/")
+            original = store / str(path)
+            if not original.exists():
+                original.parent.mkdir(parents=True, exist_ok=True)
+                original.write_bytes((photos / str(path)).read_bytes())
+            new = f"{folder}/{copy}{name}"
+            (target / folder).mkdir(parents=True, exist_ok=True)
+            os.link(original, target / new)
+            paths.append(new)
+    savemat(target / "wiki.mat", {"wiki": repeated(table, paths)})
+    return target
+
+
+def repeated(table: object, paths: list[str]) -> dict[str, np.ndarray]:
+    """The metadata of the first rows, again and again, with other paths."""
+    choice = np.arange(len(paths)) % len(table.full_path)  # type: ignore[attr-defined]
+    fields = {name: getattr(table, name)[choice][None] for name in
+              ("dob", "photo_taken", "gender", "face_score", "second_face_score")}  # fmt: skip
+    full_path = np.empty((1, len(paths)), dtype=object)
+    full_path[0] = paths
+    return {**fields, "full_path": full_path}
+
+
+if __name__ == "__main__":
+    with told_in_one_line("benchmark_preparation.py"):
+        main()
