@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,32 +75,42 @@ def measure_speed(photos: Path, folder: Path) -> None:
 
 
 def measure_memory(photos: Path, folder: Path, rows: int) -> None:
-    """Print the peak memory of preparing a collection of so many photos, of the main process and of the largest one."""
+    """Print the peak memory of preparing a collection of so many photos: of the main process, of the largest other."""
     source = multiply(photos, folder / f"wiki_{rows}", rows)
     command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), "wiki", "--input", str(source),
-               "--output", str(folder / f"out_{rows}"), "--mode", "link", "--duplicate_distance", "20"]  # fmt: skip
-    measured = ["/usr/bin/env", "bash", "-c", 'exec "$@"', "run", *command]
-    process = subprocess.Popen(measured, stdout=subprocess.PIPE, text=True)
-    peak = 0.0
+               "--output", str(folder / f"out_{rows}"), "--mode", "link"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    main, workers = 0.0, 0.0
     while process.poll() is None:
-        peak = max(peak, peak_mebibytes(process.pid))
+        main = max(main, peak_mebibytes(process.pid))
+        workers = max([workers, *map(peak_mebibytes, descendants(process.pid))])
         time.sleep(0.05)
     output = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise UserError(f"the preparation failed: {output[-300:]}")
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     kept = re.search(r"kept +([\d,]+)", output)
-    print(f"{rows:>8,} photos: main process {peak:.0f} MiB at its peak, no process above {max(peak, workers):.0f} MiB; "
+    print(f"{rows:>8,} photos: {main:.0f} MiB at the peak, each worker at most {workers:.0f} MiB; "
           f"kept {kept[1] if kept else '?'}")  # fmt: skip
 
 
 def peak_mebibytes(pid: int) -> float:
-    """The most memory that a running process has had (VmHWM of Linux)."""
+    """The most memory that a running process has had (VmHWM of Linux); 0 for one that has ended."""
     try:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return 0.0
     return int(match[1]) / 1024 if match else 0.0
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes that a process started, and those that these started."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in map(int, children):
+        yield child
+        yield from descendants(child)
 
 
 def multiply(photos: Path, target: Path, rows: int) -> Path:

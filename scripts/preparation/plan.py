@@ -63,7 +63,7 @@ def _objections(table: pd.DataFrame, domain: np.ndarray, settings: Settings) -> 
     yield (age < 0) | (age > filters.max_age), Reason.IMPOSSIBLE_AGE
     yield domain == "", Reason.OTHER_AGE
     if not np.isnan(score).all():  # the collection has scores
-        yield np.isnan(score) | np.isneginf(score), Reason.NO_FACE
+        yield ~np.isfinite(score), Reason.NO_FACE
         yield score <= filters.min_face_score, Reason.LOW_SCORE
     if not filters.allow_second_face:
         second = table["second_face_score"].to_numpy()
