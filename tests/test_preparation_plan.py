@@ -202,7 +202,7 @@ def test_the_journal_gives_back_what_it_was_given_and_drops_half_a_line(tmp_path
     outcomes.add(Outcome(4, Reason.UNREADABLE, detail='OSError: "a, b",\nc'))
     outcomes.close()
     whole = path.read_bytes()
-    for end in (b"", b"1,grey", b'3,"', b"3,,1,2"):
+    for end in (b"", b"1,grey", b'3,"', b"3,,1,2", b"\0" * 500, b"3,,1,2,3,ff,\n", b"99,grey,1,1,0,,\n"):
         path.write_bytes(whole + end)
         again = Outcomes(path, 5)
         again.close()

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,6 @@ FOLDERS = ("trainA", "trainB", "testA", "testB")
 RECORD = "dataset.json"
 """What a set was made with. It is the last file to appear: a set that has it is whole."""
 PUBLISHED = (*FOLDERS, "manifest.csv", "report.html", RECORD)
-
-
-LONGEST_LINE = 4096
-"""No line of the journal is longer, in bytes."""
 
 
 def one_line(text: str) -> str:
@@ -84,20 +81,29 @@ class Outcomes:
             self.details[row] = outcome.detail
 
     def _load(self, path: Path) -> None:
-        """Read what is there, and remove the line that a kill cut short."""
+        """Read what is there, up to the first line that is not whole: what a kill or a power failure cut short goes."""
         if not path.exists():
             return
-        with path.open("rb+") as raw:
-            content_end = raw.seek(0, os.SEEK_END)
-            raw.seek(max(0, content_end - LONGEST_LINE))
-            tail = raw.read()
-            raw.truncate(content_end - len(tail) + tail.rfind(b"\n") + 1)
-        shared: dict[str, str] = {}
-        with path.open("r", encoding="utf-8", newline="") as file:
-            for number, reason, width, height, size, hash_, detail in csv.reader(file):
-                reason = shared.setdefault(reason, reason)
-                hash_bytes = bytes.fromhex(hash_)
-                self._take(Outcome(int(number), reason, int(width), int(height), int(size), hash_bytes, detail))
+        whole = 0
+        with path.open("rb+") as file:
+            for line in file:
+                outcome = parse_line(line)
+                if outcome is None or outcome.number >= len(self.is_done):
+                    break
+                self._take(outcome)
+                whole += len(line)
+            file.truncate(whole)
+
+
+def parse_line(line: bytes) -> Outcome | None:
+    """A line of the journal; None for one that is not whole."""
+    try:
+        number, reason, width, height, size, hash_, detail = next(csv.reader([line.decode()]))
+        whole = line.endswith(b"\n")
+        row = Outcome(int(number), sys.intern(reason), int(width), int(height), int(size), bytes.fromhex(hash_), detail)
+        return row if whole and len(row.hash) in (0, HASH_BYTES) else None
+    except (ValueError, StopIteration, csv.Error):
+        return None
 
 
 class Workspace:
