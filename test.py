@@ -7,7 +7,10 @@ writes results/NAME/latest_test/index.html, with the images beside it. `python t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -21,9 +24,18 @@ from util.device import describe_device, select_device
 from util.errors import told_in_one_line
 from util.html import Page
 from util.images import save_png, tensor_to_uint8
-from util.terminal import CountedWork
+from util.terminal import CountedWork, format_duration
 
 DOMAIN_TITLES = {"A": "young to old (A to B)", "B": "old to young (B to A)"}
+ROWS_PER_PAGE = 200
+
+
+class Row(NamedTuple):
+    """One photo's results."""
+
+    title: str
+    images: dict[str, str]
+    """label to path relative to the page: the photo, its translation, and further ones"""
 
 
 def main() -> None:
@@ -37,28 +49,64 @@ def main() -> None:
     loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,
                                   options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
     print(f"translating on {describe_device(device)}")
-    page = Page(options.result_folder, f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}",
-                image_size=options.results.display_winsize)  # fmt: skip
-    for domain, loader in loaders.items():
-        if len(loaders) > 1:
-            page.heading(DOMAIN_TITLES[domain])
-        translate_folder(options, model, domain, loader, page)
-    print(f"results: {page.write()}")
+    started = time.perf_counter()
+    rows = {domain: translate_folder(options, model, domain, loader) for domain, loader in loaders.items()}
+    page = write_pages(options, rows, time.perf_counter() - started)
+    print(f"results: {page}")
 
 
-def translate_folder(options: TestOptions, model: BaseModel, domain: str, loader: Loader, page: Page) -> None:
-    """Translate one domain's photos, write each image as a file and add a row for each photo to the page."""
-    root = options.data.folders()[domain]
+def translate_folder(options: TestOptions, model: BaseModel, domain: str, loader: Loader) -> list[Row]:
+    """Translate one domain's photos and write each image as a file."""
+    root, folder = options.data.folders()[domain], options.result_folder
     stems = unique_stems(loader.dataset.files(domain), root)
+    rows = []
     with CountedWork(root.name, len(loader), "photos") as line:
         for batch in loader.epoch():
             paths = batch[f"{domain}_paths"]
             for path, images in zip(paths, unbatch(model.translate(batch)), strict=True):
                 names = {label: f"images/{stems[path]}_{label}.png" for label in images}
                 for label, image in images.items():
-                    save_png(page.folder / names[label], stretch(image, options.results.aspect_ratio))
-                page.row(str(path.relative_to(root)), names)
+                    save_png(folder / names[label], stretch(image, options.results.aspect_ratio))
+                rows.append(Row(str(path.relative_to(root)), names))
             line.advance(len(paths))
+    return rows
+
+
+def write_pages(options: TestOptions, rows: Mapping[str, Sequence[Row]], seconds: float) -> Path:
+    """Write index.html and, where there are many photos, further pages; returns the first."""
+    titled = [(domain, row) for domain in rows for row in rows[domain]]
+    names = ["index.html", *(f"page_{number:03d}.html" for number in range(2, -(-len(titled) // ROWS_PER_PAGE) + 1))]
+    title = f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}"
+    for number, name in enumerate(names):
+        page = Page(options.result_folder, title, image_size=options.results.display_winsize)
+        around = {"previous": number - 1, "next": number + 1}
+        links = {text: names[place] for text, place in around.items() if 0 <= place < len(names)}
+        if number == 0:
+            page.table(summarize(options, rows, seconds))
+            page.folded_table("options", options.values)
+        page.links(links)
+        shown = ""
+        for domain, row in titled[number * ROWS_PER_PAGE : (number + 1) * ROWS_PER_PAGE]:
+            if len(rows) > 1 and domain != shown:
+                page.heading(DOMAIN_TITLES[domain])
+                shown = domain
+            before, after = list(row.images)[:2]
+            page.row(row.title, row.images, compare=(before, after))
+        page.links(links)
+        page.write(name)
+    return options.result_folder / names[0]
+
+
+def summarize(options: TestOptions, rows: Mapping[str, Sequence[Row]], seconds: float) -> dict[str, str]:
+    """What was translated, by what, and how fast."""
+    count = sum(map(len, rows.values()))
+    counts = {DOMAIN_TITLES[domain] if len(rows) > 1 else "photos": f"{len(rows[domain])} photos" for domain in rows}
+    return {
+        "model": f"{options.run.name}, {options.checkpoint.label} ({options.folder.path})",
+        **counts,
+        "translated and saved in": f"{format_duration(seconds)} ({count / max(seconds, 1e-9):.1f} photos/s)",
+        "on": time.strftime("%Y-%m-%d %H:%M"),
+    }
 
 
 def unbatch(images: Mapping[str, Tensor]) -> list[dict[str, np.ndarray]]:

@@ -2,7 +2,8 @@
 
     python train.py --dataroot ./datasets/young2old --name aging_cyclegan --model cycle_gan
 
-Losses and images go to the console, to checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html) and to visdom.
+Losses and images go to the console, to checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html), to visdom, and
+if wanted to TensorBoard.
 Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python train.py --help` lists all options.
 """
 
@@ -11,11 +12,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import torch
+
 from data import Loader, create_loader
 from models import BaseModel, create_model
 from options import TrainOptions, parse_train_options
 from util.checkpoint import CheckpointError
-from util.device import describe_device, seed_everything, select_device
+from util.device import describe_device, memory_in_use, seed_everything, select_device
 from util.errors import told_in_one_line
 from util.interrupts import StopRequest
 from util.progress import Progress
@@ -24,6 +27,7 @@ from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
 from util.sinks.loss_log import CsvSink, LossLogSink
+from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
 
@@ -43,7 +47,7 @@ def main() -> int:
     console.say(options.table)
     describe_networks(model, console, verbose=options.run.verbose)
     console.say(f"training on {describe_device(device)}, {len(loader)} images an epoch")
-    with StopRequest() as stop, create_visualizer(options, progress, console) as visualizer:
+    with StopRequest() as stop, create_visualizer(options, device, progress, console) as visualizer:
         train(options, model, loader, progress, visualizer, stop)
     if stop:
         console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
@@ -130,14 +134,16 @@ def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) 
         console.say(f"[Network {name}] {count / 1e6:.3f} M parameters")
 
 
-def create_visualizer(options: TrainOptions, progress: Progress, console: ConsoleSink) -> Visualizer:
+def create_visualizer(
+    options: TrainOptions, device: torch.device, progress: Progress, console: ConsoleSink
+) -> Visualizer:
     """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
     display, path, name = options.display, options.folder.path, options.run.name
     log = CsvSink(path, progress.total_images)
     sinks: list[Sink] = [console, LossLogSink(path), log]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:
-        page = HtmlSink(path, f"{name}: training", display.display_winsize)
+        page = HtmlSink(path, f"{name}: training", display.display_winsize, options.values, log.history)
         sinks.append(page)
         image_frequencies[page] = display.update_html_freq
     if not display.no_visdom:
@@ -145,7 +151,11 @@ def create_visualizer(options: TrainOptions, progress: Progress, console: Consol
                                name, options.table, log.history)  # fmt: skip
         sinks.append(dashboard)
         image_frequencies[dashboard] = display.display_freq
-    return Visualizer(display, sinks, image_frequencies)
+    if display.tensorboard:
+        board = TensorBoardSink(path, options.table, progress.total_images)
+        sinks.append(board)
+        image_frequencies[board] = display.display_freq
+    return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device))
 
 
 if __name__ == "__main__":

@@ -104,10 +104,34 @@ def test_the_checkpoint_makes_the_images_shown(trained: Path) -> None:
 def test_every_image_of_the_pages_exists_and_loads(trained: Path, page: str, width: int) -> None:
     with browser.opened((trained / page).as_uri(), width) as driver:
         count = len(driver.find_elements(By.TAG_NAME, "img"))
-        assert count == (18 if "web" in page else 72)  # 3 epochs of 6 images; 24 faces of 3
+        assert count == (19 if "web" in page else 72)  # 3 epochs of 6 images and the curves; 24 faces of 3
         assert browser.broken_images(driver) == []
         assert browser.script_errors(driver) == []
         assert not browser.overflows(driver)
+
+
+@browser.needs_browser
+def test_the_result_page_sums_up_and_lays_each_face_over_its_translation(trained: Path) -> None:
+    page = trained / "results" / "run" / "latest_test" / "index.html"
+    with browser.opened(page.as_uri(), 400) as driver:
+        text = driver.find_element(By.TAG_NAME, "body").text
+        assert "young to old (A to B) 12 photos" in text and "photos/s" in text and "resnet" not in text
+        driver.find_element(By.TAG_NAME, "summary").click()
+        assert "resnet_1blocks" in driver.find_element(By.TAG_NAME, "details").text
+        sliders = driver.find_elements(By.CSS_SELECTOR, "figure.compare input[type=range]")
+        assert len(sliders) == 24
+        figure = driver.find_element(By.CSS_SELECTOR, "figure.compare")
+        before, after = figure.find_elements(By.TAG_NAME, "img")
+        assert before.get_attribute("src").endswith("_real_A.png") and after.get_attribute("src").endswith(
+            "_fake_B.png"
+        )
+        assert before.rect == after.rect and before.rect["width"] > 300
+        clips = []
+        for place in (0, 30, 100):
+            driver.execute_script("arguments[0].value = arguments[1]; arguments[0].oninput()", sliders[0], place)
+            clips.append(after.value_of_css_property("clip-path"))
+        assert clips == ["inset(0px 0px 0px 0%)", "inset(0px 0px 0px 30%)", "inset(0px 0px 0px 100%)"]
+        assert browser.script_errors(driver) == []
 
 
 def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces: Path, tmp_path: Path) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 import torch
+from selenium.webdriver.common.by import By
 
 from util import visualizer as visualizer_module
 from util.html import Page
 from util.progress import Progress
+from util.sinks import html as html_module
 from util.sinks.base import Moment, Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
-from util.sinks.loss_log import CsvSink
+from util.sinks.loss_log import CsvSink, LossRecord
 from util.terminal import CountedWork, format_duration
 from util.visualizer import DisplayOptions, Visualizer
 
@@ -82,7 +86,7 @@ def test_a_display_that_failed_comes_back(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err.count("no space left") == 1
 
 
-MOMENT = Moment(2, 4, 50, 100, 150, 0.5, 0.1, 0.0002)
+MOMENT = Moment(2, 4, 50, 100, 150, 0.5, 0.1, 0.0002, 3 * 2**29)
 
 
 class Terminal(io.StringIO):
@@ -99,7 +103,7 @@ def test_the_console_is_one_line_on_a_terminal_and_lines_in_a_file() -> None:
         sink.say("a note")
         sink.close()
         text = stream.getvalue()
-        for expected in ("epoch 2/4 50/100", "2.00 images/s", "20% for data", "2:05 left"):
+        for expected in ("epoch 2/4 50/100", "2.00 images/s", "20% for data", "1.5 GiB", "2:05 left"):
             assert expected in text, expected
         if stream.isatty():
             assert text.count("\n") == 1 and "━" in text
@@ -152,6 +156,51 @@ def test_the_training_page_is_newest_first_and_goes_on_after_a_restart(tmp_path:
     assert 'http-equiv="refresh"' not in (tmp_path / "web" / "index.html").read_text(), (
         "a finished run's page stands still"
     )
+
+
+@browser.needs_browser
+def test_a_long_run_has_pages_of_bounded_size_with_curves_and_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html_module, "EPOCHS_PER_PAGE", 3)
+    image = np.zeros((4, 4, 3), np.uint8)
+    history = [LossRecord(n / 10, 2e-4, {"G_A": 1 / n, "G_B": 0.5}) for n in range(1, 20)]
+
+    def train_epochs(first: int, last: int) -> None:
+        sink = HtmlSink(tmp_path, "run", options={"lr": "<0.0002>"}, history=history)
+        for epoch in range(first, last + 1):
+            sink.scalars(MOMENT._replace(epoch=epoch), {"G_A": 0.1, "G_B": 0.2})
+            sink.images(MOMENT._replace(epoch=epoch), {"real_A": image, "fake_B": image})
+        sink.close()
+
+    train_epochs(1, 5)
+    train_epochs(6, 8)  # continued by another process
+    web = tmp_path / "web"
+    assert {path.name for path in web.glob("*.html")} == {"index.html", "epochs_001.html", "epochs_002.html"}
+    seen = []
+    with browser.opened((web / "index.html").as_uri(), 400) as driver:
+        assert "lr" in driver.find_element(By.TAG_NAME, "details").get_attribute("textContent")
+        assert driver.find_element(By.CSS_SELECTOR, "img.wide").get_attribute("src").endswith("losses.png")
+        while True:
+            assert browser.broken_images(driver) == [] and not browser.overflows(driver)
+            headings = [heading.text for heading in driver.find_elements(By.TAG_NAME, "h3")]
+            assert 1 <= len(headings) <= 3
+            seen += headings
+            links = driver.find_elements(By.LINK_TEXT, "older")
+            if not links:
+                break
+            links[0].click()
+        for _ in range(2):
+            driver.find_element(By.LINK_TEXT, "newer").click()
+        assert driver.current_url.endswith("index.html")
+    assert seen == [f"epoch [{epoch}]" for epoch in range(8, 0, -1)]
+
+
+def test_without_matplotlib_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    sink = HtmlSink(tmp_path, "run", history=[LossRecord(0.5, 2e-4, {"G_A": 1.0})])
+    sink.images(MOMENT, {"real_A": np.zeros((4, 4, 3), np.uint8)})
+    assert "pip install matplotlib" in (tmp_path / "web" / "index.html").read_text()
 
 
 def test_names_are_only_names(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class RunFolder:
         for pattern in ("*_net_*.pth", "latest_state.pth", "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv"):
             for path in self.path.glob(pattern):
                 path.unlink()
-        shutil.rmtree(self.path / "web", ignore_errors=True)
+        for folder in ("web", "tensorboard"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def write_options(self, values: Mapping[str, Any], table: str) -> None:
         """Save a run's options: `opt.txt` for people, `opt.json` for programs."""

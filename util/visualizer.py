@@ -32,6 +32,7 @@ class DisplayOptions:
     display_ncols: int = option(4, help="images in a row in visdom", unit="images")
     update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
     no_html: bool = option(False, help="no HTML page")
+    tensorboard: bool = option(False, help="log to tensorboard/ in the run's folder, too")
     display_winsize: int = option(256, help="width of images on the pages", unit="pixels")
 
     def __post_init__(self) -> None:
@@ -43,11 +44,19 @@ class DisplayOptions:
 class Visualizer:
     """Feeds sinks with losses and images of the steps that are due; use as a context manager.
 
-    image_frequencies: the number of images between the pictures of each sink that shows some. A sink that raises is
-    told of once and left alone for a while: no display ends a run.
+    image_frequencies: the number of images between the pictures of each sink that shows some. memory: tells the bytes
+    that the run occupies, asked for at each report. A sink that raises is told of once and left alone for a while: no
+    display ends a run.
     """
 
-    def __init__(self, options: DisplayOptions, sinks: Sequence[Sink], image_frequencies: Mapping[Sink, int]) -> None:
+    def __init__(
+        self,
+        options: DisplayOptions,
+        sinks: Sequence[Sink],
+        image_frequencies: Mapping[Sink, int],
+        memory: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._memory, self._memory_bytes = memory, 0
         self.options, self.sinks, self.image_frequencies = options, sinks, image_frequencies
         self.learning_rate = 0.0
         self._resting_until: dict[Sink, float] = {}
@@ -105,6 +114,7 @@ class Visualizer:
         self._seconds_per_image = (now - self._report_start) / self._report_images
         self._data_seconds_per_image = (seconds_waited - self._waited) / self._report_images
         self._report_start, self._report_images, self._waited = now, 0, seconds_waited
+        self._memory_bytes = self._memory()
 
     def _moment(self, progress: Progress) -> Moment:
         return Moment(
@@ -116,6 +126,7 @@ class Visualizer:
             self._seconds_per_image,
             self._data_seconds_per_image,
             self.learning_rate,
+            self._memory_bytes,
         )
 
     def _each(self, action: Callable[[Sink], Any], sinks: Sequence[Sink] | None = None) -> None:

@@ -20,6 +20,8 @@ class Moment(NamedTuple):
     data_seconds_per_image: float
     """the part of it spent waiting for photos"""
     learning_rate: float
+    memory_bytes: int = 0
+    """occupied on the run's device; 0 where it is not known"""
 
     @property
     def epochs_done(self) -> float:

@@ -48,12 +48,13 @@ class ConsoleSink(Sink):
 
 
 def describe(moment: Moment, losses: Mapping[str, float]) -> str:
-    """One line: position, speed, time left, losses."""
+    """One line: position, speed, memory, time left, losses."""
     seconds = moment.seconds_per_image
     speed = 1.0 / seconds if seconds > 0 else 0.0
     waiting = 100.0 * moment.data_seconds_per_image / seconds if seconds > 0 else 0.0
+    memory = f"{moment.memory_bytes / 2**30:.1f} GiB, " if moment.memory_bytes else ""
     return (
         f"epoch {moment.epoch}/{moment.last_epoch} {moment.epoch_images}/{moment.images_per_epoch} | "
-        f"{speed:.2f} images/s, {waiting:.0f}% for data, {format_duration(moment.seconds_left)} left | "
+        f"{speed:.2f} images/s, {waiting:.0f}% for data, {memory}{format_duration(moment.seconds_left)} left | "
         + " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
     )

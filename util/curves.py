@@ -1,0 +1,84 @@
+"""Loss curves as pictures (PNG or SVG), drawn by matplotlib, which is imported only when there is something to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from util.files import atomic_path
+
+MAX_POINTS = 1000
+"""Of one curve: more than a picture's width can show. Longer ones are averaged in stretches of equal length."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One loss of one run: positions in epochs and values, both (N,), in order."""
+
+    name: str
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+def shorten(curve: Curve, points: int = MAX_POINTS) -> Curve:
+    """The curve itself, or the means of `points` stretches of it. Values that are not finite are left out."""
+    finite = np.isfinite(curve.values)
+    epochs, values = curve.epochs[finite], curve.values[finite]
+    if len(values) > points:
+        starts = np.linspace(0, len(values), points, endpoint=False).astype(int)
+        lengths = np.diff(np.append(starts, len(values)))
+        epochs, values = np.add.reduceat(epochs, starts) / lengths, np.add.reduceat(values, starts) / lengths
+    return Curve(curve.name, epochs, values)
+
+
+def smooth(values: np.ndarray, smoothing: float) -> np.ndarray:
+    """The exponential moving average of values (N,): 0 changes nothing, 0.9 averages some ten of them.
+
+    The first values are not drawn to zero: weights are divided by their sum (as in Adam).
+    """
+    smoothed = np.empty(len(values))
+    average, weight = 0.0, 0.0
+    for place, value in enumerate(values):
+        average = smoothing * average + (1 - smoothing) * value
+        weight = smoothing * weight + (1 - smoothing)
+        smoothed[place] = average / weight
+    return smoothed
+
+
+def draw_curves(
+    path: Path, panels: Mapping[str, Sequence[Curve]], *, smoothing: float = 0.9, columns: int = 2, title: str = ""
+) -> None:
+    """Write a picture with a panel for each title, in which each curve is drawn: faintly as it is, and smoothed.
+
+    The format is that of the path's ending. The file appears whole or not at all. Raises ImportError without
+    matplotlib, ValueError for a format that it does not know.
+    """
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state, safe in any thread
+
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(6.0 * min(columns, len(panels)), 2.6 * rows + (0.4 if title else 0)), layout="constrained")
+    if title:
+        figure.suptitle(title)
+    for place, (heading, curves) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, min(columns, len(panels)), place + 1)
+        for number, curve in enumerate(map(shorten, curves)):
+            colour = f"C{number % 10}"
+            axes.plot(curve.epochs, curve.values, color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(curve.epochs, smooth(curve.values, smoothing), color=colour, linewidth=1.4, label=curve.name)
+        axes.set_title(heading, fontsize="medium")
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=100)
+
+
+def by_pairs(names: Sequence[str]) -> dict[str, list[str]]:
+    """Loss names by panel: those that differ in the domain alone (`G_A`, `G_B`) share one, called `G`."""
+    panels: dict[str, list[str]] = {}
+    for name in names:
+        panels.setdefault(name.removesuffix("_A").removesuffix("_B"), []).append(name)
+    return panels
