@@ -88,7 +88,7 @@ class VisdomSink(Sink):
             self._sent = 0  # another server, without our windows
         if self._sent == 0:
             self._client.text(f"<pre>{html.escape(self.options)}</pre>", win=f"{self.name} options",
-                              opts={"title": f"{self.name}: options"})  # fmt: skip
+                              opts={"title": f"{self.name}: options", "width": 420})  # fmt: skip
         records = self._history[self._sent :]
         if records:
             self._draw_curves(records, update="append" if self._sent else None)
