@@ -46,7 +46,7 @@ def main() -> int:
     prepare_folder(options, model, progress, console)
     console.say(options.table)
     describe_networks(model, console, verbose=options.run.verbose)
-    console.say(f"training on {describe_device(device)}, {len(loader)} images an epoch")
+    console.say(f"training on {describe_device(device)} in {model.precision}, {len(loader)} images an epoch")
     with StopRequest() as stop, create_visualizer(options, device, progress, console) as visualizer:
         train(options, model, loader, progress, visualizer, stop)
     if stop:

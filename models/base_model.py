@@ -27,7 +27,8 @@ class BaseModel(ABC):
     """Networks, and what is needed to train them. A constructor returns a ready object.
 
     networks: by the names that their checkpoint files bear (`latest_net_G_A.pth` holds `networks["G_A"]`).
-    optimizers, schedules, pools: by name; empty in a model that only translates.
+    optimizers, schedules, pools, scalers: by name; empty in a model that only translates.
+    precision: what the networks compute in (float32, tf32, bf16, fp16).
     """
 
     options_class: ClassVar[type]
@@ -40,6 +41,8 @@ class BaseModel(ABC):
         self.optimizers: dict[str, Optimizer] = {}
         self.schedules: dict[str, Schedule] = {}
         self.pools: dict[str, ImagePool] = {}
+        self.scalers: dict[str, torch.amp.GradScaler] = {}
+        self.precision = "float32"
         self._epoch_loss = torch.zeros((), device=device)
         self._epoch_steps = 0
 
@@ -75,6 +78,7 @@ class BaseModel(ABC):
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+            "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
             "epoch_loss": self._epoch_loss,
             "epoch_steps": self._epoch_steps,
             "random": random_state(self.device),
@@ -88,6 +92,9 @@ class BaseModel(ABC):
             schedule.load_state_dict(state["schedules"][name])
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)
+        for name, scaler_state in state.get("scalers", {}).items():
+            if scaler_state and self.scalers[name].is_enabled():  # empty in all precisions but fp16
+                self.scalers[name].load_state_dict(scaler_state)
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps = state["epoch_steps"]
         restore_random_state(state["random"], self.device)

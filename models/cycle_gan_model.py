@@ -19,6 +19,7 @@ from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen
 from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
+from models.precision import AUTOCAST, Network, PrecisionOptions
 from models.schedules import Schedule, ScheduleOptions
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
@@ -55,6 +56,7 @@ class CycleGANOptions:
     discriminator: DiscriminatorOptions = section(DiscriminatorOptions, train_only=True)
     objective: ObjectiveOptions = section(ObjectiveOptions, train_only=True)
     schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
+    precision: PrecisionOptions = section(PrecisionOptions, train_only=True)
 
     def check_trainable(self) -> None:
         """Raise OptionError where these options can translate, but not train."""
@@ -82,6 +84,7 @@ class CycleGANModel(BaseModel):
             self.inference()
             return
         options.check_trainable()
+        self.precision = options.precision.resolve(device)
         self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
         self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
         self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
@@ -89,6 +92,8 @@ class CycleGANModel(BaseModel):
         self.pool_B = ImagePool(self.objective.pool_size, seed + 1)
         self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
+        for net in (self.G_A, self.G_B, self.D_A, self.D_B):
+            net.autocast_dtype = AUTOCAST.get(self.precision)
         self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
         self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
 
@@ -96,6 +101,8 @@ class CycleGANModel(BaseModel):
         parameters = chain.from_iterable(network.parameters() for network in networks)
         self.optimizers[name] = torch.optim.Adam(parameters, lr=options.lr, betas=(options.beta1, 0.999))
         self.schedules[name] = Schedule(self.optimizers[name], options)
+        # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
+        self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -143,10 +150,11 @@ class CycleGANModel(BaseModel):
         )
 
     def _descend(self, name: str, losses: Mapping[str, Tensor]) -> None:
-        optimizer = self.optimizers[name]
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
         optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
+        scaler.scale(torch.stack(list(losses.values())).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
     def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weighted terms whose sum both generators minimise (equation 3, and section 5.2 for the identity term)."""
@@ -170,8 +178,9 @@ class CycleGANModel(BaseModel):
             "D_B": self._discriminator_loss(self.D_B, images["real_A"], self.pool_A.query(images["fake_A"])),
         }
 
-    def _discriminator_loss(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         loss = self.gan_loss.discriminator(discriminator(real), discriminator(fake))
         if self.objective.gan_mode == "wgangp":
-            loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
+            with discriminator.in_float32():
+                loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
         return 0.5 * loss  # halved, as in the paper's section 4, to slow the discriminators down

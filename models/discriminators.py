@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
+from models.precision import Network
 from util.arguments import OptionError, option
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(Network):
     """PatchGAN (Isola et al. 2017, arXiv:1611.07004): each output judges a patch; 3 strided layers see 70 x 70 pixels.
 
     Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, h, w), no sigmoid; 256 x 256 pixels give 30 x 30 logits.
@@ -36,10 +37,10 @@ class PatchDiscriminator(nn.Module):
                 f"{images.shape[-2]} x {images.shape[-1]}: choose a larger --crop_size, or fewer layers by --netD "
                 f"n_layers --n_layers_D N"
             )
-        return self.model(images)
+        return self.compute(self.model, images)
 
 
-class PixelDiscriminator(nn.Module):
+class PixelDiscriminator(Network):
     """Judges every pixel on its own, by 1 x 1 convolutions.
 
     Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, H, W), no sigmoid.
@@ -58,10 +59,10 @@ class PixelDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.net(images)
+        return self.compute(self.net, images)
 
 
-DISCRIMINATORS: dict[str, Callable[[int, DiscriminatorOptions, str], nn.Module]] = {
+DISCRIMINATORS: dict[str, Callable[[int, DiscriminatorOptions, str], Network]] = {
     "basic": lambda channels, options, norm: PatchDiscriminator(channels, options.ndf, norm, layers=3),
     "n_layers": lambda channels, options, norm: PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D),
     "pixel": lambda channels, options, norm: PixelDiscriminator(channels, options.ndf, norm),
@@ -83,7 +84,7 @@ class DiscriminatorOptions:
     n_layers_D: int = option(3, help="strided layers of --netD n_layers", unit="layers", architecture=True)
 
 
-def create_discriminator(network: NetworkOptions, options: DiscriminatorOptions, channels: int) -> nn.Module:
+def create_discriminator(network: NetworkOptions, options: DiscriminatorOptions, channels: int) -> Network:
     """The discriminator that `--netD` names for images of `channels`, with weights drawn as `network` says."""
     discriminator = DISCRIMINATORS[options.netD](channels, options, network.norm)
     initialise(discriminator, network.init_type, network.init_gain)

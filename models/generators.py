@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
+from models.precision import Network
 from util.arguments import OptionError, option
 
 
@@ -31,7 +32,7 @@ class ResnetBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `size_multiple`.
 
     model ends in tanh and is the translation itself or, where `residual` is set, the change that is added to the input.
@@ -44,7 +45,7 @@ class Generator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
-        output = self.model(images)
+        output = self.compute(self.model, images)
         return (images + output).clamp(-1.0, 1.0) if self.residual else output
 
     def begin_as_identity(self) -> None:

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 def small_model(seed: int = 0, **options: object) -> CycleGANModel:
     torch.manual_seed(seed)
-    small = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 0}
+    small = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 0, "precision": "float32"}
     return CycleGANModel(build(CycleGANOptions, {**small, **options}), CPU, training=True, seed=seed)
 
 

@@ -51,6 +51,22 @@ def describe_device(device: torch.device) -> str:
     return str(device)
 
 
+def has_quick_bf16(device: torch.device) -> bool:
+    """Whether the device has units for bfloat16 convolutions: NVIDIA from Ampere on, CPUs with AMX or AVX-512 BF16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def set_tf32(enabled: bool) -> None:
+    """Whether float32 convolutions and products on NVIDIA GPUs may round their inputs to 10 bits of mantissa."""
+    torch.backends.cuda.matmul.allow_tf32 = enabled
+    torch.backends.cudnn.allow_tf32 = enabled
+
+
 def memory_in_use(device: torch.device) -> int:
     """Bytes that this process occupies: on a GPU its tensors' peak, on a CPU what is resident; 0 if not known."""
     if device.type == "cuda":
