@@ -26,6 +26,7 @@ from util.image_pool import ImagePool
 
 LOSS_NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
 """In the order in which the public code base lists them."""
+IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class CycleGANModel(BaseModel):
         self.pool_A = ImagePool(self.objective.pool_size, seed)
         self.pool_B = ImagePool(self.objective.pool_size, seed + 1)
         self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
+        # Where each image goes through a network on its own, two passes of one network are one of a larger batch.
+        self.merges_passes = network.norm != "batch" and not options.generator.dropout
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
         for net in (self.G_A, self.G_B, self.D_A, self.D_B):
             net.autocast_dtype = AUTOCAST.get(self.precision)
@@ -122,18 +125,7 @@ class CycleGANModel(BaseModel):
         """One step of both generators, then one of both discriminators."""
         real_A = batch["A"].to(self.device, non_blocking=True)
         real_B = batch["B"].to(self.device, non_blocking=True)
-        fake_B = self.G_A(real_A)
-        rec_A = self.G_B(fake_B)
-        fake_A = self.G_B(real_B)
-        rec_B = self.G_A(fake_A)
-        images = {
-            "real_A": real_A,
-            "fake_B": fake_B,
-            "rec_A": rec_A,
-            "real_B": real_B,
-            "fake_A": fake_A,
-            "rec_B": rec_B,
-        }
+        images = self.images(real_A, real_B)
 
         with frozen(self.D_A, self.D_B):
             generator_losses = self.generator_losses(images)
@@ -146,8 +138,32 @@ class CycleGANModel(BaseModel):
         losses = generator_losses | discriminator_losses
         return Step(
             {name: losses[name].detach() for name in LOSS_NAMES if name in losses},
-            {name: image.detach() for name, image in images.items()},
+            {name: images[name].detach() for name in IMAGE_NAMES},
         )
+
+    def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
+        """All that the losses compare: the photos, their translations, these translated back, and where there is an
+        identity term what each generator makes of photos that are of its target domain already (same_A, same_B)."""
+        fake_B, same_B = self._translate_and_keep(self.G_A, real_A, real_B)
+        fake_A, same_A = self._translate_and_keep(self.G_B, real_B, real_A)
+        images = {
+            "real_A": real_A,
+            "fake_B": fake_B,
+            "rec_A": self.G_B(fake_B),
+            "real_B": real_B,
+            "fake_A": fake_A,
+            "rec_B": self.G_A(fake_A),
+        }
+        return images | {"same_A": same_A, "same_B": same_B} if self.objective.lambda_identity > 0 else images
+
+    def _translate_and_keep(self, generator: nn.Module, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """A generator's translation of `source` and, if there is an identity term, what it makes of `target`."""
+        if self.objective.lambda_identity == 0:
+            return generator(source), target
+        if self.merges_passes and source.shape == target.shape:
+            translated, same = generator(torch.cat([source, target])).chunk(2)
+            return translated, same
+        return generator(source), generator(target)
 
     def _descend(self, name: str, losses: Mapping[str, Tensor]) -> None:
         optimizer, scaler = self.optimizers[name], self.scalers[name]
@@ -166,9 +182,9 @@ class CycleGANModel(BaseModel):
             "cycle_B": weights.lambda_B * reconstruction(images["rec_B"], images["real_B"]),
         }
         if weights.lambda_identity > 0:
-            same_B, same_A = self.G_A(images["real_B"]), self.G_B(images["real_A"])
-            losses["idt_A"] = weights.lambda_identity * weights.lambda_B * reconstruction(same_B, images["real_B"])
-            losses["idt_B"] = weights.lambda_identity * weights.lambda_A * reconstruction(same_A, images["real_A"])
+            weight_A, weight_B = weights.lambda_identity * weights.lambda_A, weights.lambda_identity * weights.lambda_B
+            losses["idt_A"] = weight_B * reconstruction(images["same_B"], images["real_B"])
+            losses["idt_B"] = weight_A * reconstruction(images["same_A"], images["real_A"])
         return losses
 
     def discriminator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
     python scripts/benchmark_training.py --crop_size 256 --batch_size 1 --precision bf16
 
-The plain mode is float32. Photos are random and in memory: loading is not part of it.
+The plain mode is float32, with every pass of the public code's step on its own. Photos are random and in memory:
+loading is not part of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from models.precision import PRECISIONS
+from models.precision import PRECISIONS, PrecisionOptions
 from util.arguments import build
 from util.device import describe_device, select_device
 from util.errors import told_in_one_line
@@ -45,11 +46,13 @@ def main() -> None:
         options = build(CycleGANOptions, {**networks, "precision": precision})
         model = CycleGANModel(options, device, training=True)
         models[model.precision] = model
+    models["float32"].merges_passes = False
     shape = (words.batch_size, 3, words.crop_size, words.crop_size)
     batch = {name: torch.rand(shape) * 2 - 1 for name in "AB"}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(words.steps + 1):
         for name, model in models.items():
+            PrecisionOptions(name).resolve(device)  # tf32 is a setting of the whole process
             seconds[name].append(time_step(model, batch, device))
     print(f"{describe_device(device)}, torch {torch.__version__}, {words.netG}, ngf {words.ngf}, "
           f"{words.crop_size} px, batch {words.batch_size}, {words.steps} steps each, in turns")  # fmt: skip

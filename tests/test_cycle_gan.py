@@ -68,9 +68,7 @@ def test_the_step_moves_every_network_by_adam() -> None:
     model = small_model()
     before = copy.deepcopy(model)
     batch = photos()
-    images = {"real_A": batch["A"], "real_B": batch["B"]}
-    images["fake_B"], images["fake_A"] = before.G_A(batch["A"]), before.G_B(batch["B"])
-    images["rec_A"], images["rec_B"] = before.G_B(images["fake_B"]), before.G_A(images["fake_A"])
+    images = before.images(batch["A"], batch["B"])
     with frozen(before.D_A, before.D_B):
         sum(before.generator_losses(images).values()).backward()
     sum(before.discriminator_losses(images).values()).backward()
@@ -109,13 +107,7 @@ def test_wgangp_adds_a_gradient_penalty() -> None:
 def test_gradients_reach_both_generators_and_never_the_frozen_discriminators() -> None:
     model = small_model()
     batch = photos()
-    images = {
-        "real_A": batch["A"],
-        "real_B": batch["B"],
-        "fake_B": model.G_A(batch["A"]),
-        "fake_A": model.G_B(batch["B"]),
-    }
-    images |= {"rec_A": model.G_B(images["fake_B"]), "rec_B": model.G_A(images["fake_A"])}
+    images = model.images(batch["A"], batch["B"])
     with frozen(model.D_A, model.D_B):
         losses = model.generator_losses(images)
         for name in ("G_A", "cycle_A"):
@@ -214,3 +206,27 @@ def test_every_objective_pulls_the_generator_towards_real() -> None:
     for mode, loss in GAN_LOSSES.items():
         values = [loss.generator(torch.tensor([logit])).item() for logit in (-2.0, -1.0, 0.0, 0.9)]
         assert all(earlier > later for earlier, later in pairwise(values)), mode
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_merging_the_identity_pass_changes_nothing(norm: str, count: int) -> None:
+    """One pass over photos of both domains gives the losses and gradients of two passes."""
+    merged, apart = small_model(norm=norm), small_model(norm=norm)
+    apart.merges_passes = False
+    assert merged.merges_passes
+    batch = photos(count=count)
+    passes = []
+    merged.G_A.register_forward_hook(lambda module, images, output: passes.append(len(output)))
+    a, b = merged.optimize(batch), apart.optimize(batch)
+    assert passes == [2 * count, count]
+    for name in LOSS_NAMES:
+        assert a.losses[name].item() == pytest.approx(b.losses[name].item(), rel=1e-5), name
+    for name, network in merged.networks.items():
+        for ours, theirs in zip(network.parameters(), apart.networks[name].parameters(), strict=True):
+            assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_networks_that_mix_images_or_roll_dice_are_never_merged() -> None:
+    assert not small_model(norm="batch").merges_passes and not small_model(dropout=True).merges_passes
+    small_model().optimize({"A": photos(size=32)["A"], "B": photos(size=36)["B"]})  # of unequal sizes: one by one
