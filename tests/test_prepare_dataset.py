@@ -22,6 +22,7 @@ from processes import ROOT, run, start
 SCRIPT = "scripts/prepare_dataset.py"
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 QUICK = ("--size", "32", "--processes", "2", "--test_fraction", "0.3")
+SLOW = ("--size", "512", "--format", "png", "--processes", "2")
 
 
 def prepare(source: str, *words: str | Path, status: int = 0) -> str:
@@ -279,7 +280,7 @@ def test_interrupted_while_publishing_it_completes_the_set(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, stop: signal.Signals) -> None:
-    process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", "--processes", "2")
+    process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
     wait_for(lambda: journal_lines(tmp_path / "out") > 5)
     children = descendants(process.pid)
     assert len(children) >= 2
@@ -291,7 +292,7 @@ def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, s
 
 
 def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> None:
-    process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", "--processes", "2")
+    process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
     wait_for(lambda: journal_lines(tmp_path / "out") > 5)
     children = descendants(process.pid)
     assert len(children) >= 2
@@ -302,7 +303,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> No
 
 def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path: Path, large_tar: Path) -> None:
     out = tmp_path / "out"
-    words = ["--input", large_tar, "--output", out, "--processes", "2"]
+    words = ["--input", large_tar, "--output", out, *SLOW]
     process = start(SCRIPT, "wiki", *words)
     wait_for(lambda: journal_lines(out) > 5)
     workers = [pid for pid in descendants(process.pid) if "forkserver" in command_line(pid) and not descendants(pid)]
@@ -341,7 +342,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_two_preparations_of_one_folder_do_not_mix(tmp_path: Path, large_tar: Path) -> None:
-    words = ["--input", large_tar, "--output", tmp_path / "out", "--processes", "1"]
+    words = ["--input", large_tar, "--output", tmp_path / "out", *SLOW]
     first = start(SCRIPT, "wiki", *words)
     wait_for(lambda: journal_lines(tmp_path / "out") > 0)
     assert "another preparation is filling" in prepare("wiki", *words, status=2)

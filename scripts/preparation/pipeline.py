@@ -30,8 +30,8 @@ from util.workers import run_in_processes, usable_cores
 
 VERSION = 1
 """Raised when the same settings would give another set."""
-BATCH_PHOTOS, BATCH_BYTES = 32, 2 * 2**20
-"""What a process is given at a time, at most (one photo at least)."""
+BATCH_PHOTOS, BATCH_BYTES = 8, 2**20
+"""What a process is given at a time, at most (one photo at least): little, so that an interruption is quick."""
 NOT_IN_SETTINGS = ("input", "young_dir", "old_dir", "output", "overwrite", "processes")
 """Options that decide nothing about the set."""
 
