@@ -161,7 +161,9 @@ def test_copies_and_links_keep_every_byte(tmp_path: Path) -> None:
     prepare_photo(replace(WORK, mode="copy"), PhotoTask(0, source, tmp_path / "copy.jpg"))
     prepare_photo(replace(WORK, mode="copy"), PhotoTask(0, source.read_bytes(), tmp_path / "bytes.jpg"))
     prepare_photo(replace(WORK, mode="link"), PhotoTask(0, source, tmp_path / "link.jpg"))
-    assert all((tmp_path / f"{n}.jpg").read_bytes() == source.read_bytes() for n in ("copy", "bytes", "link"))
+    prepare_photo(replace(WORK, mode="link"), PhotoTask(0, source.read_bytes(), tmp_path / "archived.jpg"))
+    names = ("copy", "bytes", "link", "archived")
+    assert all((tmp_path / f"{name}.jpg").read_bytes() == source.read_bytes() for name in names)
     assert os.path.samefile(tmp_path / "link.jpg", source) and not os.path.samefile(tmp_path / "copy.jpg", source)
 
 

@@ -192,7 +192,7 @@ def write(work: PhotoWork, task: PhotoTask, image: Image.Image, box: Box) -> int
         os.link(task.photo.resolve(), task.target)
     elif work.mode == "copy" and isinstance(task.photo, Path):
         shutil.copyfile(task.photo, task.target)
-    elif work.mode == "copy" and isinstance(task.photo, bytes):
+    elif work.mode != "crop" and isinstance(task.photo, bytes):  # out of an archive, where nothing can be linked to
         task.target.write_bytes(task.photo)
     else:
         resized = crop_to(image, box, work.size, Image.Resampling.LANCZOS)

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ VERSION = 1
 """Raised when the same settings would give another set."""
 BATCH_PHOTOS, BATCH_BYTES = 8, 2**20
 """What a process is given at a time, at most (one photo at least): little, so that an interruption is quick."""
+NAME_BYTES = 120
 NOT_IN_SETTINGS = ("input", "young_dir", "old_dir", "output", "overwrite", "processes")
 """Options that decide nothing about the set."""
 
@@ -118,13 +120,18 @@ def file_names(paths: pd.Series, suffix: str | None) -> np.ndarray:
 
     Letters that some system does not allow in names become _.
     """
-    stems = [re.sub(r"[^\w.()+,= -]|^[.-]", "_", path.rpartition("/")[2].rpartition(".")[0])[:120] for path in paths]
+    stems = [shorten(re.sub(r"[^\w.()+,= -]|^[.-]", "_", PurePosixPath(path).stem)) for path in paths]
     suffixes = [f".{suffix}" if suffix else f".{path.rpartition('.')[2].lower()}" for path in paths]
     lower = pd.Series([stem.lower() for stem in stems], dtype=object)
     for row in np.flatnonzero(lower.duplicated(keep=False).to_numpy()):
         digits = hashlib.sha256(paths.iloc[row].encode("utf-8", "surrogateescape")).hexdigest()[:10]
         stems[row] = f"{stems[row]}-{digits}"
     return np.array([stem + end for stem, end in zip(stems, suffixes, strict=True)], dtype=object)
+
+
+def shorten(name: str) -> str:
+    """The beginning of a name, of so many bytes that it can be a file's name with something added to it."""
+    return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def look_at_photos(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> np.ndarray:
