@@ -18,7 +18,8 @@ def create_adam(
     too, so that the step can be part of a CUDA graph.
     """
     rate = torch.tensor(lr, device=device) if capturable else lr
-    return torch.optim.Adam(parameters, lr=rate, betas=(beta1, 0.999), fused=fused or None, capturable=capturable)
+    return torch.optim.Adam(parameters, lr=rate, betas=(beta1, 0.999), fused=fused or None,
+                            capturable=capturable and device.type == "cuda")  # fmt: skip
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
