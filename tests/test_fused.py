@@ -36,9 +36,7 @@ def compiled() -> None:
     assert not reason
 
 
-def by_layers(
-    x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float
-) -> tuple[Tensor, Tensor]:
+def by_layers(x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float) -> tuple[Tensor, Tensor]:
     """What a network without fusion has: torch's layers, in channels-first order, where they are right."""
     x = x.contiguous()
     y = nn.InstanceNorm2d(x.shape[1], eps=eps)(x)
