@@ -19,14 +19,14 @@ WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 
 @triton.jit
-def _mirror(position, size):  # type: ignore[no-untyped-def]
+def _mirror(position, size):
     """Where a reflected position lies."""
     position = tl.abs(position)
     return tl.where(position < size, position, 2 * (size - 1) - position)
 
 
 @triton.jit
-def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):
     """Both sums of a tile's channels, out of (images, splits, 2, channels)."""
     split = tl.arange(0, SPLITS)[:, None]
     at = partial + ((n * SPLITS + split) * 2) * channels + channel[None, :]
@@ -36,7 +36,7 @@ def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):  # type
 
 @triton.jit
 def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr,
-          BP: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+          BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
     """Sums of the values and of their squares, relative to the first pixel, lest a far mean cost digits."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -59,7 +59,7 @@ def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr
 @triton.jit
 def _forward(x, residual, padded, plain, mean, scale, partial, height, width, channels, slope, eps,
              PADDING: tl.constexpr, ADDS: tl.constexpr, KEEPS: tl.constexpr, WIDE: tl.constexpr,
-             SPLITS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+             SPLITS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
     """Normalise, add, activate, and write each pixel of the padded image."""
     n, tile = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -92,7 +92,7 @@ def _forward(x, residual, padded, plain, mean, scale, partial, height, width, ch
 @triton.jit
 def _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, channels, PADDING: tl.constexpr,
               HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, WIDE: tl.constexpr,
-              BP: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+              BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
     """The gradient of a tile of `plain`: what was mirrored adds to where it came from."""
     gradient = tl.zeros([BP, BC], WIDE)
     if HAS_PLAIN:
@@ -120,7 +120,7 @@ def _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, chann
 def _backward_sums(x, mean, scale, of_padded, of_plain, of_residual, partial, height, width, channels, slope,
                    PADDING: tl.constexpr, HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, ADDS: tl.constexpr,
                    WIDE: tl.constexpr, SPLITS: tl.constexpr,
-                   BP: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+                   BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
     """Sums of the gradient before the activation, and of it along the normalised values; the residual's gradient."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -150,7 +150,7 @@ def _backward_sums(x, mean, scale, of_padded, of_plain, of_residual, partial, he
 def _backward(x, mean, scale, of_padded, of_plain, of_residual, of_x, partial, height, width, channels, slope,
               PADDING: tl.constexpr, HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, ADDS: tl.constexpr,
               WIDE: tl.constexpr, SPLITS: tl.constexpr,
-              BP: tl.constexpr, BC: tl.constexpr):  # type: ignore[no-untyped-def]  # fmt: skip
+              BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
     """The gradient of x."""
     n = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
