@@ -224,8 +224,8 @@ def format_table(result: dict[str, Any]) -> str:
         ])  # fmt: skip
     head = (
         f"{result['device']}, torch {result['torch']}; {result['netG']}, {result['ngf']} wide, "
-        f"{result['crop_size']} px, batch {result['batch_size']}; {result['rounds']} rounds of {result['steps']} steps\n"
-        "matrix product: "
+        f"{result['crop_size']} px, batch {result['batch_size']}; {result['rounds']} rounds of {result['steps']} "
+        "steps; matrix product: "
         + ", ".join(f"{dtype} {gflops:.0f} GFLOP/s" for dtype, gflops in result["matrix_product_gflops"].items())
     )
     return f"{head}\n\n{columns(rows)}"
