@@ -38,7 +38,7 @@ def read_celeba(collection: Collection) -> pd.DataFrame:
             "glasses": _flag(attributes["Eyeglasses"]),
             "blurry": _flag(attributes["Blurry"]),
             "partition": partition.map(dict(enumerate(PARTITIONS))),
-            "identity": ["" if np.isnan(number) else f"{int(number)}" for number in identity],
+            "identity": [f"{int(number)}" if np.isfinite(number) else "" for number in identity],
         }
     )
 
@@ -60,6 +60,8 @@ def _read_attributes(name: str, content: bytes) -> pd.DataFrame:
             rows = pd.read_csv(io.StringIO(lines), sep=r"\s+", header=None, names=columns, index_col="path")
     except ValueError as error:
         raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
+    if rows.columns.has_duplicates or rows.index.nlevels > 1:
+        raise SourceError(f"{name} is not in CelebA's format (its columns do not fit their names); fetch it again")
     rows.index = rows.index.astype(str)
     return rows[rows.notna().all(axis=1)]  # a download that broke off ends in half a line
 
