@@ -6,7 +6,9 @@ that lead elsewhere) and members or archives that expand absurdly are never read
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import lzma
 import stat
 import struct
@@ -33,6 +35,15 @@ RATIO_FREE_BYTES = 64 * 2**20
 
 MAX_HEADER_BYTES = 256 * 2**10
 """Of names and attributes that a tar archive gives in a member of their own, which tarfile holds in memory."""
+
+DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda file: gzip.open(file),
+    b"BZh": lambda file: bz2.open(file),
+    b"\xfd7zXZ": lambda file: lzma.open(file),
+}
+"""by the bytes that a file of each kind begins with"""
+STREAM_BYTES = 2**17
+"""What is unpacked at a time."""
 
 DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
            ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError)  # fmt: skip
@@ -139,9 +150,8 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
     compressed = path.stat().st_size
     plain = path.name.lower().endswith(".tar")
     # A plain tar is read with seeks over what nobody asks for, a compressed one as a pure stream.
-    archive = tarfile.open(path, "r:" if plain else "r|*", tarinfo=_Header)  # noqa: SIM115 (closed by the next line)
     end = 0
-    with archive:
+    with _opened_tar(path, plain) as archive:
         while (entry := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # else tarfile remembers every member, 1 KB each
             if entry.size < 0 or entry.offset_data < end:
@@ -166,6 +176,22 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
             yield Member(name, entry.size, read)
 
 
+@contextlib.contextmanager
+def _opened_tar(path: Path, plain: bool) -> Iterator[tarfile.TarFile]:
+    if plain:
+        with tarfile.open(path, "r:", tarinfo=_Header) as archive:
+            yield archive
+        return
+    # tarfile would unpack ten kilobytes at once, whatever they become: gigabytes, of bzip2.
+    with path.open("rb") as file:
+        begin = file.read(6)
+        file.seek(0)
+        opener = next((opener for magic, opener in DECOMPRESSORS.items() if begin.startswith(magic)), None)
+        stream = opener(file) if opener else file
+        with tarfile.open(str(path), "r|", stream, bufsize=STREAM_BYTES, tarinfo=_Header) as archive:
+            yield archive
+
+
 class _Header(tarfile.TarInfo):
     """A member's header as tarfile reads it, but for what it would hold in memory whatever the size.
 
@@ -182,9 +208,9 @@ class _Header(tarfile.TarInfo):
             raise ArchiveError(f"{archive.name!s} holds a file in very many pieces: it is damaged, or a bomb")
         return super()._proc_member(archive)  # type: ignore[misc]
 
-    def _proc_gnusparse_10(self, *ignored: object) -> None:
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *ignored: object) -> None:
         """Do not read where the pieces of a sparse file belong: such files are refused, and the list may be endless."""
-        self.sparse: list[tuple[int, int]] = []
+        member.sparse = b""  # is not None: sparse, to tarfile
 
 
 def _tar_objection(entry: tarfile.TarInfo, name: str) -> str:

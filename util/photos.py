@@ -58,11 +58,12 @@ def _refuse_what_is_no_file(path: Path) -> None:
 
 
 def _refuse_many_scans(image: Image.Image) -> None:
-    if image.info.get("progressive") and image.fp is not None:
-        place = image.fp.tell()
-        image.fp.seek(0)
-        scans = image.fp.read().count(b"\xff\xda")
-        image.fp.seek(place)
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    if image.info.get("progressive") and file is not None:
+        place = file.tell()
+        file.seek(0)
+        scans = file.read().count(b"\xff\xda")
+        file.seek(place)
         if scans > MAX_SCANS:
             raise ValueError(f"{scans} scans, where {MAX_SCANS} are plenty: a decompression bomb")
 
@@ -80,7 +81,8 @@ def read_image(path: str | Path) -> Image.Image:
 def upright(image: Image.Image) -> Image.Image:
     """Decode an opened image into 8-bit RGB, turned as its EXIF data say. Raises whatever Pillow's decoders do."""
     image.load()
-    return to_rgb(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)  # out of place it would copy those that lie right, too
+    return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -90,7 +92,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         return white
