@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
+import numpy as np
 import torch
 from hostile_corpus import PHOTOS
 from processes import ROOT, TINY
@@ -22,6 +23,7 @@ import train
 from data import Loader, LoaderOptions
 from data.single_dataset import SingleDataset
 from data.transforms import TransformOptions
+from models import create_model
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from options import parse_test_options, parse_train_options
@@ -31,7 +33,7 @@ from scripts.preparation.photo import PhotoTask, PhotoWork, prepare_photo
 from scripts.preparation.pipeline import prepare
 from scripts.preparation.settings import Settings
 from util.arguments import build
-from util.curves import draw_curves
+from util.curves import Curve, draw_curves
 from util.progress import Progress
 from util.run_folder import RunFolder
 from util.sinks.console import ConsoleSink
@@ -107,13 +109,12 @@ def training_state(folder: Path, content: bytes) -> None:
     (run / "latest_state.pth").write_bytes(content)
     words = ["--dataroot", "nowhere", "--checkpoints_dir", str(run.parent), "--continue_train", *TINY_TEST]
     options = parse_train_options(words)
-    from models import create_model
-
     model = create_model("cycle_gan", options.model, torch.device("cpu"), training=True, seed=0)
     progress = Progress(4, options.model.schedule.last_epoch)
     train.restore(options.folder, "latest", model, progress, ConsoleSink())
     next(progress.epochs(), None)
-    assert model.learning_rate is not None
+    model.optimize({"A": torch.zeros(1, 3, 32, 32), "B": torch.zeros(1, 3, 32, 32)})
+    model.end_epoch()
 
 
 def options(folder: Path, command: str, words: Sequence[str], saved: bytes | None) -> None:
@@ -169,6 +170,17 @@ def named_photos(folder: Path, photos: dict[bytes, bytes], name: str) -> None:
         _test_script().main()
 
 
+def trained_run(checkpoints: Path) -> Path:
+    """A run of one step; returns its folder."""
+    words = ["--dataroot", "faces", "--checkpoints_dir", str(checkpoints), "--pool_size", "2", *TINY.split()]
+    options = parse_train_options(words)
+    model = create_model("cycle_gan", options.model, torch.device("cpu"), training=True, seed=0)
+    model.optimize({"A": torch.zeros(1, 3, 32, 32), "B": torch.zeros(1, 3, 32, 32)})
+    train.save(options.folder, "latest", model, Progress(4, 2))
+    options.folder.write_options(options.values, options.table)
+    return options.folder.path
+
+
 _cache: dict[str, Path] = {}
 
 
@@ -176,14 +188,7 @@ def _trained_run() -> Path:
     """A checkpoints folder with a run in it, made once."""
     if "run" not in _cache:
         checkpoints = Path(tempfile.mkdtemp(prefix="hostile", dir=_home))
-        words = ["--dataroot", "faces", "--checkpoints_dir", str(checkpoints), "--pool_size", "2", *TINY.split()]
-        options = parse_train_options(words)
-        from models import create_model
-
-        model = create_model("cycle_gan", options.model, torch.device("cpu"), training=True, seed=0)
-        model.optimize({"A": torch.zeros(1, 3, 32, 32), "B": torch.zeros(1, 3, 32, 32)})
-        train.save(options.folder, "latest", model, Progress(4, 2))
-        options.folder.write_options(options.values, options.table)
+        trained_run(checkpoints)
         _cache["run"] = checkpoints
     return _cache["run"]
 
@@ -196,7 +201,9 @@ def make_ready(home: Path) -> None:
     global _home
     _home = home
     _trained_run()
-    draw_curves(home / "fonts.svg", {"": []})  # the first drawing looks for the fonts there are
+    draw_curves(
+        home / "fonts.svg", {"": [Curve("", np.zeros(1), np.zeros(1))]}
+    )  # the first drawing looks for the fonts there are
 
 
 def _test_script() -> ModuleType:

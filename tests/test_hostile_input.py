@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Hostile input: whatever a file holds or is called, there is a message, an end, and nothing but what was asked for.
 
 Each test runs its cases in a child process that is watched (jail.py); docs/hostile_input.md says what is promised.
@@ -5,12 +6,18 @@ Each test runs its cases in a child process that is watched (jail.py); docs/host
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import hostile_corpus as corpus
 import pytest
+import torch
 from hostile import CASES, PageCheck, both_settings, fuzz, mutated
+from hostile_targets import trained_run
 from hypothesis import strategies as st
 from jail import Jail
 
@@ -113,28 +120,39 @@ class TestCheckpoints:
         fuzz(50 * scale, mutated(files), lambda content: attack(jail, "network_file", content))
 
     @both_settings
-    def test_training_states_of_any_content(self, jail: Jail, scale: int) -> None:
-        fuzz(20 * scale, plain_states().map(corpus.saved), lambda content: attack(jail, "training_state", content))
+    def test_training_states(self, jail: Jail, tmp_path: Path, scale: int) -> None:
+        content = (trained_run(tmp_path) / "latest_state.pth").read_bytes()
+        fuzz(10 * scale, mutated([content]), lambda content: attack(jail, "training_state", content))
+        changed = changed_states(content).map(corpus.saved)
+        fuzz(40 * scale, changed, lambda content: attack(jail, "training_state", content))
 
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
                    st.lists(st.integers(), max_size=2), st.just({}))  # fmt: skip
 
 
-@st.composite
-def plain_states(draw: st.DrawFn) -> object:
-    """A state of the right outline, with some parts replaced."""
-    import torch
+TENSORS = st.sampled_from([torch.zeros(()), torch.ones(3), torch.zeros(2, 3, 32, 32), torch.zeros(1).expand(2**16, 2**14),
+                           torch.zeros(4, dtype=torch.complex64), torch.zeros(5056, dtype=torch.uint8),
+                           torch.full((), torch.nan), torch.zeros(0, 3), torch.eye(3).to_sparse()])  # fmt: skip
 
-    state: dict = {
-        "model": {"optimizers": {"G": {}, "D": {}}, "schedules": {"G": {}, "D": {}}, "pools": {"A": {}, "B": {}},
-                  "scalers": {}, "epoch_loss": torch.zeros(()), "epoch_steps": 1, "random": {}},
-        "progress": {"epoch": 1, "epoch_images": 0, "total_images": 0},
-    }  # fmt: skip
-    for _ in range(draw(st.integers(0, 4))):
-        part = draw(st.sampled_from([state, state["model"], state["progress"]]))
-        if isinstance(part, dict) and part:
-            part[draw(st.sampled_from(sorted(part)))] = draw(VALUES)
+
+@st.composite
+def changed_states(draw: st.DrawFn, content: bytes) -> Any:
+    """A real training state with up to three of its values replaced, or left out."""
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    for _ in range(draw(st.integers(0, 3))):
+        part = state
+        while True:
+            key = draw(st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part)))))
+            if not isinstance(part[key], (dict, list)) or not part[key] or draw(st.integers(0, 5)) == 0:
+                break
+            part = part[key]
+        if isinstance(part, dict) and draw(st.integers(0, 4)) == 0:
+            del part[key]
+        else:
+            part[key] = draw(st.one_of(VALUES, TENSORS))
+        if not state:
+            break
     return state
 
 
@@ -147,8 +165,6 @@ class TestOptions:
 
         @st.composite
         def changed(draw: st.DrawFn) -> bytes:
-            import json
-
             values = json.loads(text)
             for _ in range(draw(st.integers(0, 4))):
                 values[draw(st.sampled_from(sorted(values)))] = draw(VALUES)
@@ -169,7 +185,9 @@ class TestOptions:
                           "{model}", "{name}", "{0}", "{lr:>999999999}", "..", "../x", "a/b", "x" * 300]))  # fmt: skip
         pairs = st.tuples(st.sampled_from(flags), words).map(list)
         lines = st.lists(st.one_of(pairs, pairs, pairs, words.map(lambda word: [word])), max_size=4)
-        case = st.tuples(st.sampled_from(["train", "test"]), lines.map(lambda parts: sum(parts, [])))
+        case = st.tuples(
+            st.sampled_from(["train", "test"]), lines.map(lambda parts: [word for part in parts for word in part])
+        )
         fuzz(60 * scale, case, lambda case: attack(jail, "options", *case, None))
 
 

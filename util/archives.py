@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from util.errors import UserError
 
@@ -36,17 +36,17 @@ RATIO_FREE_BYTES = 64 * 2**20
 MAX_HEADER_BYTES = 256 * 2**10
 """Of names and attributes that a tar archive gives in a member of their own, which tarfile holds in memory."""
 
-DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: gzip.open(file),
-    b"BZh": lambda file: bz2.open(file),
-    b"\xfd7zXZ": lambda file: lzma.open(file),
+DECOMPRESSORS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
 }
 """by the bytes that a file of each kind begins with"""
 STREAM_BYTES = 2**17
 """What is unpacked at a time."""
 
 DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
-           ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError)  # fmt: skip
+           ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)  # fmt: skip
 """What the libraries raise where an archive is not whole."""
 
 LINK, DEVICE, OUTSIDE = "links passed over", "devices and pipes passed over", "paths that lead elsewhere passed over"

@@ -39,7 +39,12 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
         raise CheckpointError(f"{path} does not exist" + _list_checkpoints(path.parent))
     try:
         refuse_bombs(path)
-        return torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
+        if tensor_bytes(content) > max(FREE_BYTES, MAX_RATIO * path.stat().st_size):
+            raise CheckpointError(
+                f"{path} holds tensors far larger than itself: no checkpoint, but made to fill memory"
+            )
+        return content
     except pickle.UnpicklingError as error:
         if needed := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise CheckpointError(
@@ -54,6 +59,23 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint: {type(error).__name__}: {_first_line(error)}"
         ) from error
+
+
+MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
+"""Of tensors to the file that they come from, and the size below which no ratio is a danger."""
+
+
+def tensor_bytes(content: Any, seen: set[int] | None = None) -> int:
+    """What all tensors in nested containers take once they are copied: views may repeat one number without end."""
+    seen = set() if seen is None else seen
+    if id(content) in seen:
+        return 0
+    seen.add(id(content))
+    if isinstance(content, Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, Mapping):
+        return sum(tensor_bytes(value, seen) for value in content.values())
+    return sum(tensor_bytes(value, seen) for value in content) if isinstance(content, (list, tuple)) else 0
 
 
 def refuse_bombs(path: Path) -> None:

@@ -29,7 +29,8 @@ class ImagePool:
         images = images.detach()
         if self.size == 0:
             return images
-        if self.buffer is None:
+        if self.buffer is None or self.buffer.shape[1:] != images.shape[1:]:
+            self.stored = 0
             self.buffer = images.new_zeros((self.size, *images.shape[1:]))
         sources, writes = self._draw(len(images))
         slots = [source if source >= 0 else 0 for source in sources]
@@ -69,6 +70,8 @@ class ImagePool:
         images = state["images"]
         if images is None or self.size == 0:
             return
+        if not torch.is_floating_point(images) or images.ndim != 4:
+            raise ValueError("a pool's images are no images")
         images = images[: self.size].to(device)
         self.buffer = images.new_zeros((self.size, *images.shape[1:]))
         self.buffer[: len(images)] = images

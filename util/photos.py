@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF")
-"""What is tried on a file, whatever its name (JPEG includes MPO). Others are rare as photos, and EPS would start another program."""
+"""What is tried on a file, whatever its name. Others are rare as photos, and EPS would start another program."""
 MAX_SCANS = 100
 """Of a progressive JPEG file. Ten are usual; each takes the time of a whole photo, however few bytes it has."""
 
