@@ -92,14 +92,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        return white
+        return _on_white(image)
     return image.convert("RGB")
 
 
 ROWS_AT_ONCE = 64
+"""What is converted at a time, where the whole would need several times the photo's memory."""
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGB", image.size, "white")
+    for row in range(0, image.height, ROWS_AT_ONCE):
+        part = image.crop((0, row, image.width, min(image.height, row + ROWS_AT_ONCE))).convert("RGBA")
+        white.paste(part, (0, row), part)
+    return white
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
@@ -110,7 +116,7 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     else:
         scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / 65535.0
     made = np.empty(values.shape, dtype=np.uint8)
-    for row in range(0, len(values), ROWS_AT_ONCE):  # in float64 the whole would be eight times as large
+    for row in range(0, len(values), ROWS_AT_ONCE):
         part = np.nan_to_num(values[row : row + ROWS_AT_ONCE].astype(np.float64)) * scale
         made[row : row + ROWS_AT_ONCE] = np.clip(np.rint(part), 0, 255)
     return made
