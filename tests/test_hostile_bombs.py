@@ -146,16 +146,29 @@ def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes, mess
     "fields",
     [
         {"dob": matrix(4, (1, 3), b"", element(16, b"abc"))},
+        {"dob": matrix(6, (1, 1), b"", element(8, bytes(8)))},
+        {"dob": matrix(6, (1, 1), b"", element(14, bytes(8)))},
+        {"dob": matrix(6, (1, 1), b"", element(255, bytes(8)))},
         {"dob": struct_of(b"", {b"x": matrix(6, (1, 1), b"", element(9, bytes(8)))})},
         {"face_location": matrix(1, (1, 1), b"", matrix(4, (1, 4), b"", element(16, b"text")))},
         {"full_path": matrix(1, (1, 1), b"", matrix(4, (1, 1), b"", element(17, b"\x00\xd8")))},
         {"full_path": matrix(1, (1, 1), b"", matrix(4, (1, 6), b"", element(16, b"x/y\0.j")))},
         {"full_path": matrix(1, (1, 1), b"", matrix(4, (1, 404), b"", element(16, b"n" * 400 + b".jpg")))},
     ],
-    ids=["text for numbers", "struct for numbers", "text for a box", "half a letter", "NUL", "long"],
+    ids=[
+        "text for numbers",
+        "type 8",
+        "type 14",
+        "type 255",
+        "struct for numbers",
+        "text for a box",
+        "half a letter",
+        "NUL",
+        "long",
+    ],
 )
 def test_matlab_fields_of_other_kinds(jail: Jail, fields: dict[str, bytes]) -> None:
-    """Each of these was a traceback: ValueError, TypeError, UnicodeEncodeError, OSError (File name too long)."""
+    """The types killed the process (SIGSEGV in scipy); each of the others was a traceback: ValueError, TypeError, UnicodeEncodeError, OSError (File name too long)."""
     told(jail, "collection", "wiki", {"wiki.mat": wiki(**fields)})
 
 

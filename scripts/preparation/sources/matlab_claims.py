@@ -20,6 +20,9 @@ VERSION_5, VERSION_7_3 = (b"\x00\x01IM", b"\x01\x00MI"), (b"\x00\x02IM", b"\x02\
 MATRIX, COMPRESSED = 14, 15
 CELL, STRUCT, CHAR, SPARSE, OPAQUE = 1, 2, 4, 5, 17
 COMPLEX = 0x800
+NUMBERS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13)
+TEXTS = (*NUMBERS, 16, 17, 18)
+"""Types of data; the reader dies of others."""
 
 MAX_DEPTH = 16
 """Of cells and structs within one another; the public collections have three."""
@@ -90,9 +93,11 @@ class _Walk:
         first, size = self._part()
         return flags, count, bytes(self.content[first : first + size])
 
-    def _part(self) -> tuple[int, int]:
+    def _part(self, types: tuple[int, ...] = TEXTS) -> tuple[int, int]:
         """Pass a part of a matrix; returns its content's place and size in bytes."""
         word, size = self._two.unpack_from(self.content, self.place)
+        if word & 0xFFFF not in types or (word >> 16) > 4:
+            raise struct.error(f"data of type {word}")
         if word >> 16:  # up to four bytes, within the head itself
             self.place += 8
             return self.place - 4, word >> 16
@@ -115,7 +120,9 @@ class _Walk:
                 raise _Claim(f"{count} letters in {size} bytes")
         elif SPARSE <= kind < OPAQUE - 1:
             for _ in range((3 if kind == SPARSE else 1) + bool(flags & COMPLEX)):
-                self._part()  # the reader takes numbers as they come, and compares their count with the claimed one
+                self._part(
+                    NUMBERS
+                )  # the reader takes numbers as they come, and compares their count with the claimed one
         else:
             raise _Claim("objects, where numbers and texts are expected")
 
