@@ -117,7 +117,7 @@ def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress,
         try:
             model.load_state_dict(state["model"])
             progress.load_state_dict(state["progress"])
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # torch raises nearly every type on a state that is not its own
             raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
                                   "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")

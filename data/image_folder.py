@@ -49,13 +49,27 @@ def _neighbours(folder: Path) -> str:
     return f"; {folder.parent} holds the folders {', '.join(found)}" if found else f"; {folder.parent} holds no folder"
 
 
+MOST_STEM_BYTES = 200
+"""File names have 255 bytes at most; a result's label comes behind, a temporary file's number, too."""
+
+
+def shorten(stem: str) -> str:
+    """The beginning of a name, so that a file's name can begin with it. Half a letter at its end is left out."""
+    raw = os.fsencode(stem)
+    if len(raw) <= MOST_STEM_BYTES:
+        return stem
+    return raw[:MOST_STEM_BYTES].decode("utf-8", "ignore")
+
+
 def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     """A name for each file, to write results under: its stem, with as much of its path as tells it from the others."""
     stems: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:
         inside = path.relative_to(root)
-        candidates = [inside.stem, "_".join(inside.with_suffix("").parts), "_".join(inside.parts).replace(".", "_")]
+        whole = "_".join(inside.parts)
+        candidates = [inside.stem, whole.removesuffix(inside.suffix), whole.replace(".", "_")]
+        candidates = [shorten(name) for name in candidates]
         stem = next((name for name in candidates if name not in taken), None)
         number = 2
         while stem is None:

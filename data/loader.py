@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from data.image_folder import DataError
 from data.samples import Batch, Draw, ImageDataset, Skipped, collate
 from util.arguments import OptionError, option
+from util.text import printable
 from util.workers import usable_cores
 
 
@@ -22,9 +23,9 @@ from util.workers import usable_cores
 class LoaderOptions:
     """loading photos"""
 
-    batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"])
+    batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"], most=4096)
     num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
-                              unit="processes", aliases=["nThreads"])  # fmt: skip
+                              unit="processes", aliases=["nThreads"], most=512)  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -116,7 +117,7 @@ class Loader:
         for path, reason in skipped:
             if path not in self.reported:
                 self.reported.add(path)
-                self.report(f"skipped {path}: {reason}")
+                self.report(printable(f"skipped {path}: {reason}"))
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

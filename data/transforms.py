@@ -18,6 +18,10 @@ SIZE_MULTIPLE = 4
 """Generators halve the size twice; what is not cropped is rounded to a multiple of this."""
 
 
+MAX_PIXELS = 2**26
+"""Of a resized photo: some narrow ones would fill the memory where the width is what is set."""
+
+
 class UnusablePhotoError(Exception):
     """A photo that cannot be decoded, or is smaller than the crop that `--preprocess` takes out of it."""
 
@@ -38,8 +42,8 @@ class TransformOptions:
         choices=MODES,
         aliases=["resize_or_crop"],
     )
-    load_size: int = option(286, help="size to resize to", unit="pixels", aliases=["loadSize"])
-    crop_size: int = option(256, help="size to crop to", unit="pixels", aliases=["fineSize"])
+    load_size: int = option(286, help="size to resize to", unit="pixels", aliases=["loadSize"], most=8192)
+    crop_size: int = option(256, help="size to crop to", unit="pixels", aliases=["fineSize"], most=8192)
     no_flip: bool = option(False, help="do not mirror photos at random")
 
     def __post_init__(self) -> None:
@@ -93,6 +97,11 @@ def resize(image: Image.Image, options: TransformOptions) -> Image.Image:
         return resize_to(image, options.load_size, options.load_size)
     if options.preprocess.startswith("scale_width"):
         height = round(options.load_size * image.height / image.width)
+        if options.load_size * height > MAX_PIXELS:
+            raise UnusablePhotoError(
+                f"{image.width} x {image.height} pixels would become {options.load_size} x {height} by --preprocess "
+                f"{options.preprocess}"
+            )
         return resize_to(image, options.load_size, max(height, options.crop_size if options.crops else 1))
     return image
 

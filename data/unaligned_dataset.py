@@ -12,7 +12,7 @@ from torch import Tensor
 from data.image_folder import check_limit, list_images
 from data.samples import Draw, Sample, Skipped
 from data.transforms import TransformOptions, UnusablePhotoError, load_photo
-from util.arguments import option, section
+from util.arguments import OptionError, option, section
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class UnalignedOptions:
     transform: TransformOptions = section(TransformOptions)
 
     def __post_init__(self) -> None:
+        if "/" in self.phase or "\\" in self.phase or not self.phase.isprintable():
+            raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder's name")
         check_limit("max_dataset_size", self.max_dataset_size)
 
     def folders(self) -> dict[str, Path]:

@@ -15,6 +15,7 @@ from models.schedules import Schedule
 from models.speed import Speed
 from util.device import random_state, restore_random_state
 from util.image_pool import ImagePool
+from util.states import refuse_unlike
 
 
 class Step(NamedTuple):
@@ -87,9 +88,14 @@ class BaseModel(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+        """The reverse of `state_dict`. Raises ValueError, or nearly anything else, for the state of another model."""
+        refuse_unlike(
+            {name: _comparable(name, state[name]) for name in COMPARED},
+            {name: _comparable(name, value) for name, value in self.state_dict().items() if name in COMPARED},
+        )
         for name, optimizer in self.optimizers.items():
             load_moments(optimizer, state["optimizers"][name])
+            _check_shapes(optimizer)
         for name, schedule in self.schedules.items():
             schedule.load_state_dict(state["schedules"][name])
         for name, pool in self.pools.items():
@@ -100,3 +106,23 @@ class BaseModel(ABC):
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps = state["epoch_steps"]
         restore_random_state(state["random"], self.device)
+
+
+COMPARED = ("optimizers", "schedules", "epoch_loss", "epoch_steps")
+"""Parts of a state that look alike whenever they are saved."""
+
+
+def _comparable(part: str, state: Any) -> Any:
+    """A part of the state, without what optimizers keep for each parameter (it is not there before the first step) and
+    how they compute (which is not taken over)."""
+    if part != "optimizers":
+        return state
+    return {name: [group["params"] for group in optimizer["param_groups"]] for name, optimizer in state.items()}
+
+
+def _check_shapes(optimizer: Optimizer) -> None:
+    """Raise ValueError for a state of other parameters, which would only be found out by the next step."""
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or (value.ndim and value.shape != parameter.shape) or value.is_complex():
+                raise ValueError(f"{name} does not fit a parameter of shape {tuple(parameter.shape)}")

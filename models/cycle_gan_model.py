@@ -43,7 +43,9 @@ class ObjectiveOptions:
     lambda_B: float = option(10.0, help="weight of the cycle B to A to B")
     lambda_identity: float = option(0.5, help="weight of the identity mapping, as a share of the cycle's; 0: none")
     lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp")
-    pool_size: int = option(50, help="earlier translations shown to each discriminator; 0: none", unit="images")
+    pool_size: int = option(
+        50, help="earlier translations shown to each discriminator; 0: none", unit="images", most=5000
+    )
 
     def __post_init__(self) -> None:
         for flag in ("lambda_A", "lambda_B", "lambda_identity", "lambda_gp", "pool_size"):

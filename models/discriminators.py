@@ -85,8 +85,8 @@ class DiscriminatorOptions:
         aliases=["which_model_netD"],
         architecture=True,
     )
-    ndf: int = option(64, help="width of the first layer", unit="channels", architecture=True)
-    n_layers_D: int = option(3, help="strided layers of --netD n_layers", unit="layers", architecture=True)
+    ndf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
+    n_layers_D: int = option(3, help="strided layers of --netD n_layers", unit="layers", architecture=True, most=8)
 
 
 def create_discriminator(network: NetworkOptions, options: DiscriminatorOptions, channels: int) -> Network:

@@ -134,7 +134,9 @@ class Family(NamedTuple):
 
 GENERATORS: dict[str, Family] = {
     "resnet": Family(
-        re.compile(r"resnet_([1-9]\d?)blocks"), resnet_generator, "resnet_9blocks, resnet_6blocks, resnet_Nblocks"
+        re.compile(r"resnet_([1-9]\d?)blocks", re.ASCII),
+        resnet_generator,
+        "resnet_9blocks, resnet_6blocks, resnet_Nblocks",
     ),
     "unet": Family(re.compile(r"unet_(128|256)"), unet_generator, "unet_128, unet_256"),
 }
@@ -159,7 +161,7 @@ class GeneratorOptions:
         aliases=["which_model_netG"],
         architecture=True,
     )
-    ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True)
+    ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
     dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
     residual: bool = option(
         False,

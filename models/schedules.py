@@ -17,9 +17,15 @@ from util.arguments import OptionError, option
 class ScheduleOptions:
     """length of training and learning rate"""
 
-    n_epochs: int = option(100, help="epochs at the initial learning rate", unit="epochs", aliases=["niter"])
-    n_epochs_decay: int = option(100, help="epochs of decay that follow", unit="epochs", aliases=["niter_decay"])
-    epoch_count: int = option(1, help="number of the first epoch, for weights that were trained before", unit="epochs")
+    n_epochs: int = option(
+        100, help="epochs at the initial learning rate", unit="epochs", aliases=["niter"], most=1000000
+    )
+    n_epochs_decay: int = option(
+        100, help="epochs of decay that follow", unit="epochs", aliases=["niter_decay"], most=1000000
+    )
+    epoch_count: int = option(
+        1, help="number of the first epoch, for weights that were trained before", unit="epochs", most=1000000
+    )
     lr: float = option(0.0002, help="initial learning rate of Adam")
     beta1: float = option(0.5, help="Adam's decay rate of the gradient's mean")
     lr_policy: str = option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from data import DATASETS
 from models import MODELS
 from util.arguments import OptionError, Parser, build, flags_of, flatten, format_value, option, restore
 from util.run_folder import RunFolder
+from util.text import printable
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,27 @@ class RunOptions:
     gpu_ids: str = option(
         "auto", help="GPU's number, mps (Apple), or -1 for the CPU; auto: the first GPU, the CPU where there is none"
     )
-    seed: int = option(0, help="seed of weights, orders, crops, flips and pools")
+    seed: int = option(0, help="seed of weights, orders, crops, flips and pools", most=2**63 - 1)
     verbose: bool = option(False, help="print the networks")
 
     def __post_init__(self) -> None:
-        if self.name in ("", ".", "..") or "/" in self.name or "\\" in self.name or self.name.startswith("-"):
-            raise OptionError(f"--name {self.name!r}: must be a plain folder name")
+        check_name("name", self.name)
+        if self.name.startswith("-"):
+            raise OptionError(f"--name {self.name!r}: must not begin with a dash, as options do")
         if self.seed < 0:
             raise OptionError(f"--seed {self.seed}: must not be negative")
+
+
+MOST_NAME_BYTES = 200
+"""So long a name may be, that it can be a folder's or the beginning of a file's."""
+
+
+def check_name(flag: str, name: str) -> None:
+    """Raise OptionError for what is no plain name of a file or folder."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
+        raise OptionError(f"--{flag} {name!r}: must be a plain name, as of a file or folder")
+    if len(os.fsencode(name)) > MOST_NAME_BYTES:
+        raise OptionError(f"--{flag} {name[:20]!r}...: must be shorter than {MOST_NAME_BYTES} bytes")
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,11 @@ class CheckpointChoice:
 
     epoch: str = option("latest", help="epoch to load: its number, or latest", aliases=["which_epoch"])
     load_iter: int = option(0, help="load what --save_by_iter saved after so many images; 0: by --epoch", unit="images")
+
+    def __post_init__(self) -> None:
+        check_name("epoch", self.epoch)
+        if self.load_iter < 0:
+            raise OptionError(f"--load_iter {self.load_iter}: at least 0")
 
     @property
     def label(self) -> str:
@@ -130,9 +151,11 @@ def _with_suffix(typed: Mapping[str, Any], sections: Sections) -> dict[str, Any]
     if suffix:
         known = {**_defaults(sections), **values}
         try:
-            values["name"] = f"{known['name']}_{suffix.format(**known)}"
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            # Plain names alone: str.format would take attributes and widths, too, and gigabytes for some of them.
+            filled = re.sub(r"\{(.*?)\}", lambda match: format_value(known[match[1]]), suffix)
+        except KeyError as error:
             raise OptionError(f"--suffix {suffix!r}: {error} names no option") from error
+        values["name"] = f"{known['name']}_{filled}"
     return values
 
 
@@ -182,5 +205,5 @@ def format_table(values: Mapping[str, Any], sections: Sections) -> str:
         default = defaults[name]
         differs = default is not None and format_value(value) != format_value(default)
         note = f"[default: {format_value(default)}]" if differs else ""
-        lines.append(f"{name:>25}: {format_value(value):<30} {note}".rstrip())
+        lines.append(f"{name:>25}: {printable(format_value(value)):<30} {note}".rstrip())
     return "\n".join([*lines, "----------------- End -------------------"])

@@ -35,7 +35,7 @@ class ResultOptions:
         None, help="translate only the first photos of each domain", unit="photos", aliases=["ntest", "how_many"]
     )
     aspect_ratio: float = option(1.0, help="width of the saved images, as a multiple of what the network made")
-    display_winsize: int = option(256, help="width of images on the page", unit="pixels")
+    display_winsize: int = option(256, help="width of images on the page", unit="pixels", most=10000)
 
     def __post_init__(self) -> None:
         if self.num_test is not None and self.num_test < 1:

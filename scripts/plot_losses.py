@@ -20,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.curves import Curve, by_pairs, draw_curves
 from util.errors import UserError, told_in_one_line
+from util.sinks.loss_log import whole_rows
+from util.text import printable
 
 FORMATS = (".png", ".svg", ".pdf")
-POSITION = re.compile(r"epoch: (\d+), iters: (\d+)")
+POSITION = re.compile(r"epoch: (\d{1,12}), iters: (\d{1,12})\b")
 LOSS = re.compile(r"([A-Za-z]\w*): ([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)
 NOT_LOSSES = ("epoch", "epoch_images", "total_images", "epochs", "learning_rate", "seconds_per_image",
               "data_seconds_per_image")  # fmt: skip
@@ -53,7 +55,7 @@ def main() -> None:
         raise UserError(f"drawing needs a package: pip install matplotlib ({error})") from error
     except OSError as error:
         raise UserError(f"--output {words.output}: {error.strerror or error}") from error
-    print(f"{words.output}: {', '.join(panels)} of {', '.join(runs)}")
+    print(printable(f"{words.output}: {', '.join(panels)} of {', '.join(runs)}"))
 
 
 def arrange(runs: Mapping[str, Losses], wanted: Sequence[str] | None) -> dict[str, list[Curve]]:
@@ -90,8 +92,8 @@ def read_run(name: str, checkpoints_dir: Path) -> Losses:
 
 def read_csv_log(text: str) -> Losses:
     """The losses in a loss_log.csv. Lines that are not whole are left out."""
-    rows = [row for row in csv.DictReader(text.splitlines()) if None not in row.values() and None not in row]
-    if not rows or "epochs" not in rows[0]:
+    rows = list(whole_rows(csv.DictReader(text.splitlines())))
+    if not rows:
         return {}
     epochs = np.array([float(row["epochs"]) for row in rows])
     names = [name for name in rows[0] if name not in NOT_LOSSES]
@@ -117,7 +119,7 @@ def read_text_log(text: str) -> Losses:
             reports[place] = values
     if not reports:
         return {}
-    images_per_epoch = max(images for _, images in reports)
+    images_per_epoch = max(1, *(images for _, images in reports))
     epochs = np.array([epoch - 1 + images / images_per_epoch for epoch, images in reports])
     names = dict.fromkeys(name for values in reports.values() for name in values)
     return {name: Curve(name, epochs, np.array([values.get(name, np.nan) for values in reports.values()]))

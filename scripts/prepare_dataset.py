@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.errors import UserError, told_in_one_line
+from util.text import printable
 
 PROGRAM = "prepare_dataset.py"
 
@@ -45,7 +46,7 @@ def main() -> None:
     except MemoryError as error:
         raise UserError("not enough memory; try fewer --processes") from error
     output = settings.run.output
-    print(f"{output} is ready: see {output / 'report.html'}" if made else f"{output} is up to date")
+    print(printable(f"{output} is ready: see {output / 'report.html'}" if made else f"{output} is up to date"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ left. No member decides where it is written: only its folder's and its own last 
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from util.archives import ARCHIVE_SUFFIXES, Member, MemberError, is_archive, members
 from util.errors import UserError, told_in_one_line
 from util.files import atomic_path, is_image
+from util.text import printable
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
@@ -46,9 +49,12 @@ def main() -> None:
     words = parser.parse_args()
     archives = words.archives or find_archives(Path("datasets"))
     if not archives:
-        raise UserError(HELP.format(folder=Path("datasets"), suffixes=" ".join(ARCHIVE_SUFFIXES), prepare=PREPARE))
+        print(
+            HELP.format(folder=Path("datasets"), suffixes=" ".join(ARCHIVE_SUFFIXES), prepare=PREPARE), file=sys.stderr
+        )
+        raise SystemExit(2)
     for archive in archives:
-        print(f"unpacking {archive}", flush=True)
+        print(printable(f"unpacking {archive}"), flush=True)
         for outcome, count in sorted(unpack(archive, words.output).items()):
             print(f"  {outcome}: {count}")
     missing = [name for name in FOLDERS if not (words.output / name).is_dir()]
@@ -57,7 +63,7 @@ def main() -> None:
             f"{words.output} still lacks {', '.join(missing)}: no archive holds photos in a folder so named. If it is "
             f"a public collection of faces, prepare it: {PREPARE.replace('wiki_crop.tar', str(archives[0]))}"
         )
-    print(f"{words.output} is ready")
+    print(printable(f"{words.output} is ready"))
 
 
 def find_archives(folder: Path) -> list[Path]:
@@ -85,13 +91,15 @@ def take(member: Member, output: Path) -> str:
     if not folders or folders[-1] not in FOLDERS or not is_image(name) or name.startswith("."):
         return "other files passed over"
     target = output / folders[-1] / name
-    if target.exists():
+    if os.path.lexists(target):
         return "photos that were there already"
     content = member.read()
     try:
         with atomic_path(target) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return "files with too long a name passed over"
         raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
     return "photos unpacked"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import processes
@@ -17,3 +18,11 @@ def demo_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     processes.run("scripts/make_demo_faces.py", "--output", folder, "--size", "72", "--train", "40", "--test", "12")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many cases of hostile input were tried."""
+    cases = getattr(sys.modules.get("hostile"), "CASES", {})
+    if cases:
+        shown = ", ".join(f"{name} {count}" for name, count in sorted(cases.items()))
+        terminalreporter.write_line(f"hostile input: {sum(cases.values())} cases ({shown})")

@@ -126,6 +126,7 @@ def test_without_archives_it_says_where_to_put_what(tmp_path: Path) -> None:
         "util/archives.py",
         "util/errors.py",
         "util/files.py",
+        "util/text.py",
     ):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "scripts" / "unzip_datasets.sh").chmod(0o755)

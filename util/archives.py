@@ -6,8 +6,12 @@ that lead elsewhere) and members or archives that expand absurdly are never read
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from util.errors import UserError
 
@@ -29,11 +33,25 @@ MAX_RATIO = 100
 RATIO_FREE_BYTES = 64 * 2**20
 """Below this size no ratio is a danger."""
 
-DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+MAX_HEADER_BYTES = 256 * 2**10
+"""Of names and attributes that a tar archive gives in a member of their own, which tarfile holds in memory."""
+
+DECOMPRESSORS: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+"""by the bytes that a file of each kind begins with"""
+STREAM_BYTES = 2**17
+"""What is unpacked at a time."""
+
+DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
+           ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)  # fmt: skip
 """What the libraries raise where an archive is not whole."""
 
 LINK, DEVICE, OUTSIDE = "links passed over", "devices and pipes passed over", "paths that lead elsewhere passed over"
 BOMB, ENCRYPTED, DAMAGED = "decompression bombs passed over", "encrypted files passed over", "damaged files passed over"
+METHOD = "files in rare compressions passed over"
 
 
 class ArchiveError(UserError):
@@ -71,6 +89,8 @@ def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
 
     Memory does not grow with a tar archive; of a zip archive the table of contents is held. Raises ArchiveError.
     """
+    if path.exists() and not path.is_file():
+        raise ArchiveError(f"{path} is no file")  # to open a pipe would be to wait for whoever writes to it
     read = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     with _damage_told(path):
         yield from read(path, refused)
@@ -80,16 +100,19 @@ def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except DAMAGES as error:
-        raise ArchiveError(f"{path} cannot be read as an archive ({error}); fetch it again") from error
+    except DAMAGES as error:  # RuntimeError: NotImplementedError and RecursionError are among its kinds
+        reason = str(error) or type(error).__name__
+        raise ArchiveError(f"{path} cannot be read as an archive ({reason}); fetch it again") from error
 
 
 def _zip_members(path: Path, refused: Counter[str]) -> Generator[Member]:
+    total = 0  # entries may share their bytes, and so be many times as much as the file
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.is_dir():
                 continue
-            reason = _zip_objection(entry)
+            reason = _zip_objection(entry) or (BOMB if _is_absurd(total + entry.file_size, path.stat().st_size) else "")
+            total += 0 if reason else entry.file_size
             if reason:
                 refused[reason] += 1
                 continue
@@ -98,7 +121,7 @@ def _zip_members(path: Path, refused: Counter[str]) -> Generator[Member]:
                 try:
                     with archive.open(entry) as file:
                         return _read_whole(file, entry.file_size)
-                except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+                except DAMAGES as error:
                     raise MemberError(DAMAGED) from error
 
             yield Member(entry.filename, entry.file_size, read)
@@ -114,6 +137,8 @@ def _zip_objection(entry: zipfile.ZipInfo) -> str:
         return OUTSIDE
     if entry.flag_bits & 1:
         return ENCRYPTED
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return METHOD  # zipfile unpacks all others in pieces of any size: gigabytes out of kilobytes
     return BOMB if entry.file_size > MAX_MEMBER_BYTES or _is_absurd(entry.file_size, entry.compress_size) else ""
 
 
@@ -125,10 +150,13 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
     compressed = path.stat().st_size
     plain = path.name.lower().endswith(".tar")
     # A plain tar is read with seeks over what nobody asks for, a compressed one as a pure stream.
-    archive = tarfile.open(path, "r:") if plain else tarfile.open(path, "r|*")  # noqa: SIM115 (closed by the next line)
-    with archive:
+    end = 0
+    with _opened_tar(path, plain) as archive:
         while (entry := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # else tarfile remembers every member, 1 KB each
+            if entry.size < 0 or entry.offset_data < end:
+                raise tarfile.ReadError("a header leads back")  # and so would be read for ever
+            end = entry.offset_data
             if not plain and _is_absurd(entry.offset_data + entry.size, compressed):
                 raise ArchiveError(f"{path} expands to more than {MAX_RATIO} times its size: a decompression bomb")
             if entry.isdir():
@@ -146,6 +174,43 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
                     return _read_whole(file, entry.size)
 
             yield Member(name, entry.size, read)
+
+
+@contextlib.contextmanager
+def _opened_tar(path: Path, plain: bool) -> Iterator[tarfile.TarFile]:
+    if plain:
+        with tarfile.open(path, "r:", tarinfo=_Header) as archive:
+            yield archive
+        return
+    # tarfile would unpack ten kilobytes at once, whatever they become: gigabytes, of bzip2.
+    with path.open("rb") as file:
+        begin = file.read(6)
+        file.seek(0)
+        opener = next((opener for magic, opener in DECOMPRESSORS.items() if begin.startswith(magic)), None)
+        stream = opener(file) if opener else file
+        with tarfile.open(str(path), "r|", stream, bufsize=STREAM_BYTES, tarinfo=_Header) as archive:
+            yield archive
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header as tarfile reads it, but for what it would hold in memory whatever the size.
+
+    The names are those of the places that tarfile itself names for subclasses to change.
+    """
+
+    EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+                  tarfile.GNUTYPE_LONGLINK)  # fmt: skip
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in self.EXTENSIONS and not 0 <= self.size <= MAX_HEADER_BYTES:
+            raise ArchiveError(f"{archive.name!s} holds a header of {self.size} bytes: it is damaged, or a bomb")
+        if self.type == tarfile.GNUTYPE_SPARSE and self._sparse_structs[1]:  # type: ignore[attr-defined]
+            raise ArchiveError(f"{archive.name!s} holds a file in very many pieces: it is damaged, or a bomb")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, *ignored: object) -> None:
+        """Do not read where the pieces of a sparse file belong: such files are refused, and the list may be endless."""
+        member.sparse = b""  # is not None: sparse, to tarfile
 
 
 def _tar_objection(entry: tarfile.TarInfo, name: str) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
 import sys
 import types
 import typing
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from util.errors import UserError
+from util.text import printable
 
 
 class OptionError(UserError):
@@ -45,14 +47,16 @@ def option(
     bare: str = "",
     train_only: bool = False,
     architecture: bool = False,
+    most: float | None = None,
 ) -> Any:
     """Declare one field of an options dataclass.
 
     unit: shown behind the default. parse: text to value, raising ArgumentTypeError; by default, the annotation.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
     function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
-    bare: the value of the flag with none behind it.
-    train_only: test.py does not offer it. architecture: part of what a checkpoint fixes.
+    bare: the value of the flag with none behind it. train_only: test.py does not offer it. architecture: part of what a
+    checkpoint fixes. most: the largest number that makes sense; a larger one, which would fill the memory or never end,
+    is refused.
     """
     metadata = {
         "help": help,
@@ -64,6 +68,7 @@ def option(
         "bare": bare,
         "train_only": train_only,
         "architecture": architecture,
+        "most": most,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -117,6 +122,7 @@ def build(options_class: type, values: Mapping[str, Any]) -> Any:
 
     Raises OptionError where the dataclass's own checks refuse a combination.
     """
+    _check_bounds(options_class, values)
     arguments = {}
     for field in dataclasses.fields(options_class):
         if "section" in field.metadata:
@@ -124,6 +130,16 @@ def build(options_class: type, values: Mapping[str, Any]) -> Any:
         elif field.name in values:
             arguments[field.name] = values[field.name]
     return options_class(**arguments)
+
+
+def _check_bounds(options_class: type, values: Mapping[str, Any]) -> None:
+    """Raise OptionError for a number that is none, or beyond what its option can be."""
+    for field in dataclasses.fields(options_class):
+        value, most = values.get(field.name), field.metadata.get("most")
+        if isinstance(value, float) and math.isnan(value):
+            raise OptionError(f"--{field.name} {value}: is no number")
+        if most is not None and isinstance(value, (int, float)) and value > most:
+            raise OptionError(f"--{field.name} {value}: at most {most}")
 
 
 def flatten(options: Any) -> dict[str, Any]:
@@ -139,15 +155,40 @@ def flatten(options: Any) -> dict[str, Any]:
 
 
 def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of this section's flags out of a saved JSON object, paths as Path and lists as tuple again."""
+    """The values of this section's flags out of a saved JSON object, paths as Path and lists as tuple again.
+
+    Raises OptionError for a value that the flag could not have.
+    """
     restored = {}
     for _, flag in flags_of(options_class):
         if flag.name in values:
             value = values[flag.name]
+            if not _may_have(flag, value):
+                raise OptionError(f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or "
+                                  "delete the run's opt.json")  # fmt: skip
             if isinstance(value, str) and _base_type(flag.type) is Path:
                 value = Path(value)
             restored[flag.name] = tuple(value) if isinstance(value, list) else value
     return restored
+
+
+def _may_have(flag: Flag, value: Any) -> bool:
+    """Whether a value out of a JSON file is one of this flag's: of its type, and one of its choices."""
+    if value is None:
+        return flag.default is None or type(None) in typing.get_args(flag.type)
+    base = _base_type(flag.type)
+    if base in (bool, int, str, float, Path):
+        kinds = {float: (int, float), Path: (str,)}.get(base, (base,))
+        if not isinstance(value, kinds) or (isinstance(value, bool) and base is not bool):
+            return False
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if flag.metadata["parse"] and isinstance(value, str):
+        try:
+            flag.metadata["parse"](value)
+        except (ValueError, argparse.ArgumentTypeError):
+            return False
+    return not flag.metadata["choices"] or value in flag.metadata["choices"]
 
 
 def _base_type(annotation: Any) -> Any:
@@ -182,7 +223,7 @@ class _OldSpelling(argparse.Action):
         if self.known and value not in self.known:
             raise argparse.ArgumentError(self, f"invalid choice: {text!r} (choose from {', '.join(self.known)})")
         today = f"--{self.dest}" if value is True else f"--{self.dest} {format_value(value)}"
-        advice = f"leave out --{self.dest}" if value is False else f"now write {today}"
+        advice = f"leave out --{self.dest}" if value is False else f"now write {printable(today)}"
         if isinstance(parser, Parser):
             parser.notes.append(f"note: {spelling} is an old spelling, {advice}")
         setattr(namespace, self.dest, value)
@@ -237,6 +278,10 @@ class Parser(argparse.ArgumentParser):
         print(*self.notes, sep="\n", end="\n" if self.notes else "", file=sys.stderr)
         return vars(namespace)
 
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and exit with status 2."""
+        super().error(printable(message, keep="\n"))
+
     def _refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:
         known = sorted(
             name for action in self._actions if action.help != argparse.SUPPRESS for name in action.option_strings
@@ -244,5 +289,5 @@ class Parser(argparse.ArgumentParser):
         lines = []
         for word in (word for word in unknown if word.startswith("-") or unknown[0] == word):
             close = difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.6)
-            lines.append(f"unknown option {word}" + (f" (did you mean {close[0]}?)" if close else ""))
+            lines.append(f"unknown option {printable(word)}" + (f" (did you mean {close[0]}?)" if close else ""))
         self.error("; ".join(lines) + "\nknown options: " + " ".join(known))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,13 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist" + _list_checkpoints(path.parent))
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        refuse_bombs(path)
+        content = torch.load(path, map_location=device, weights_only=True)
+        if tensor_bytes(content) > max(FREE_BYTES, MAX_RATIO * path.stat().st_size):
+            raise CheckpointError(
+                f"{path} holds tensors far larger than itself: no checkpoint, but made to fill memory"
+            )
+        return content
     except pickle.UnpicklingError as error:
         if needed := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise CheckpointError(
@@ -45,11 +52,39 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
                 "loading it could run code from the file. If you trust its origin, load it where it was made and save "
                 "its state_dict() alone."
             ) from error
-        raise CheckpointError(f"{path} is damaged or no checkpoint: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or no checkpoint (it cannot be read as plain values)") from error
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged archive surfaces as RuntimeError, EOFError, ValueError, KeyError ...
         raise CheckpointError(
             f"{path} is damaged or no checkpoint: {type(error).__name__}: {_first_line(error)}"
         ) from error
+
+
+MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
+"""Of tensors to the file that they come from, and the size below which no ratio is a danger."""
+
+
+def tensor_bytes(content: Any, seen: set[int] | None = None) -> int:
+    """What all tensors in nested containers take once they are copied: views may repeat one number without end."""
+    seen = set() if seen is None else seen
+    if id(content) in seen:
+        return 0
+    seen.add(id(content))
+    if isinstance(content, Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, Mapping):
+        return sum(tensor_bytes(value, seen) for value in content.values())
+    return sum(tensor_bytes(value, seen) for value in content) if isinstance(content, (list, tuple)) else 0
+
+
+def refuse_bombs(path: Path) -> None:
+    """Raise CheckpointError for a file whose parts are compressed, as torch never writes them: it would read them
+    whole, however much larger than the file they are."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise CheckpointError(f"{path} holds more than its own size: no checkpoint, but a decompression bomb")
 
 
 def _first_line(error: Exception) -> str:
@@ -80,6 +115,8 @@ def adapt_state_dict(state: Any, network: nn.Module, path: Path) -> dict[str, Te
     """
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} holds {type(state).__name__} rather than a network's state dict of tensors")
+    if not all(isinstance(name, str) and _is_plain(value) for name, value in state.items()):
+        raise CheckpointError(f"{path} holds tensors of a kind that no network here is saved with")
     expected = network.state_dict()
     adapted = {name.removeprefix("module."): value for name, value in state.items()}
     adapted = {name: value for name, value in adapted.items() if name in expected or not _is_statistic(name)}
@@ -88,6 +125,11 @@ def adapt_state_dict(state: Any, network: nn.Module, path: Path) -> dict[str, Te
             adapted.setdefault(name, torch.zeros_like(value))
     _check_fit(adapted, expected, path)
     return adapted
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor can be copied into a parameter: real numbers, one after another, in memory."""
+    return value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
 
 
 def _is_statistic(name: str) -> bool:

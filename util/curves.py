@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from util.files import atomic_path
+from util.text import printable
 
 MAX_POINTS = 1000
 """Of one curve: more than a picture's width can show. Longer ones are averaged in stretches of equal length."""
@@ -61,17 +62,20 @@ def draw_curves(
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(6.0 * min(columns, len(panels)), 2.6 * rows + (0.4 if title else 0)), layout="constrained")
     if title:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     for place, (heading, curves) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, min(columns, len(panels)), place + 1)
         for number, curve in enumerate(map(shorten, curves)):
             colour = f"C{number % 10}"
             axes.plot(curve.epochs, curve.values, color=colour, alpha=0.25, linewidth=0.8)
-            axes.plot(curve.epochs, smooth(curve.values, smoothing), color=colour, linewidth=1.4, label=curve.name)
-        axes.set_title(heading, fontsize="medium")
+            axes.plot(
+                curve.epochs, smooth(curve.values, smoothing), color=colour, linewidth=1.4, label=printable(curve.name)
+            )
+        axes.set_title(printable(heading), fontsize="medium", parse_math=False)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        for text in axes.legend(fontsize="small").get_texts():
+            text.set_parse_math(False)  # names come from files, and "$" in them begins no formula
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=100)
 

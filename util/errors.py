@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from util.text import printable
+
 
 class UserError(Exception):
     """Something in the options, the files or the machine that the user can mend; the message names it and the
@@ -14,9 +16,15 @@ class UserError(Exception):
 
 @contextlib.contextmanager
 def told_in_one_line(program: str) -> Iterator[None]:
-    """Print a UserError raised within as `program: error: ...` and exit with status 2."""
+    """Print a UserError raised within as `program: error: ...` and exit with status 2.
+
+    Within, printing a letter that the console's encoding lacks shows its number, rather than ending the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except UserError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        print(f"{program}: error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
+MOST_NAME_BYTES = 220
+"""File systems take names of 255 bytes, to which a temporary file's has to add some."""
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
@@ -31,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -39,6 +44,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A file name that leaves room for something to be added to it; another one for each name."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= MOST_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
 
 def write_text(path: str | Path, text: str) -> None:

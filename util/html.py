@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from dominate import tags
 from dominate.util import raw
 
 from util.files import write_text
+from util.text import printable
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -37,7 +39,7 @@ class Page:
 
     def __init__(self, folder: Path, title: str, *, refresh_seconds: int = 0, image_size: int = 256) -> None:
         self.folder = folder
-        self.document = dominate.document(title=title)
+        self.document = dominate.document(title=printable(title))
         with self.document.head:
             tags.meta(charset="utf-8")
             tags.meta(name="viewport", content="width=device-width, initial-scale=1")
@@ -45,7 +47,7 @@ class Page:
                 tags.meta(http_equiv="refresh", content=str(refresh_seconds))
             tags.style(raw(STYLE))
         self.document.body["style"] = f"--size: {image_size}px"
-        self.add(tags.h1(title))
+        self.add(tags.h1(printable(title)))
 
     def add(self, element: tags.html_tag) -> None:
         """Append any element; dominate escapes the text in it."""
@@ -53,20 +55,20 @@ class Page:
 
     def heading(self, text: str) -> None:
         """Append a heading of a section."""
-        self.add(tags.h2(text))
+        self.add(tags.h2(printable(text)))
 
     def paragraph(self, text: str) -> None:
         """Append a paragraph."""
-        self.add(tags.p(text))
+        self.add(tags.p(printable(text)))
 
     def links(self, targets: Mapping[str, str]) -> None:
         """Append links: text to path relative to the page. Nothing for none."""
         if targets:
-            self.add(tags.nav(*(tags.a(text, href=quote(path)) for text, path in targets.items())))
+            self.add(tags.nav(*(tags.a(text, href=link(path)) for text, path in targets.items())))
 
     def picture(self, path: str, alt: str) -> None:
         """Append a picture as wide as it is, or as the window."""
-        self.add(tags.img(src=quote(path), alt=alt, cls="wide"))
+        self.add(tags.img(src=link(path), alt=alt, cls="wide"))
 
     def table(self, values: Mapping[str, object]) -> None:
         """Append a table of names and values."""
@@ -81,6 +83,7 @@ class Page:
 
         compare: captions of two images that are laid over one another first, with a slider that moves the border.
         """
+        title = printable(title)
         self.add(tags.h3(title))
         row = tags.div(cls="row")
         if compare:
@@ -88,8 +91,8 @@ class Page:
         for caption, path in images.items():
             if caption not in (compare or ()):
                 with row, tags.figure():
-                    with tags.a(href=quote(path)):
-                        tags.img(src=quote(path), alt=f"{caption} of {title}", loading="lazy")
+                    with tags.a(href=link(path)):
+                        tags.img(src=link(path), alt=f"{caption} of {title}", loading="lazy")
                     tags.figcaption(caption)
         self.add(row)
 
@@ -100,18 +103,23 @@ class Page:
         return path
 
 
+def link(path: str) -> str:
+    """A relative URL of a path below the page's folder, whatever letters or bytes it is made of."""
+    return quote(os.fsencode(path))
+
+
 def _table(values: Mapping[str, object]) -> tags.html_tag:
-    return tags.table(*(tags.tr(tags.td(name), tags.td(str(value))) for name, value in values.items()))
+    return tags.table(*(tags.tr(tags.td(printable(name)), tags.td(printable(value))) for name, value in values.items()))
 
 
 def _comparison(title: str, images: Mapping[str, str], before: str, after: str) -> tags.html_tag:
     """Two images over one another: left of the slider's place the first is seen, right of it the second."""
     pair = tags.div(cls="pair")
     for caption in (before, after):
-        pair.add(tags.img(src=quote(images[caption]), alt=f"{caption} of {title}", loading="lazy"))
+        pair.add(tags.img(src=link(images[caption]), alt=f"{caption} of {title}", loading="lazy"))
     slider = tags.input_(type="range", min=0, max=100, value=50, oninput=MOVE_SPLIT)
     slider["aria-label"] = f"border between {before} and {after} of {title}"
     caption_line = tags.figcaption(
-        tags.a(before, href=quote(images[before])), " | ", tags.a(after, href=quote(images[after]))
+        tags.a(before, href=link(images[before])), " | ", tags.a(after, href=link(images[after]))
     )
     return tags.figure(pair, slider, caption_line, cls="compare")

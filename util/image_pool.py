@@ -50,6 +50,9 @@ class ImagePool:
         images = images.detach()
         if self.size == 0:
             return images
+        if self.buffer is not None and self.buffer.shape[1:] != images.shape[1:]:
+            self.buffer, self.stored = None, 0  # photos of another size from now on: what was drawn has no meaning
+            return images
         if self.buffer is None:
             self.buffer = images.new_zeros((self.size + 1, *images.shape[1:]))
         is_earlier, earlier, own, write = self._moves[part].unbind()
@@ -94,6 +97,8 @@ class ImagePool:
         self.stored = 0
         if images is None or self.size == 0:
             return
+        if not torch.is_floating_point(images) or images.ndim != 4:
+            raise ValueError("a pool's images are no images")
         images = images[: self.size].to(self.device)
         if self.buffer is None or self.buffer.shape[1:] != images.shape[1:]:
             self.buffer = images.new_zeros((self.size + 1, *images.shape[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF")
+"""What is tried on a file, whatever its name. Others are rare as photos, and EPS would start another program."""
+MAX_SCANS = 100
+"""Of a progressive JPEG file. Ten are usual; each takes the time of a whole photo, however few bytes it has."""
 
 
 class UnreadableImageError(Exception):
@@ -33,12 +39,33 @@ def opened_photo(file: str | Path | IO[bytes], name: str | Path | None = None) -
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damages that can be read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
+            if isinstance(file, (str, Path)):
+                _refuse_what_is_no_file(Path(file))
+            with Image.open(file, formats=FORMATS) as image:
+                _refuse_many_scans(image)
                 yield image
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged files
         shown = name if name is not None else file if isinstance(file, (str, Path)) else "image"
         raise UnreadableImageError(shown, f"{type(error).__name__}: {error}") from error
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raise OSError for pipes, devices and the like: to open a pipe is to wait for whoever writes to it."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("is no regular file")
+
+
+def _refuse_many_scans(image: Image.Image) -> None:
+    file: IO[bytes] | None = getattr(image, "fp", None)
+    if image.info.get("progressive") and file is not None:
+        place = file.tell()
+        file.seek(0)
+        scans = file.read().count(b"\xff\xda")
+        file.seek(place)
+        if scans > MAX_SCANS:
+            raise ValueError(f"{scans} scans, where {MAX_SCANS} are plenty: a decompression bomb")
 
 
 def read_image(path: str | Path) -> Image.Image:
@@ -54,7 +81,8 @@ def read_image(path: str | Path) -> Image.Image:
 def upright(image: Image.Image) -> Image.Image:
     """Decode an opened image into 8-bit RGB, turned as its EXIF data say. Raises whatever Pillow's decoders do."""
     image.load()
-    return to_rgb(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)  # out of place it would copy those that lie right, too
+    return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -64,10 +92,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return _on_white(image)
     return image.convert("RGB")
+
+
+ROWS_AT_ONCE = 64
+"""What is converted at a time, where the whole would need several times the photo's memory."""
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGB", image.size, "white")
+    for row in range(0, image.height, ROWS_AT_ONCE):
+        part = image.crop((0, row, image.width, min(image.height, row + ROWS_AT_ONCE))).convert("RGBA")
+        white.paste(part, (0, row), part)
+    return white
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
@@ -77,4 +115,8 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
         scale = 255.0 if top <= 1.0 else 1.0
     else:
         scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / 65535.0
-    return np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
+    made = np.empty(values.shape, dtype=np.uint8)
+    for row in range(0, len(values), ROWS_AT_ONCE):
+        part = np.nan_to_num(values[row : row + ROWS_AT_ONCE].astype(np.float64)) * scale
+        made[row : row + ROWS_AT_ONCE] = np.clip(np.rint(part), 0, 255)
+    return made

@@ -40,5 +40,8 @@ class Progress:
         return {"epoch": self.epoch, "epoch_images": self.epoch_images, "total_images": self.total_images}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """The reverse of `state_dict`."""
+        """The reverse of `state_dict`. Raises ValueError for what is no position."""
+        for name in ("epoch", "epoch_images", "total_images"):
+            if type(state[name]) is not int or not 0 <= state[name] < 2**63:
+                raise ValueError(f"{name} is {state[name]!r}")
         self.epoch, self.epoch_images, self.total_images = state["epoch"], state["epoch_images"], state["total_images"]

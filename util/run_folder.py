@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,11 +72,11 @@ class RunFolder:
     def read_options(self) -> dict[str, Any]:
         """The saved options; empty where there are none. Raises CheckpointError for a damaged file."""
         path = self.path / "opt.json"
-        if not path.is_file():
+        if not os.path.isfile(path):
             return {}
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore or delete it") from error
         if not isinstance(values, dict):
             raise CheckpointError(f"{path} is damaged (no JSON object); restore or delete it")

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TextIO
 
+from util.text import printable
+
 BAR_CELLS = 12
 REDRAW_SECONDS = 0.1
 
@@ -28,15 +30,16 @@ class StatusLine:
     def draw(self, text: str) -> None:
         """Show `text` in place of the line before, cut to the terminal's width."""
         columns = shutil.get_terminal_size().columns - 1
+        text = printable(text)
         self.stream.write(f"\r{text[:columns]:<{columns}}")
         self.stream.flush()
         self._drawn_at = time.monotonic()
         self._is_open = True
 
     def say(self, text: str) -> None:
-        """Print `text` as a line of its own, above the status line."""
+        """Print `text` as a line of its own (or several), above the status line."""
         self.clear()
-        print(text, file=self.stream, flush=True)
+        print(printable(text, keep="\n"), file=self.stream, flush=True)
 
     def clear(self) -> None:
         """Remove the status line."""
@@ -50,7 +53,7 @@ class CountedWork:
     """The progress of work on `total` things; a context manager. In a file or pipe it prints a line every tenth."""
 
     def __init__(self, title: str, total: int, unit: str, stream: TextIO | None = None) -> None:
-        self.title, self.total, self.unit = title, total, unit
+        self.title, self.total, self.unit = printable(title), total, unit
         self.line = StatusLine(stream)
         self.done = 0
         self._started = time.monotonic()

@@ -27,13 +27,13 @@ class DisplayOptions:
     display_freq: int = option(400, help="how often visdom shows images", unit="images")
     no_visdom: bool = option(False, help="no visdom", aliases={"display_id": lambda text: int(text) <= 0})
     display_server: str = option("http://localhost", help="where visdom runs")
-    display_port: int = option(8097, help="visdom's port")
+    display_port: int = option(8097, help="visdom's port", most=65535)
     display_env: str = option("main", help="visdom's environment")
-    display_ncols: int = option(4, help="images in a row in visdom", unit="images")
+    display_ncols: int = option(4, help="images in a row in visdom", unit="images", most=100)
     update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
     no_html: bool = option(False, help="no HTML page")
     tensorboard: bool = option(False, help="log to tensorboard/ in the run's folder, too")
-    display_winsize: int = option(256, help="width of images on the pages", unit="pixels")
+    display_winsize: int = option(256, help="width of images on the pages", unit="pixels", most=10000)
 
     def __post_init__(self) -> None:
         for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize", "display_ncols"):

@@ -109,6 +109,8 @@ def described(source_name: str, settings: Settings, table: pd.DataFrame) -> dict
     options = {name: value for name, value in flatten(settings).items() if name not in NOT_IN_SETTINGS}
     digest = hashlib.sha256()
     for name, column in table.items():
+        if column.dtype == object:  # names of files are not always text that can be encoded
+            column = column.map(lambda text: text.encode("utf-8", "backslashreplace").decode())
         digest.update(f"{name}\0".encode() + pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     return {"version": VERSION, "source": source_name, **plain, "rows": len(table), "metadata": digest.hexdigest()[:16]}

@@ -117,7 +117,7 @@ class PhotoOptions:
         "to them, which need no space",
         choices=("crop", "copy", "link"),
     )
-    size: int = option(256, help="width and height", unit="pixels")
+    size: int = option(256, help="width and height", unit="pixels", most=8192)
     margin: float | None = option(
         None,
         help="crop to the collection's face box and so much of its size on each side, continuing the photo's border "

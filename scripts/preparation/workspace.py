@@ -101,7 +101,12 @@ def parse_line(line: bytes) -> Outcome | None:
         number, reason, width, height, size, hash_, detail = next(csv.reader([line.decode()]))
         whole = line.endswith(b"\n")
         row = Outcome(int(number), sys.intern(reason), int(width), int(height), int(size), bytes.fromhex(hash_), detail)
-        return row if whole and len(row.hash) in (0, HASH_BYTES) else None
+        fits = (
+            row.number >= 0
+            and all(0 <= value < 2**31 for value in (row.width, row.height))
+            and 0 <= row.file_size < 2**63
+        )
+        return row if whole and fits and len(row.hash) in (0, HASH_BYTES) else None
     except (ValueError, StopIteration, csv.Error):
         return None
 
@@ -186,13 +191,15 @@ def start(workspace: Workspace, settings: Mapping[str, Any], *, overwrite: bool)
                 f"--output {workspace.output} holds {', '.join(foreign)} of another origin; move them away, or choose "
                 "another folder"
             )
+    elif not _is_record(record):
+        raise UserError(f"{workspace.output / RECORD} is damaged (no settings); remove it and prepare the set again")
     elif not overwrite:
         _refuse_other(record["settings"], settings, f"--output {workspace.output} holds a set that was made")
         workspace.clear()
         return False
     begun = _read(workspace.folder / "settings.json")
     if begun is not None and begun != settings:
-        if not overwrite:
+        if not overwrite and isinstance(begun, dict):
             _refuse_other(begun, settings, f"--output {workspace.output} holds a set that was begun")
         workspace.clear()
     for name in FOLDERS:
@@ -206,8 +213,12 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); remove it and prepare the set again") from error
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("settings"), dict)
 
 
 def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:

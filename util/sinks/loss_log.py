@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +46,26 @@ POSITION_COLUMNS = ("epoch", "epoch_images", "total_images", "epochs")
 OTHER_COLUMNS = ("learning_rate", "seconds_per_image", "data_seconds_per_image")
 
 
+def whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    """The rows of a loss_log.csv that can be read: what was cut short or damaged is left out."""
+    while True:
+        try:
+            row = next(reader)
+            _check_row(row)
+        except StopIteration:
+            return
+        except (csv.Error, KeyError, TypeError, ValueError):
+            continue
+        yield row
+
+
+def _check_row(row: Mapping[str, str]) -> None:
+    """Raise KeyError, TypeError or ValueError for a row that lacks something, or holds something else than numbers."""
+    int(row["total_images"]), row["epochs"], row["learning_rate"]
+    for value in row.values():
+        float(value)
+
+
 class CsvSink(Sink):
     """Appends a row for each report to `loss_log.csv`: position, learning rate, speed, and the losses in full
     precision.
@@ -62,9 +82,9 @@ class CsvSink(Sink):
             self._keep_until(total_images)
 
     def _keep_until(self, total_images: int) -> None:
-        with self.path.open(encoding="utf-8", newline="") as file:
+        with self.path.open(encoding="utf-8", errors="replace", newline="") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if None not in row.values() and int(row["total_images"]) <= total_images]
+            rows = [row for row in whole_rows(reader) if int(row["total_images"]) <= total_images]
         with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, reader.fieldnames or [])
             if rows:

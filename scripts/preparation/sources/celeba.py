@@ -38,7 +38,7 @@ def read_celeba(collection: Collection) -> pd.DataFrame:
             "glasses": _flag(attributes["Eyeglasses"]),
             "blurry": _flag(attributes["Blurry"]),
             "partition": partition.map(dict(enumerate(PARTITIONS))),
-            "identity": ["" if np.isnan(number) else f"{int(number)}" for number in identity],
+            "identity": [f"{int(number)}" if np.isfinite(number) else "" for number in identity],
         }
     )
 
@@ -58,8 +58,10 @@ def _read_attributes(name: str, content: bytes) -> pd.DataFrame:
             _, names, lines = text.split("\n", 2)
             columns = ["path", *names.split()]
             rows = pd.read_csv(io.StringIO(lines), sep=r"\s+", header=None, names=columns, index_col="path")
-    except ValueError as error:
+    except (ValueError, LookupError) as error:  # pandas has more than its own errors for rows of other lengths
         raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
+    if rows.columns.has_duplicates or rows.index.nlevels > 1:
+        raise SourceError(f"{name} is not in CelebA's format (its columns do not fit their names); fetch it again")
     rows.index = rows.index.astype(str)
     return rows[rows.notna().all(axis=1)]  # a download that broke off ends in half a line
 
@@ -73,7 +75,7 @@ def _read_pairs(collection: Collection, stem: str) -> pd.Series:
     text = content.decode("utf-8-sig", "replace").replace(",", " ")
     try:
         pairs = pd.read_csv(io.StringIO(text), sep=r"\s+", header=None, usecols=[0, 1], dtype=str)
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
     numbers = pd.Series(pd.to_numeric(pairs[1], errors="coerce").to_numpy(), index=pairs[0])
     return numbers[~numbers.index.duplicated() & numbers.notna().to_numpy()]

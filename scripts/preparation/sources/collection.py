@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from scripts.preparation.sources.table import SourceError
-from util.archives import ARCHIVE_SUFFIXES, Member, MemberError, is_archive, is_safe, members
+from util.archives import ARCHIVE_SUFFIXES, MAX_MEMBER_BYTES, Member, MemberError, is_archive, is_safe, members
 from util.files import is_image
 
 Photo = Path | bytes | None
@@ -123,10 +123,17 @@ class Folder(Collection):
         return super().read_any(*names)
 
     def content(self, file: str) -> bytes:
+        path = self.path / file
         try:
-            return (self.path / file).read_bytes()
+            if not path.is_file():  # to open a pipe would be to wait for whoever writes to it
+                raise SourceError(f"{path} is no regular file")
+            if path.stat().st_size > MAX_MEMBER_BYTES:
+                raise SourceError(
+                    f"{path} is larger than {MAX_MEMBER_BYTES >> 20} MiB: no metadata of such a collection"
+                )
+            return path.read_bytes()
         except OSError as error:
-            raise SourceError(f"{self.path / file}: {error.strerror}") from error
+            raise SourceError(f"{path}: {error.strerror}") from error
 
     def names(self) -> Iterator[str]:
         found = False
@@ -167,7 +174,7 @@ class Folder(Collection):
     def _locate(self, path: str) -> Path | None:
         if not is_safe(path):
             return None
-        return next((root / path for root in self.roots if (root / path).is_file()), None)
+        return next((root / path for root in self.roots if os.path.isfile(root / path)), None)
 
 
 class TwoFolders(Collection):

@@ -34,6 +34,8 @@ def _from_csv(collection: Collection, name: str) -> pd.DataFrame:
     except ValueError as error:
         raise SourceError(f"{name} cannot be read as CSV in UTF-8: {error}") from error
     rows.columns = pd.Index([str(column).strip().lower() for column in rows.columns])
+    if rows.columns.has_duplicates:
+        raise SourceError(f"{name} names a column twice: {', '.join(rows.columns)}")
     if "path" not in rows or not {"age", "young"} & set(rows.columns):
         raise SourceError(f"{name} needs a first line that names the columns path and age (or young); "
                           f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}")  # fmt: skip

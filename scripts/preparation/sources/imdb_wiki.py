@@ -91,5 +91,5 @@ def _boxes(cells: np.ndarray) -> np.ndarray:
     boxes = np.full((len(cells), 4), np.nan)
     for row, cell in enumerate(cells):
         if np.size(cell) == 4:
-            boxes[row] = np.ravel(cell)
+            boxes[row] = numbers(np.ravel(cell))
     return boxes - np.array([1, 1, 0, 0])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from scripts.preparation.sources.matlab_claims import check_claims
 from scripts.preparation.sources.table import SourceError
 
 
@@ -18,6 +19,7 @@ def read_struct(content: bytes, name: str, file_name: str, required: tuple[str, 
     Raises SourceError for a damaged file, a file without that struct or with a required field absent or of another
     length, and the newer HDF5 format.
     """
+    check_claims(content, name, file_name)
     try:
         variables = scipy.io.loadmat(io.BytesIO(content), variable_names=[name])
     except NotImplementedError as error:
@@ -41,13 +43,17 @@ def read_struct(content: bytes, name: str, file_name: str, required: tuple[str, 
 def numbers(values: np.ndarray) -> np.ndarray:
     """Numeric entries as float64, whether stored as an array or as one cell per row; NaN for anything else."""
     if values.dtype != object:
-        return values.astype(np.float64)
+        return values.astype(np.float64) if _is_real(values.dtype) else np.full(len(values), np.nan)
     return np.array([_number(value) for value in values], dtype=np.float64)
 
 
 def _number(value: Any) -> float:
     flat = np.ravel(value)
-    return float(flat[0]) if flat.size and np.issubdtype(flat.dtype, np.number) else np.nan
+    return float(flat[0]) if flat.size and _is_real(flat.dtype) else np.nan
+
+
+def _is_real(dtype: np.dtype) -> bool:
+    return dtype.kind in "biuf"
 
 
 def texts(values: np.ndarray) -> list[str]:

@@ -49,8 +49,17 @@ def _typed(values: Any, dtype: Any, length: int) -> pd.Series:
         unknown = UNKNOWN.get(dtype, np.nan) if isinstance(dtype, (str, type)) else np.nan
         values = pd.Series([unknown]).repeat(length)
     if dtype is str:  # plain Python strings, shared where equal
-        return pd.Series([str(value) for value in values], dtype=object)
+        return pd.Series([_encodable(str(value)) for value in values], dtype=object)
     return pd.Series(values).reset_index(drop=True).astype(dtype)
+
+
+def _encodable(text: str) -> str:
+    """The text itself or, where it has halves of letters that no file name can have, with question marks for them."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def genders(codes: np.ndarray | Sequence[Any], female: float, male: float) -> pd.Series:
