@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from data.cache import CacheOptions
 from data.image_folder import DataError
 from data.samples import Batch, Draw, ImageDataset, Skipped, collate
-from util.arguments import OptionError, option
+from util.arguments import OptionError, option, section
 from util.workers import usable_cores
 
 
@@ -25,12 +26,16 @@ class LoaderOptions:
     batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"])
     num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
                               unit="processes", aliases=["nThreads"])  # fmt: skip
+    prefetch_factor: int = option(2, help="batches that each of these processes has ready in advance", unit="batches")
+    cache: CacheOptions = section(CacheOptions, train_only=True)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise OptionError(f"--batch_size {self.batch_size}: at least 1")
         if self.num_threads < 0:
             raise OptionError(f"--num_threads {self.num_threads}: at least 0")
+        if self.prefetch_factor < 1:
+            raise OptionError(f"--prefetch_factor {self.prefetch_factor}: at least 1")
 
 
 class EpochSampler(Sampler[list[Draw]]):
@@ -80,6 +85,7 @@ class Loader:
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
+            prefetch_factor=options.prefetch_factor if workers > 0 else None,
             pin_memory=pin_memory,
             worker_init_fn=_leave_signals_to_the_parent,
             # Of its own: otherwise it would draw its workers' seeds from the generator that dropout draws from.

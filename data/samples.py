@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from util.images import uint8_to_tensor
+
 Batch = dict[str, Any]
 """A or B: tensors (N, C, H, W) in [-1, 1]; A_paths or B_paths: their N files."""
 
@@ -30,7 +32,10 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Sample:
-    """The photos of one sample by domain, where they come from, and the files passed over on the way to them."""
+    """The photos of one sample by domain, where they come from, and the files passed over on the way to them.
+
+    images: (C, H, W), float in [-1, 1] or still uint8.
+    """
 
     images: dict[str, Tensor] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
@@ -73,6 +78,7 @@ def collate(samples: Sequence[Sample]) -> Collated:
 def _stack(samples: Sequence[Sample]) -> Batch:
     batch: Batch = {}
     for domain in samples[0].images:
-        batch[domain] = torch.stack([sample.images[domain] for sample in samples])
+        images = torch.stack([sample.images[domain] for sample in samples])
+        batch[domain] = uint8_to_tensor(images) if images.dtype == torch.uint8 else images
         batch[f"{domain}_paths"] = [sample.paths[domain] for sample in samples]
     return batch
