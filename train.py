@@ -18,7 +18,7 @@ from data import Loader, create_loader
 from models import BaseModel, create_model
 from options import TrainOptions, parse_train_options
 from util.checkpoint import CheckpointError
-from util.device import describe_device, memory_in_use, seed_everything, select_device
+from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
 from util.errors import told_in_one_line
 from util.interrupts import StopRequest
 from util.progress import Progress
@@ -34,6 +34,7 @@ from util.visualizer import Visualizer
 
 def main() -> int:
     """Compose the run that the command line describes and train it; returns the exit status."""
+    keep_freed_memory()
     options = parse_train_options()
     device = select_device(options.run.gpu_ids)
     seed_everything(options.run.seed)
@@ -46,7 +47,8 @@ def main() -> int:
     prepare_folder(options, model, progress, console)
     console.say(options.table)
     describe_networks(model, console, verbose=options.run.verbose)
-    console.say(f"training on {describe_device(device)} in {model.precision}, {len(loader)} images an epoch")
+    console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch")
+    console.say(f"speed: {model.speed.describe()}")
     with StopRequest() as stop, create_visualizer(options, device, progress, console) as visualizer:
         train(options, model, loader, progress, visualizer, stop)
     if stop:

@@ -18,6 +18,9 @@ MODELS: dict[str, type[CycleGANModel] | type[OneDirectionModel]] = {
 }
 
 
-def create_model(name: str, options: Any, device: torch.device, *, training: bool, seed: int = 0) -> BaseModel:
-    """The model that `--model` names, on `device`. `options` is an instance of its `options_class`."""
-    return MODELS[name](options, device, training=training, seed=seed)
+def create_model(
+    name: str, options: Any, device: torch.device, *, training: bool, seed: int = 0, parts: int = 1
+) -> BaseModel:
+    """The model that `--model` names, on `device`. `options` is an instance of its `options_class`; parts: in how many
+    parts a training batch is computed."""
+    return MODELS[name](options, device, training=training, seed=seed, parts=parts)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.optimizers import load_moments
 from models.schedules import Schedule
+from models.speed import Speed
 from util.device import random_state, restore_random_state
 from util.image_pool import ImagePool
 
@@ -28,7 +30,7 @@ class BaseModel(ABC):
 
     networks: by the names that their checkpoint files bear (`latest_net_G_A.pth` holds `networks["G_A"]`).
     optimizers, schedules, pools, scalers: by name; empty in a model that only translates.
-    precision: what the networks compute in (float32, tf32, bf16, fp16).
+    speed: how the networks compute.
     """
 
     options_class: ClassVar[type]
@@ -42,7 +44,7 @@ class BaseModel(ABC):
         self.schedules: dict[str, Schedule] = {}
         self.pools: dict[str, ImagePool] = {}
         self.scalers: dict[str, torch.amp.GradScaler] = {}
-        self.precision = "float32"
+        self.speed = Speed()
         self._epoch_loss = torch.zeros((), device=device)
         self._epoch_steps = 0
 
@@ -87,11 +89,11 @@ class BaseModel(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The reverse of `state_dict`."""
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_moments(optimizer, state["optimizers"][name])
         for name, schedule in self.schedules.items():
             schedule.load_state_dict(state["schedules"][name])
         for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name], self.device)
+            pool.load_state_dict(state["pools"][name])
         for name, scaler_state in state.get("scalers", {}).items():
             if scaler_state and self.scalers[name].is_enabled():  # empty in all precisions but fp16
                 self.scalers[name].load_state_dict(scaler_state)

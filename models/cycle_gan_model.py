@@ -15,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from models.base_model import BaseModel, Step
+from models.cuda_graph import GraphedStep
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen
 from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
-from models.precision import AUTOCAST, Network, PrecisionOptions
+from models.optimizers import create_adam
+from models.precision import Network
 from models.schedules import Schedule, ScheduleOptions
+from models.speed import SpeedOptions, accelerate
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 
@@ -57,7 +60,7 @@ class CycleGANOptions:
     discriminator: DiscriminatorOptions = section(DiscriminatorOptions, train_only=True)
     objective: ObjectiveOptions = section(ObjectiveOptions, train_only=True)
     schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
-    precision: PrecisionOptions = section(PrecisionOptions, train_only=True)
+    speed: SpeedOptions = section(SpeedOptions)
 
     def check_trainable(self) -> None:
         """Raise OptionError where these options can translate, but not train."""
@@ -75,37 +78,46 @@ class CycleGANModel(BaseModel):
 
     options_class = CycleGANOptions
 
-    def __init__(self, options: CycleGANOptions, device: torch.device, *, training: bool, seed: int = 0) -> None:
+    def __init__(
+        self, options: CycleGANOptions, device: torch.device, *, training: bool, seed: int = 0, parts: int = 1
+    ) -> None:
+        """parts: in how many parts, one after another, a batch goes through the networks in each step."""
         super().__init__(device)
         network, self.objective = options.network, options.objective
+        self.speed = options.speed.resolve(device, training=training)
         self.G_A = create_generator(network, options.generator).to(device)
         self.G_B = create_generator(network.reversed(), options.generator).to(device)
         self.networks = {"G_A": self.G_A, "G_B": self.G_B}
+        if training:
+            options.check_trainable()
+            self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
+            self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
+            self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
+        for net in (self.G_A, self.G_B, *((self.D_A, self.D_B) if training else ())):
+            accelerate(net, self.speed)
         if not training:
             self.inference()
             return
-        options.check_trainable()
-        self.precision = options.precision.resolve(device)
-        self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
-        self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
-        self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
-        self.pool_A = ImagePool(self.objective.pool_size, seed)
-        self.pool_B = ImagePool(self.objective.pool_size, seed + 1)
+        self.parts = parts
+        self.pool_A = ImagePool(self.objective.pool_size, seed, device)
+        self.pool_B = ImagePool(self.objective.pool_size, seed + 1, device)
         self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
         # Where each image goes through a network on its own, two passes of one network are one of a larger batch.
-        self.merges_passes = network.norm != "batch" and not options.generator.dropout
+        passes_can_merge = network.norm != "batch" and not options.generator.dropout
+        self.merges_passes = passes_can_merge and "merge" in self.speed.speedups
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
-        for net in (self.G_A, self.G_B, self.D_A, self.D_B):
-            net.autocast_dtype = AUTOCAST.get(self.precision)
         self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
         self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
+        self._step = GraphedStep(self.step) if self.speed.cuda_graphs else self.step
 
     def _add_optimizer(self, name: str, options: ScheduleOptions, *networks: nn.Module) -> None:
         parameters = chain.from_iterable(network.parameters() for network in networks)
-        self.optimizers[name] = torch.optim.Adam(parameters, lr=options.lr, betas=(options.beta1, 0.999))
+        fused = "adam" in self.speed.speedups and self.device.type in ("cpu", "cuda")
+        self.optimizers[name] = create_adam(parameters, options.lr, options.beta1, self.device, fused=fused,
+                                            capturable=self.speed.cuda_graphs)  # fmt: skip
         self.schedules[name] = Schedule(self.optimizers[name], options)
         # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
-        self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.speed.precision == "fp16")
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -122,24 +134,42 @@ class CycleGANModel(BaseModel):
         return images
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
-        """One step of both generators, then one of both discriminators."""
+        """One step of both generators and both discriminators. Its tensors are valid until the next step."""
         real_A = batch["A"].to(self.device, non_blocking=True)
         real_B = batch["B"].to(self.device, non_blocking=True)
-        images = self.images(real_A, real_B)
-
-        with frozen(self.D_A, self.D_B):
-            generator_losses = self.generator_losses(images)
-            self._descend("G", generator_losses)
-        discriminator_losses = self.discriminator_losses(images)
-        self._descend("D", discriminator_losses)
-
-        self._epoch_loss += torch.stack(list(generator_losses.values())).sum().detach()
+        for pool, translated in ((self.pool_B, real_A), (self.pool_A, real_B)):
+            pool.draw([len(part) for part in translated.chunk(self.parts)])
         self._epoch_steps += 1
-        losses = generator_losses | discriminator_losses
+        return self._step(real_A, real_B)
+
+    def step(self, real_A: Tensor, real_B: Tensor) -> Step:
+        """The step on photos that lie on the device. It never waits for the device, and the host decides nothing."""
+        pairs = list(zip(real_A.chunk(self.parts), real_B.chunk(self.parts), strict=True))
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        total: dict[str, Tensor] = {}
+        for part, photos in enumerate(pairs):
+            images = self.images(*photos)
+            with frozen(self.D_A, self.D_B):
+                generator_losses = self.generator_losses(images)
+                self._backward("G", generator_losses, len(pairs))
+            discriminator_losses = self.discriminator_losses(images, part)
+            self._backward("D", discriminator_losses, len(pairs))
+            for name, loss in (generator_losses | discriminator_losses).items():
+                total[name] = total.get(name, 0.0) + loss.detach() / len(pairs)
+        for name, optimizer in self.optimizers.items():
+            self.scalers[name].step(optimizer)
+            self.scalers[name].update()
+
+        self._epoch_loss += torch.stack([loss for name, loss in total.items() if not name.startswith("D_")]).sum()
         return Step(
-            {name: losses[name].detach() for name in LOSS_NAMES if name in losses},
+            {name: total[name] for name in LOSS_NAMES if name in total},
             {name: images[name].detach() for name in IMAGE_NAMES},
         )
+
+    def _backward(self, optimizer: str, losses: Mapping[str, Tensor], parts: int) -> None:
+        """Add the gradients of the losses' sum, as a share of a step in so many parts."""
+        self.scalers[optimizer].scale(torch.stack(list(losses.values())).sum() / parts).backward()
 
     def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         """All that the losses compare: the photos, their translations, these translated back, and where there is an
@@ -165,13 +195,6 @@ class CycleGANModel(BaseModel):
             return translated, same
         return generator(source), generator(target)
 
-    def _descend(self, name: str, losses: Mapping[str, Tensor]) -> None:
-        optimizer, scaler = self.optimizers[name], self.scalers[name]
-        optimizer.zero_grad(set_to_none=True)
-        scaler.scale(torch.stack(list(losses.values())).sum()).backward()
-        scaler.step(optimizer)
-        scaler.update()
-
     def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weighted terms whose sum both generators minimise (equation 3, and section 5.2 for the identity term)."""
         weights = self.objective
@@ -187,16 +210,18 @@ class CycleGANModel(BaseModel):
             losses["idt_B"] = weight_A * reconstruction(images["same_A"], images["real_A"])
         return losses
 
-    def discriminator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One term for each discriminator, on real photos and on translations out of its pool."""
+    def discriminator_losses(self, images: Mapping[str, Tensor], part: int = 0) -> dict[str, Tensor]:
+        """One term for each discriminator, on real photos and on translations out of its pool, as drawn for this part
+        of the batch."""
+        fake_B, fake_A = self.pool_B.exchange(images["fake_B"], part), self.pool_A.exchange(images["fake_A"], part)
         return {
-            "D_A": self._discriminator_loss(self.D_A, images["real_B"], self.pool_B.query(images["fake_B"])),
-            "D_B": self._discriminator_loss(self.D_B, images["real_A"], self.pool_A.query(images["fake_A"])),
+            "D_A": self._discriminator_loss(self.D_A, images["real_B"], fake_B),
+            "D_B": self._discriminator_loss(self.D_B, images["real_A"], fake_A),
         }
 
     def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
         loss = self.gan_loss.discriminator(discriminator(real), discriminator(fake))
         if self.objective.gan_mode == "wgangp":
-            with discriminator.in_float32():
+            with discriminator.plainly():
                 loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
         return 0.5 * loss  # halved, as in the paper's section 4, to slow the discriminators down

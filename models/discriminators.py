@@ -37,7 +37,7 @@ class PatchDiscriminator(Network):
                 f"{images.shape[-2]} x {images.shape[-1]}: choose a larger --crop_size, or fewer layers by --netD "
                 f"n_layers --n_layers_D N"
             )
-        return self.compute(self.model, images)
+        return self.compute(images)
 
 
 class PixelDiscriminator(Network):
@@ -58,8 +58,13 @@ class PixelDiscriminator(Network):
             nn.Conv2d(2 * ndf, 1, 1, bias=bias),
         )
 
+    @property
+    def body(self) -> nn.Module:
+        """The layers, under the public code base's name for them."""
+        return self.net
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.compute(self.net, images)
+        return self.compute(images)
 
 
 DISCRIMINATORS: dict[str, Callable[[int, DiscriminatorOptions, str], Network]] = {

@@ -45,7 +45,7 @@ class Generator(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
-        output = self.compute(self.model, images)
+        output = self.compute(images)
         return (images + output).clamp(-1.0, 1.0) if self.residual else output
 
     def begin_as_identity(self) -> None:

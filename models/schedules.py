@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from models.optimizers import set_learning_rate
 from util.arguments import OptionError, option
 
 
@@ -107,8 +108,7 @@ class Schedule:
         )
 
     def _apply(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+        set_learning_rate(self.optimizer, self.learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The position."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.base_model import BaseModel
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
+from models.speed import SpeedOptions, accelerate
 from util.arguments import option, section
 
 
@@ -22,6 +23,7 @@ class OneDirectionOptions:
     model_suffix: str = option("", help="which generator: _A makes B from A (young to old), _B makes A from B")
     network: NetworkOptions = section(NetworkOptions)
     generator: GeneratorOptions = section(GeneratorOptions)
+    speed: SpeedOptions = section(SpeedOptions)
 
 
 class OneDirectionModel(BaseModel):
@@ -31,12 +33,20 @@ class OneDirectionModel(BaseModel):
     trainable = False
 
     def __init__(
-        self, options: OneDirectionOptions, device: torch.device, *, training: bool = False, seed: int = 0
+        self,
+        options: OneDirectionOptions,
+        device: torch.device,
+        *,
+        training: bool = False,
+        seed: int = 0,
+        parts: int = 1,
     ) -> None:
         super().__init__(device)
         network = options.network.reversed() if options.model_suffix == "_B" else options.network
         self.generator = create_generator(network, options.generator).to(device)
         self.networks = {f"G{options.model_suffix}": self.generator}
+        self.speed = options.speed.resolve(device, training=False)
+        accelerate(self.generator, self.speed)
         self.inference()
 
     @torch.no_grad()

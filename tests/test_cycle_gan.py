@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 def small_model(seed: int = 0, **options: object) -> CycleGANModel:
     torch.manual_seed(seed)
-    small = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 0, "precision": "float32"}
+    small = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 0, "precision": "float32", "speedups": ()}
     return CycleGANModel(build(CycleGANOptions, {**small, **options}), CPU, training=True, seed=seed)
 
 
@@ -212,9 +212,8 @@ def test_every_objective_pulls_the_generator_towards_real() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_merging_the_identity_pass_changes_nothing(norm: str, count: int) -> None:
     """One pass over photos of both domains gives the losses and gradients of two passes."""
-    merged, apart = small_model(norm=norm), small_model(norm=norm)
-    apart.merges_passes = False
-    assert merged.merges_passes
+    merged, apart = small_model(norm=norm, speedups=("merge",)), small_model(norm=norm)
+    assert merged.merges_passes and not apart.merges_passes
     batch = photos(count=count)
     passes = []
     merged.G_A.register_forward_hook(lambda module, images, output: passes.append(len(output)))
@@ -228,5 +227,8 @@ def test_merging_the_identity_pass_changes_nothing(norm: str, count: int) -> Non
 
 
 def test_networks_that_mix_images_or_roll_dice_are_never_merged() -> None:
-    assert not small_model(norm="batch").merges_passes and not small_model(dropout=True).merges_passes
-    small_model().optimize({"A": photos(size=32)["A"], "B": photos(size=36)["B"]})  # of unequal sizes: one by one
+    for options in ({"norm": "batch"}, {"dropout": True}):
+        assert not small_model(speedups=("merge",), **options).merges_passes
+    small_model(speedups=("merge",)).optimize(
+        {"A": photos(size=32)["A"], "B": photos(size=36)["B"]}
+    )  # of unequal sizes: one by one

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models import precision as precision_module
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from models.precision import PrecisionOptions
+from models.precision import resolve_precision
 from util.arguments import OptionError, build
 
 CPU = torch.device("cpu")
@@ -79,13 +79,14 @@ def test_fifty_steps_in_bf16_end_where_those_in_float32_do() -> None:
 
 def test_what_a_device_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="--precision fp16 needs a GPU"):
-        PrecisionOptions("fp16").resolve(CPU)
+        resolve_precision("fp16", CPU, training=True)
     with pytest.raises(OptionError, match="--precision tf32 is for NVIDIA GPUs"):
-        PrecisionOptions("tf32").resolve(CPU)
+        resolve_precision("tf32", CPU, training=True)
     for quick, expected in ((True, "bf16"), (False, "float32")):
         monkeypatch.setattr(precision_module, "has_quick_bf16", lambda device, quick=quick: quick)
-        assert PrecisionOptions().resolve(CPU) == expected
-    assert PrecisionOptions("bf16").resolve(CPU) == "bf16"
+        assert resolve_precision("auto", CPU, training=True) == expected
+        assert resolve_precision("auto", CPU, training=False) == "float32"
+    assert resolve_precision("bf16", CPU, training=False) == "bf16"
 
 
 def test_a_state_from_before_there_were_scalers_loads() -> None:

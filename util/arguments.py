@@ -42,6 +42,7 @@ def option(
     parse: Callable[[str], Any] | None = None,
     aliases: Mapping[str, Any] | Sequence[str] = (),
     off_switch: str = "",
+    bare: str = "",
     train_only: bool = False,
     architecture: bool = False,
 ) -> Any:
@@ -50,6 +51,7 @@ def option(
     unit: shown behind the default. parse: text to value, raising ArgumentTypeError; by default, the annotation.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
     function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
+    bare: the value of the flag with none behind it.
     train_only: test.py does not offer it. architecture: part of what a checkpoint fixes.
     """
     metadata = {
@@ -59,6 +61,7 @@ def option(
         "parse": parse,
         "aliases": aliases if isinstance(aliases, Mapping) else dict.fromkeys(aliases),
         "off_switch": off_switch,
+        "bare": bare,
         "train_only": train_only,
         "architecture": architecture,
     }
@@ -218,6 +221,8 @@ class Parser(argparse.ArgumentParser):
                     f"--{metadata['off_switch']}", action="store_false", default=argparse.SUPPRESS, **off
                 )
         else:
+            if metadata["bare"]:
+                common |= {"nargs": "?", "const": metadata["bare"]}
             group.add_argument(f"--{flag.name}", type=_parser_of(flag), choices=metadata["choices"] or None,
                                metavar=None if metadata["choices"] else flag.name.upper(), **common)  # fmt: skip
         for old, meaning in metadata["aliases"].items():

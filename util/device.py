@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from util.arguments import OptionError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def select_device(gpu_ids: str) -> torch.device:
@@ -65,6 +70,23 @@ def set_tf32(enabled: bool) -> None:
     """Whether float32 convolutions and products on NVIDIA GPUs may round their inputs to 10 bits of mantissa."""
     torch.backends.cuda.matmul.allow_tf32 = enabled
     torch.backends.cudnn.allow_tf32 = enabled
+
+
+def set_cudnn_benchmark(enabled: bool) -> None:
+    """Whether cuDNN times its algorithms at the first convolution of each shape: pays where shapes are few."""
+    torch.backends.cudnn.benchmark = enabled
+
+
+def keep_freed_memory() -> None:
+    """Let a process on a CPU keep the memory of tensors that are gone for the next ones, in large pages where Linux has
+    them, instead of handing it back to the system: a training step asks for the same sizes again and again, and each
+    page that comes back has to be cleared first. To be called before the first tensor is made."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
+            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def memory_in_use(device: torch.device) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,62 +15,87 @@ class ImagePool:
     While the pool fills, images are stored and returned. Afterwards each is returned as it is with probability 1/2, and
     otherwise swapped for a random stored one. A batch is treated as if its images came one after another.
 
-    The buffer lies on the images' device. Slots are drawn on the host from a seeded generator, so no draw waits for the
-    device.
+    The buffer lies on the images' device. Slots are drawn on the host from a seeded generator, by `draw`; `exchange`
+    is work of the device alone, and so can be part of a CUDA graph.
     """
 
-    def __init__(self, size: int, seed: int = 0) -> None:
-        self.size = size
+    def __init__(self, size: int, seed: int = 0, device: torch.device | str = "cpu") -> None:
+        self.size, self.device = size, torch.device(device)
         self.stored = 0
         self.buffer: Tensor | None = None
+        """of one image more than the size: what is not to be stored is written there"""
         self.generator = torch.Generator().manual_seed(seed)
+        self._moves: list[Tensor] = []
 
     def query(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) to images (N, C, H, W) without gradient history. A pool of size 0 returns its input."""
+        self.draw([len(images)])
+        return self.exchange(images)
+
+    def draw(self, counts: Sequence[int]) -> None:
+        """Decide what becomes of the next batches, of so many images each."""
+        if self.size == 0:
+            return
+        moves = [self._draw(count) for count in counts]
+        for part, host in enumerate(moves):
+            if self.device.type == "cuda":
+                host = host.pin_memory()  # else the copy would wait for the device
+            if len(self._moves) > part and self._moves[part].shape == host.shape:
+                self._moves[part].copy_(host, non_blocking=True)  # in place: a CUDA graph reads it there
+            else:
+                self._moves[part : part + 1] = [host.to(self.device, non_blocking=True)]
+
+    def exchange(self, images: Tensor, part: int = 0) -> Tensor:
+        """The images that the draw for batch `part` decided to return; the others are stored."""
         images = images.detach()
         if self.size == 0:
             return images
         if self.buffer is None:
-            self.buffer = images.new_zeros((self.size, *images.shape[1:]))
-        sources, writes = self._draw(len(images))
-        slots = [source if source >= 0 else 0 for source in sources]
-        candidates = torch.cat([self.buffer[slots], images])
-        returned = candidates[[n if source >= 0 else len(images) + ~source for n, source in enumerate(sources)]]
-        if writes:
-            self.buffer[list(writes)] = images[list(writes.values())]
+            self.buffer = images.new_zeros((self.size + 1, *images.shape[1:]))
+        is_earlier, earlier, own, write = self._moves[part].unbind()
+        returned = torch.where(is_earlier.bool()[:, None, None, None], self.buffer[earlier], images[own])
+        self.buffer.index_copy_(0, write, images)
         return returned
 
-    def _draw(self, count: int) -> tuple[list[int], dict[int, int]]:
-        """For each image where the returned one lies (slot, or ~i for the batch's image i), and what to store (slot:
-        image)."""
+    def _draw(self, count: int) -> Tensor:
+        """For each of `count` images, as columns (4, count): whether an earlier image is returned; its slot; else which
+        image of the batch is; the slot to store this one in."""
         swaps = (torch.rand(count, generator=self.generator) < 0.5).tolist()
         draws = torch.randint(self.size, (count,), generator=self.generator).tolist()
-        sources: list[int] = []
-        writes: dict[int, int] = {}
+        columns: list[tuple[int, int, int, int]] = []
+        writers: dict[int, int] = {}
+        unused = self.size
         for image, (swap, slot) in enumerate(zip(swaps, draws, strict=True)):
             if self.stored < self.size:
-                sources.append(~image)
-                writes[self.stored] = image
+                writers[self.stored] = image
+                columns.append((0, 0, image, self.stored))
                 self.stored += 1
-            elif swap:
-                sources.append(~writes[slot] if slot in writes else slot)
-                writes[slot] = image
+            elif not swap:
+                columns.append((0, 0, image, unused))
+            elif slot in writers:  # what an image of this batch has just put there, and loses its place to this one
+                before = writers[slot]
+                columns[before] = (*columns[before][:3], unused)
+                columns.append((0, 0, before, slot))
+                writers[slot] = image
             else:
-                sources.append(~image)
-        return sources, writes
+                writers[slot] = image
+                columns.append((1, slot, 0, slot))
+        return torch.tensor(columns).T.contiguous()
 
     def state_dict(self) -> dict[str, Any]:
         """The stored images (unfilled slots left out) and the generator's state."""
         images = None if self.buffer is None else self.buffer[: self.stored].clone()
         return {"images": images, "generator": self.generator.get_state()}
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """The reverse of `state_dict`, onto `device`. Images beyond this pool's size are dropped."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The reverse of `state_dict`. Images beyond this pool's size are dropped."""
         self.generator.set_state(state["generator"].cpu())
         images = state["images"]
+        self.stored = 0
         if images is None or self.size == 0:
             return
-        images = images[: self.size].to(device)
-        self.buffer = images.new_zeros((self.size, *images.shape[1:]))
+        images = images[: self.size].to(self.device)
+        if self.buffer is None or self.buffer.shape[1:] != images.shape[1:]:
+            self.buffer = images.new_zeros((self.size + 1, *images.shape[1:]))
         self.buffer[: len(images)] = images
         self.stored = len(images)

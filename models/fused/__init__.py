@@ -1,0 +1,1 @@
+"""Instance normalisation fused with its neighbours, and generators and discriminators that run on it."""

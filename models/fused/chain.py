@@ -1,0 +1,192 @@
+"""Networks as chains of convolutions with fused normalisation between them: the same parameters, other kernels.
+
+`fuse` reads the layers of a ResNet generator or a PatchGAN as they stand in the network, and returns a function that
+computes what they do. The layers stay where they are: checkpoints, optimizers and hooks on parameters notice nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.fused.norm import composed, norm_act_pad
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+@dataclass
+class Alone:
+    """A layer that is computed as it stands."""
+
+    layer: nn.Module
+
+    def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.layer(x), residual
+
+
+@dataclass
+class ByRows:
+    """A convolution with few outputs and a large kernel, by `convolve_by_rows`."""
+
+    layer: nn.Conv2d
+
+    def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        made = convolve_by_rows(x, self.layer.weight)
+        return (made if self.layer.bias is None else made + self.layer.bias[:, None, None]), residual
+
+
+@dataclass
+class Link:
+    """A convolution and what follows it up to the next one.
+
+    slope, padding: see `norm_act_pad`. adds: the residual is added. keeps: the result is the next residual. has_bias:
+    whether the convolution's bias is added, only to be taken away again by the normalisation.
+    """
+
+    convolution: nn.Conv2d | nn.ConvTranspose2d
+    eps: float
+    slope: float = 1.0
+    padding: int = 0
+    adds: bool = False
+    keeps: bool = False
+    kernels: bool = True
+    has_bias: bool = False
+
+    def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        compute = norm_act_pad if self.kernels else composed
+        padded, plain = compute(self._convolve(x), residual if self.adds else None, self.padding, self.slope, self.eps,
+                                wants_plain=self.keeps)  # fmt: skip
+        return padded, plain if self.keeps else residual
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        layer = self.convolution
+        bias = layer.bias if self.has_bias else None
+        if isinstance(layer, nn.Conv2d):
+            return F.conv2d(x, layer.weight, bias, layer.stride, layer.padding)
+        return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
+
+
+def convolve_by_rows(x: Tensor, weight: Tensor) -> Tensor:
+    """x (N, C, H, W) convolved with weight (O, C, R, S), no padding, stride 1: as one convolution with the kernel's
+    rows as R * O outputs of one row each, which are then shifted and summed in float32 (float64).
+
+    Units that compute many outputs at a time have 21 instead of 3 in a generator's last layer.
+    """
+    outputs, inputs, rows, columns = weight.shape
+    parts = F.conv2d(x, weight.permute(2, 0, 1, 3).reshape(rows * outputs, inputs, 1, columns))
+    height = x.shape[2] - rows + 1
+    parts = parts.to(torch.promote_types(parts.dtype, torch.float32))
+    total = parts[:, :outputs, :height]
+    for row in range(1, rows):
+        total = total + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
+    return total
+
+
+@dataclass
+class Chain:
+    """What computes a network: from images (N, C, H, W) to its output. Copied with the network, it goes with the
+    copy."""
+
+    steps: list[Alone | ByRows | Link]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        x, residual = images, None
+        for step in self.steps:
+            x, residual = step(x, residual)
+        return x
+
+
+def fuse(
+    body: nn.Module, block: type[nn.Module], *, kernels: bool = True, skip_biases: bool = True, by_rows: bool = True
+) -> Chain | None:
+    """The chain of `body`; None where a layer stands in it that there is no step for.
+
+    block: the class of residual blocks, which have their layers in `conv_block` and add their input. kernels,
+    skip_biases, by_rows: which savings are used; with none of them the layers are as good themselves, and it is None.
+    """
+    if not isinstance(body, nn.Sequential) or not (kernels or skip_biases or by_rows):
+        return None
+    steps = _Reader(list(body), block, kernels, skip_biases, by_rows).steps()
+    if steps is None or not any(isinstance(step, Link) for step in steps):
+        return None
+    return Chain(steps)
+
+
+STANDING_ALONE = (nn.ReflectionPad2d, nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.Dropout)
+
+
+@dataclass
+class _Reader:
+    """Takes layers off a list, and makes steps of them."""
+
+    layers: list[nn.Module]
+    block: type[nn.Module]
+    kernels: bool
+    skip_biases: bool
+    by_rows: bool
+
+    def take(self, *kinds: type[Layer]) -> Layer | None:
+        """The next layer, if it is of one of these kinds."""
+        if self.layers and isinstance(self.layers[0], kinds):
+            return self.layers.pop(0)  # type: ignore[return-value]  # it is a Layer
+        return None
+
+    def sees_block(self) -> bool:
+        """Whether a residual block is next."""
+        return bool(self.layers) and isinstance(self.layers[0], self.block)
+
+    def steps(self) -> list[Alone | ByRows | Link] | None:
+        """All of them; None where there is no step for a layer."""
+        steps: list[Alone | ByRows | Link] = []
+        while self.layers:
+            kept = bool(steps) and isinstance(steps[-1], Link) and steps[-1].keeps
+            found = self._step() if not self.sees_block() else self._block() if kept else None
+            if found is None:
+                return None
+            steps += found
+        return steps
+
+    def _step(self) -> Sequence[Alone | ByRows | Link] | None:
+        """The next convolution with what follows it, or the next layer that stands on its own."""
+        convolution = self.take(nn.Conv2d, nn.ConvTranspose2d)
+        if convolution is None:
+            alone = self.take(*STANDING_ALONE)
+            return None if alone is None else [Alone(alone)]
+        norm = self.take(nn.InstanceNorm2d)
+        if norm is None:
+            pays = self.by_rows and isinstance(convolution, nn.Conv2d) and rows_pay(convolution)
+            return [ByRows(convolution) if pays else Alone(convolution)]  # type: ignore[arg-type]  # a Conv2d
+        activation = self.take(nn.ReLU, nn.LeakyReLU)
+        slope = 1.0 if activation is None else getattr(activation, "negative_slope", 0.0)
+        return [Link(convolution, norm.eps, slope, self._padding(), False, self.sees_block(),  # type: ignore[arg-type]
+                     self.kernels, not self.skip_biases)]  # fmt: skip
+
+    def _padding(self) -> int:
+        """The reflection padding that comes next, in this list or at the beginning of a residual block."""
+        pad = self.take(nn.ReflectionPad2d)
+        if pad is None and self.sees_block():
+            first = self.layers[0].conv_block[0]  # type: ignore[index]
+            pad = first if isinstance(first, nn.ReflectionPad2d) else None
+        return 0 if pad is None else int(pad.padding[0])
+
+    def _block(self) -> Sequence[Alone | ByRows | Link] | None:
+        """A residual block. The padding that it begins with was done by what stands before it."""
+        layers = list(self.layers.pop(0).conv_block)  # type: ignore[arg-type]
+        inner = _Reader(layers[1:], self.block, self.kernels, self.skip_biases, self.by_rows)
+        steps = inner.steps()
+        if steps is None or not isinstance(layers[0], nn.ReflectionPad2d) or not isinstance(steps[-1], Link):
+            return None
+        last = steps[-1]
+        last.adds, last.padding, last.keeps = True, self._padding(), self.sees_block()
+        return steps
+
+
+def rows_pay(layer: nn.Conv2d) -> bool:
+    """Whether the kernel is large and the outputs few."""
+    plain = layer.stride == (1, 1) and layer.padding == (0, 0)
+    return plain and layer.out_channels <= 4 and layer.kernel_size[0] >= 5

@@ -1,0 +1,151 @@
+"""How fast the networks run: precision, layout, compilation, kernels. Nothing here changes what is computed.
+
+`SpeedOptions` is what a user asks for, `Speed` what a device can do of it, and `accelerate` puts it into a network.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from models.fused.chain import Link, fuse
+from models.fused.norm import kernels_work
+from models.generators import ResnetBlock
+from models.precision import AUTOCAST, PRECISIONS, Network, resolve_precision
+from util.arguments import OptionError, option
+from util.device import set_cudnn_benchmark
+
+SPEEDUPS = {
+    "merge": "the identity pass in one with the translation",
+    "kernels": "own kernels for normalisation, activation and padding",
+    "bias": "biases before a normalisation left out",
+    "rows": "few-channel convolutions by rows",
+    "adam": "fused Adam",
+}
+"""Savings that are exact, up to rounding: each can be left out, to see what it is worth."""
+COMPILE_MODES = ("none", "default", "reduce-overhead", "max-autotune")
+
+
+def speedup_names(text: str) -> tuple[str, ...]:
+    """`all`, `none`, or names of SPEEDUPS with commas between; no_NAME takes one out of all. Raises
+    ArgumentTypeError."""
+    if text in ("all", "none"):
+        return tuple(SPEEDUPS) if text == "all" else ()
+    words = text.split(",")
+    if unknown := [word for word in words if word.removeprefix("no_") not in SPEEDUPS]:
+        raise ArgumentTypeError(f"unknown {', '.join(unknown)}; known: all, none, {', '.join(SPEEDUPS)}")
+    if all(word.startswith("no_") for word in words):
+        return tuple(name for name in SPEEDUPS if f"no_{name}" not in words)
+    if any(word.startswith("no_") for word in words):
+        raise ArgumentTypeError(f"{text!r} mixes names to take with names to leave out")
+    return tuple(name for name in SPEEDUPS if name in words)
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """speed"""
+
+    precision: str = option(
+        "auto",
+        help="what the networks compute in: float32; tf32 (NVIDIA GPUs); bf16; fp16 (GPUs), with scaled losses; auto: "
+        "in training bf16 where the device has units for it, else float32",
+        choices=PRECISIONS,
+    )
+    channels_last: str = option(
+        "auto",
+        help="images in memory pixel by pixel: on, off; auto: where there are kernels for it",
+        choices=("auto", "on", "off"),
+        bare="on",
+    )
+    compile: str = option(
+        "none",
+        help="compile the networks by torch.compile: a minute at first, in place of the own kernels",
+        choices=COMPILE_MODES,
+        bare="default",
+    )
+    cuda_graphs: str = option(
+        "auto",
+        help="replay each training step as one CUDA graph: on, off; auto: on NVIDIA GPUs, where it works",
+        choices=("auto", "on", "off"),
+        bare="on",
+        train_only=True,
+    )
+    speedups: tuple[str, ...] = option(
+        tuple(SPEEDUPS),
+        help="exact savings: all, none, or some of "
+        + "; ".join(f"{name} ({meaning})" for name, meaning in SPEEDUPS.items())
+        + "; no_NAME: all but it",
+        parse=speedup_names,
+    )
+
+    def resolve(self, device: torch.device, *, training: bool) -> Speed:
+        """What of it a device can do. Sets torch's switches for it. Raises OptionError where something asked for by
+        name cannot be."""
+        precision = resolve_precision(self.precision, device, training=training)
+        compiled = self.compile != "none"
+        wants_kernels = "kernels" in self.speedups and not compiled
+        reason = "" if not wants_kernels else kernels_work(device, AUTOCAST.get(precision, torch.float32))
+        speedups = set(self.speedups) - ({"kernels"} if reason or compiled else set())
+        channels_last = "kernels" in speedups or (compiled and device.type == "cuda")
+        if self.channels_last != "auto":
+            channels_last = self.channels_last == "on"
+        if self.cuda_graphs == "on" and (device.type != "cuda" or precision == "fp16"):
+            raise OptionError("--cuda_graphs on needs an NVIDIA GPU, and another --precision than fp16")
+        graphs = training and device.type == "cuda" and self.cuda_graphs != "off" and precision != "fp16"
+        if device.type == "cuda":
+            set_cudnn_benchmark(training)
+        return Speed(precision, channels_last, self.compile, graphs, frozenset(speedups), reason)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a run really uses."""
+
+    precision: str = "float32"
+    channels_last: bool = False
+    compile: str = "none"
+    cuda_graphs: bool = False
+    speedups: frozenset[str] = frozenset()
+    kernels_missing: str = ""
+    """why there are no own kernels, though they were asked for"""
+
+    def describe(self) -> str:
+        """One line for the console."""
+        parts = [self.precision, "channels last" if self.channels_last else "channels first"]
+        parts += [f"compiled ({self.compile})"] * (self.compile != "none") + ["CUDA graphs"] * self.cuda_graphs
+        parts += [SPEEDUPS[name] for name in SPEEDUPS if name in self.speedups]
+        missing = f"; no own kernels: {self.kernels_missing}" if self.kernels_missing else ""
+        return ", ".join(parts) + missing
+
+    def without(self, name: str) -> Speed:
+        """The same without one speedup."""
+        return replace(self, speedups=self.speedups - {name})
+
+
+def accelerate(network: Network, speed: Speed) -> None:
+    """Make a network compute as `speed` says. Its layers, parameters and state dict stay as they are."""
+    network.autocast_dtype = AUTOCAST.get(speed.precision)
+    network.channels_last = speed.channels_last
+    if speed.compile != "none":
+        mode = None if speed.compile == "default" else speed.compile
+        network.fast_body = torch.compile(network.body.forward, mode=mode, dynamic=False)
+        return
+    savings = {"skip_biases": "bias" in speed.speedups, "by_rows": "rows" in speed.speedups}
+    chain = fuse(network.body, ResnetBlock, kernels="kernels" in speed.speedups, **savings)
+    network.fast_body = chain
+    for step in chain.steps if chain else ():
+        if isinstance(step, Link) and not step.has_bias and step.convolution.bias is not None:
+            step.convolution.bias.requires_grad_(False)
+    if not speed.channels_last:
+        return
+    if chain is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
+        network.channels_last = False  # torch's own instance norm is wrong there: see models.fused.norm
+        return
+    if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
+        network.smooth_body = fuse(network.body, ResnetBlock, kernels=False, skip_biases=True, by_rows=False)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:  # with its gradients and moments: nothing is turned round in a step
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
