@@ -47,21 +47,22 @@ def create_loader(
     loading: LoaderOptions,
     channels: dict[str, int],
     seed: int,
+    *,
     device: torch.device = CPU,
+    pin_memory: bool = False,
     report: Callable[[str], None] = print,
 ) -> Loader:
     """The training loader of `--dataset_mode`.
 
     channels: of the images of domains "A" and "B". device: what the batches are for; with `--cache device` they come on
-    it. report: see Loader and PhotoCache. Raises DataError where folders are missing or empty, OptionError where photos
-    do not fit into the memory that `--cache` names.
+    it. pin_memory, report: see Loader and PhotoCache. Raises DataError where folders are missing or empty, OptionError
+    where photos do not fit into the memory that `--cache` names.
     """
     training = DATASETS[mode].training
     if training is None:
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
     cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), report)
     dataset = training(options, channels, seed, cache.open)
-    pin_memory = device.type == "cuda"
     if cache.kind == "device":
         # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False

@@ -245,6 +245,7 @@ def test_auto_takes_what_fits_comfortably(monkeypatch: pytest.MonkeyPatch) -> No
     cuda = torch.device("cuda", 0)
     assert [choose("auto", needed, cuda).kind for needed in (10, 11, 50, 51)] == ["device", "ram", "ram", "none"]
     assert [choose("auto", needed, CPU).kind for needed in (10, 50, 51)] == ["ram", "ram", "none"]
+    assert [choose("auto", needed, CPU, processes=4).kind for needed in (12, 13)] == ["ram", "none"], "each has its own"
 
 
 def test_auto_that_finds_no_room_says_so_and_reads_files(dataroot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +458,7 @@ def test_a_gpu_makes_the_same_batches_without_waiting(dataroot: Path) -> None:
     expected = epochs_of(loader_of(dataroot, "none", batch_size=4))
     data = UnalignedOptions(dataroot=dataroot, transform=RESIZED)
     loading = LoaderOptions(4, 2, cache=CacheOptions("device"))
-    loader = create_loader("unaligned", data, loading, {"A": 3, "B": 3}, 5, torch.device("cuda", 0))
+    loader = create_loader("unaligned", data, loading, {"A": 3, "B": 3}, 5, device=torch.device("cuda", 0))
     for path in dataroot.rglob("broken.jpg"):
         path.unlink()  # or its replacement would be looked for
     torch.cuda.set_sync_debug_mode("error")

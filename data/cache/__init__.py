@@ -25,22 +25,28 @@ class PhotoCache:
     """Opens folders of photos as the options say.
 
     device: of the training. threads: how many photos are decoded at the same time. report: is told what was chosen, the
-    size, and the time it took. kind: what was chosen; "none" before `open`. bytes: that the pixels take.
+    size, and the time it took. processes: on this machine that keep photos of their own. kind: what was chosen; "none"
+    before `open`.
     """
 
     def __init__(
-        self, options: CacheOptions, device: torch.device, threads: int, report: Callable[[str], None] = print
+        self,
+        options: CacheOptions,
+        device: torch.device,
+        threads: int,
+        report: Callable[[str], None] = print,
+        processes: int = 1,
     ) -> None:
         self.options, self.device, self.threads, self.report = options, device, threads, report
+        self.processes = processes
         self.kind = "none"
-        self.bytes = 0
 
     def open(self, folders: Mapping[str, PhotoFolder]) -> Mapping[str, Photos]:
         """The photos of each domain. Raises OptionError where a memory that was asked for does not suffice."""
         if self.options.cache == "none":
             return open_files(folders)
         needed = sum(map(planned_bytes, folders.values()))
-        choice = choose(self.options.cache, needed, self.device)
+        choice = choose(self.options.cache, needed, self.device, self.processes)
         self.report(describe_choice(choice, self.options, needed))
         if choice.kind == "none":
             return open_files(folders)
@@ -61,7 +67,6 @@ class PhotoCache:
             places, pixels = open_or_fill(folder, self.options.cache_dir, self.threads, self.report)
         else:
             places, pixels = fill_memory(folder, self.threads)
-        self.bytes += pixels.size
         kept = DevicePixels(pixels.values, self.device) if kind == "device" else pixels
         readable = sum(place.offset >= 0 for place in places)
         self.report(f"cache: {readable:,} of {len(places):,} photos of {folder.path}, {format_bytes(pixels.size)}, in "

@@ -42,15 +42,20 @@ class Choice(NamedTuple):
     """the free memory's"""
 
 
-def choose(wanted: str, needed: int, device: torch.device) -> Choice:
-    """Where to keep `needed` bytes. Raises OptionError where the memory that was asked for does not suffice."""
+def choose(wanted: str, needed: int, device: torch.device, processes: int = 1) -> Choice:
+    """Where each of so many processes of this machine keeps `needed` bytes, one GPU a process.
+
+    Raises OptionError where the memory that was asked for does not suffice.
+    """
     host = free_bytes(torch.device("cpu"))
+    if host is not None:
+        host //= processes
     if wanted == "auto":
         return _choose_by_memory(needed, device, host)
     if wanted == "disk":
         return Choice(wanted, None, "")
-    # Photos go to a device by way of the host, one folder after the other.
-    if host is not None and needed * (2 if wanted == device.type == "cpu" else 1) > host:
+    # Photos go to a device by way of the host.
+    if host is not None and needed * (2 if wanted == "device" and device.type == "cpu" else 1) > host:
         raise _too_large(wanted, needed, host, "memory")
     if wanted == "ram":
         return Choice(wanted, host, "memory")

@@ -47,6 +47,7 @@ class CachedPhotos:
 
     def __init__(self, folder: PhotoFolder, places: Sequence[Place], pixels: Pixels) -> None:
         self.folder, self.pixels = folder, pixels
+        self.bytes = sum(folder.channels * height * width for _, height, width in places)
         # An array, not a list: workers that look at the entries of a list write to their counts of references, and so
         # get copies of their own of it.
         self._places = np.array(places, dtype=np.int64)
