@@ -11,7 +11,7 @@ import torch
 
 from data.cache import PhotoCache
 from data.image_folder import DataError
-from data.loader import Loader, LoaderOptions
+from data.loader import CPU, Loader, LoaderOptions
 from data.photos import PhotoOpener
 from data.samples import Batch, ImageDataset
 from data.single_dataset import SingleDataset, SingleOptions
@@ -19,9 +19,6 @@ from data.unaligned_dataset import UnalignedDataset, UnalignedOptions
 from util.workers import usable_cores
 
 __all__ = ["DATASETS", "Batch", "DataError", "Loader", "LoaderOptions", "create_loader", "create_test_loaders"]
-
-
-CPU = torch.device("cpu")
 
 
 class DatasetMode(NamedTuple):
@@ -54,7 +51,7 @@ def create_loader(
 ) -> Loader:
     """The training loader of `--dataset_mode`.
 
-    channels: of the images of domains "A" and "B". device: what the batches are for; with `--cache device` they come on
+    channels: of the images of domains "A" and "B". device: what the batches are for; those of cached photos come on
     it. pin_memory, report: see Loader and PhotoCache. Raises DataError where folders are missing or empty, OptionError
     where photos do not fit into the memory that `--cache` names.
     """
@@ -67,7 +64,7 @@ def create_loader(
         # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False
     return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True,
-                  pin_memory=pin_memory, report=report)  # fmt: skip
+                  pin_memory=pin_memory, report=report, device=device)  # fmt: skip
 
 
 def create_test_loaders(

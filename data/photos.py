@@ -27,7 +27,7 @@ class Photos(Protocol):
     """The photos of one domain, by their place in its list of files."""
 
     def load(self, index: int, rng: np.random.Generator | None) -> Tensor:
-        """One photo, cropped and mirrored: (C, H, W), float in [-1, 1], or uint8 that `collate` makes such of.
+        """One photo, cropped and mirrored: (C, H, W), float in [-1, 1], or uint8 that the loader makes such of.
 
         rng draws as it does for `transforms.transform`, wherever the photo comes from. Raises UnusablePhotoError.
         """

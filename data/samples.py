@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from util.images import uint8_to_tensor
-
 Batch = dict[str, Any]
 """A or B: tensors (N, C, H, W) in [-1, 1]; A_paths or B_paths: their N files."""
 
@@ -78,7 +76,6 @@ def collate(samples: Sequence[Sample]) -> Collated:
 def _stack(samples: Sequence[Sample]) -> Batch:
     batch: Batch = {}
     for domain in samples[0].images:
-        images = torch.stack([sample.images[domain] for sample in samples])
-        batch[domain] = uint8_to_tensor(images) if images.dtype == torch.uint8 else images
+        batch[domain] = torch.stack([sample.images[domain] for sample in samples])
         batch[f"{domain}_paths"] = [sample.paths[domain] for sample in samples]
     return batch
