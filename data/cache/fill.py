@@ -49,9 +49,9 @@ def _planned_bytes_of(folder: PhotoFolder, index: int) -> int:
         with opened_photo(folder.files[index]) as image:
             turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
             width, height = image.size[::-1] if turned else image.size
-    except UnreadableImageError:
+        width, height = prepared_size(width, height, folder.transform)
+    except (UnreadableImageError, UnusablePhotoError):
         return 0
-    width, height = prepared_size(width, height, folder.transform)
     return width * height * folder.channels
 
 
