@@ -41,7 +41,7 @@ def main() -> int:
     console = ConsoleSink()
     channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
     loader = create_loader(options.choice.dataset_mode, options.data, options.loading, channels, options.run.seed,
-                           pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
+                           device=device, pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
     model = create_model(options.choice.model, options.model, device, training=True, seed=options.run.seed)
     progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
     prepare_folder(options, model, progress, console)

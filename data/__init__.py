@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
+from data.cache import PhotoCache
 from data.image_folder import DataError
-from data.loader import Loader, LoaderOptions
+from data.loader import CPU, Loader, LoaderOptions
+from data.photos import PhotoOpener
 from data.samples import Batch, ImageDataset
 from data.single_dataset import SingleDataset, SingleOptions
 from data.unaligned_dataset import UnalignedDataset, UnalignedOptions
+from util.workers import usable_cores
 
 __all__ = ["DATASETS", "Batch", "DataError", "Loader", "LoaderOptions", "create_loader", "create_test_loaders"]
 
@@ -21,9 +27,9 @@ class DatasetMode(NamedTuple):
     options_class: type
     folders: Callable[[Any], dict[str, Path]]
     """from the options to the folders to translate, by domain"""
-    training: Callable[[Any, dict[str, int], int], ImageDataset] | None
-    """from options, channels by domain and seed to the samples to train on; None where the mode is for translating
-    only"""
+    training: Callable[[Any, dict[str, int], int, PhotoOpener], ImageDataset] | None
+    """from options, channels by domain, seed and what opens photos to the samples to train on; None where the mode is
+    for translating only"""
 
 
 DATASETS: dict[str, DatasetMode] = {
@@ -33,18 +39,32 @@ DATASETS: dict[str, DatasetMode] = {
 
 
 def create_loader(
-    mode: str, options: Any, loading: LoaderOptions, channels: dict[str, int], seed: int, **settings: Any
+    mode: str,
+    options: Any,
+    loading: LoaderOptions,
+    channels: dict[str, int],
+    seed: int,
+    *,
+    device: torch.device = CPU,
+    pin_memory: bool = False,
+    report: Callable[[str], None] = print,
 ) -> Loader:
     """The training loader of `--dataset_mode`.
 
-    channels: of the images of domains "A" and "B". settings: `pin_memory` and `report` of Loader. Raises DataError
-    where folders are missing or empty.
+    channels: of the images of domains "A" and "B". device: what the batches are for; those of cached photos come on
+    it. pin_memory, report: see Loader and PhotoCache. Raises DataError where folders are missing or empty, OptionError
+    where photos do not fit into the memory that `--cache` names.
     """
     training = DATASETS[mode].training
     if training is None:
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
-    dataset = training(options, channels, seed)
-    return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True, **settings)
+    cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), report)
+    dataset = training(options, channels, seed, cache.open)
+    if cache.kind == "device":
+        # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
+        loading, pin_memory = replace(loading, num_threads=0), False
+    return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True,
+                  pin_memory=pin_memory, report=report, device=device)  # fmt: skip
 
 
 def create_test_loaders(

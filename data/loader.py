@@ -12,11 +12,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from data.cache import CacheOptions
 from data.image_folder import DataError
 from data.samples import Batch, Draw, ImageDataset, Skipped, collate
-from util.arguments import OptionError, option
+from util.arguments import OptionError, option, section
+from util.images import uint8_to_tensor
 from util.text import printable
 from util.workers import usable_cores
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,17 @@ class LoaderOptions:
     batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"], most=4096)
     num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
                               unit="processes", aliases=["nThreads"], most=512)  # fmt: skip
+    prefetch_factor: int = option(2, help="batches that each of these processes has ready in advance", unit="batches",
+                                  most=64)  # fmt: skip
+    cache: CacheOptions = section(CacheOptions, train_only=True)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise OptionError(f"--batch_size {self.batch_size}: at least 1")
         if self.num_threads < 0:
             raise OptionError(f"--num_threads {self.num_threads}: at least 0")
+        if self.prefetch_factor < 1:
+            raise OptionError(f"--prefetch_factor {self.prefetch_factor}: at least 1")
 
 
 class EpochSampler(Sampler[list[Draw]]):
@@ -55,7 +64,8 @@ class EpochSampler(Sampler[list[Draw]]):
 class Loader:
     """Iterates over a dataset by epochs; the same batches for any number of worker processes.
 
-    report is called once for each file that could not be used, with a line that names it.
+    report is called once for each file that could not be used, with a line that names it. device: what batches are for;
+    those that workers send as uint8 are brought there, and become float there.
     """
 
     def __init__(
@@ -68,8 +78,9 @@ class Loader:
         one_size: bool = False,
         pin_memory: bool = False,
         report: Callable[[str], None] = print,
+        device: torch.device = CPU,
     ) -> None:
-        self.dataset, self.one_size, self.report = dataset, one_size, report
+        self.dataset, self.one_size, self.report, self.device = dataset, one_size, report, device
         self.reported: set[Path] = set()
         self.seconds_waited = 0.0
         """time that the caller has spent waiting for batches, in all"""
@@ -81,6 +92,7 @@ class Loader:
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
+            prefetch_factor=options.prefetch_factor if workers > 0 else None,
             pin_memory=pin_memory,
             worker_init_fn=_leave_signals_to_the_parent,
             # Of its own: otherwise it would draw its workers' seeds from the generator that dropout draws from.
@@ -108,10 +120,17 @@ class Loader:
                     "photos of one batch differ in size after preprocessing: choose --batch_size 1, or a --preprocess "
                     "that ends in crop"
                 )
-            for batch in batches:
+            for batch in map(self._finish, batches):
                 self.seconds_waited += time.perf_counter() - since
                 yield batch
                 since = time.perf_counter()
+
+    def _finish(self, batch: Batch) -> Batch:
+        """Images still in uint8 as float in [-1, 1]. Between processes and to a GPU they are a quarter of the size."""
+        for name, images in batch.items():
+            if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
+                batch[name] = uint8_to_tensor(images.to(self.device, non_blocking=True))
+        return batch
 
     def _report(self, skipped: list[Skipped]) -> None:
         for path, reason in skipped:

@@ -30,7 +30,10 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Sample:
-    """The photos of one sample by domain, where they come from, and the files passed over on the way to them."""
+    """The photos of one sample by domain, where they come from, and the files passed over on the way to them.
+
+    images: (C, H, W), float in [-1, 1] or still uint8.
+    """
 
     images: dict[str, Tensor] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -67,13 +68,27 @@ class TransformOptions:
         return self.preprocess.endswith("crop")
 
 
+class Window(NamedTuple):
+    """What is seen of a prepared photo: a rectangle of it in pixels, mirrored or not."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    mirrored: bool
+
+
 def load_photo(path: Path, options: TransformOptions, channels: int, rng: np.random.Generator | None) -> Tensor:
     """Read a file and `transform` it. Raises UnusablePhotoError, whatever the reason."""
+    return transform(read_photo(path), options, channels, rng)
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Decode a file into an upright RGB photo. Raises UnusablePhotoError, whatever the reason."""
     try:
-        image = read_image(path)
+        return read_image(path)
     except UnreadableImageError as error:
         raise UnusablePhotoError(error.reason) from error
-    return transform(image, options, channels, rng)
 
 
 def transform(image: Image.Image, options: TransformOptions, channels: int, rng: np.random.Generator | None) -> Tensor:
@@ -81,29 +96,42 @@ def transform(image: Image.Image, options: TransformOptions, channels: int, rng:
 
     rng draws the crop and the flip, in this order; None takes the middle and flips nothing. Raises UnusablePhotoError.
     """
-    image = resize(image, options)
+    image = prepare(image, options, channels)
+    window = draw_window(image.width, image.height, options, rng)
     if options.crops:
-        image = crop(image, options.crop_size, rng)
-    else:
-        image = resize_to(image, round_size(image.width), round_size(image.height))
-    if rng is not None and not options.no_flip and rng.random() < 0.5:
+        image = image.crop(window[:4])
+    if window.mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return image_to_tensor(image.convert("L") if channels == 1 else image)
+    return image_to_tensor(image)
 
 
-def resize(image: Image.Image, options: TransformOptions) -> Image.Image:
-    """The resizing part of `--preprocess`."""
+def prepare(image: Image.Image, options: TransformOptions, channels: int) -> Image.Image:
+    """What is done to an RGB photo each time alike: resizing, and the luminance alone where `channels` is 1."""
+    image = resize_to(image, *resized_size(image.width, image.height, options))
+    if not options.crops:
+        image = resize_to(image, round_size(image.width), round_size(image.height))
+    return image.convert("L") if channels == 1 else image
+
+
+def resized_size(width: int, height: int, options: TransformOptions) -> tuple[int, int]:
+    """Width and height after the resizing part of `--preprocess`."""
     if options.preprocess.startswith("resize"):
-        return resize_to(image, options.load_size, options.load_size)
+        return options.load_size, options.load_size
     if options.preprocess.startswith("scale_width"):
-        height = round(options.load_size * image.height / image.width)
-        if options.load_size * height > MAX_PIXELS:
+        scaled = round(options.load_size * height / width)
+        if options.load_size * scaled > MAX_PIXELS:
             raise UnusablePhotoError(
-                f"{image.width} x {image.height} pixels would become {options.load_size} x {height} by --preprocess "
+                f"{width} x {height} pixels would become {options.load_size} x {scaled} by --preprocess "
                 f"{options.preprocess}"
             )
-        return resize_to(image, options.load_size, max(height, options.crop_size if options.crops else 1))
-    return image
+        return options.load_size, max(scaled, options.crop_size if options.crops else 1)
+    return width, height
+
+
+def prepared_size(width: int, height: int, options: TransformOptions) -> tuple[int, int]:
+    """The size that `prepare` gives to a photo of `width` x `height` pixels. Raises UnusablePhotoError."""
+    width, height = resized_size(width, height, options)
+    return (width, height) if options.crops else (round_size(width), round_size(height))
 
 
 def resize_to(image: Image.Image, width: int, height: int) -> Image.Image:
@@ -116,16 +144,26 @@ def round_size(size: int) -> int:
     return max(SIZE_MULTIPLE, round(size / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
-def crop(image: Image.Image, size: int, rng: np.random.Generator | None) -> Image.Image:
-    """A square of `size` pixels: anywhere, or out of the middle where `rng` is None."""
-    right, down = image.width - size, image.height - size
+def draw_window(width: int, height: int, options: TransformOptions, rng: np.random.Generator | None) -> Window:
+    """The crop, then the flip, of a prepared photo of `width` x `height` pixels.
+
+    A square of `crop_size` lies anywhere, or in the middle where `rng` is None; without a crop it is all of the photo.
+    Raises UnusablePhotoError where the photo is smaller than its crop.
+    """
+    left, top, right, bottom = 0, 0, width, height
+    if options.crops:
+        left, top = _draw_corner(width, height, options.crop_size, rng)
+        right, bottom = left + options.crop_size, top + options.crop_size
+    mirrored = rng is not None and not options.no_flip and rng.random() < 0.5
+    return Window(left, top, right, bottom, mirrored)
+
+
+def _draw_corner(width: int, height: int, size: int, rng: np.random.Generator | None) -> tuple[int, int]:
+    right, down = width - size, height - size
     if right < 0 or down < 0:
         raise UnusablePhotoError(
-            f"{image.width} x {image.height} pixels are less than --crop_size {size}; --preprocess resize_and_crop "
-            f"enlarges"
+            f"{width} x {height} pixels are less than --crop_size {size}; --preprocess resize_and_crop enlarges"
         )
     if rng is None:
-        left, top = right // 2, down // 2
-    else:
-        left, top = int(rng.integers(right + 1)), int(rng.integers(down + 1))
-    return image.crop((left, top, left + size, top + size))
+        return right // 2, down // 2
+    return int(rng.integers(right + 1)), int(rng.integers(down + 1))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from data.image_folder import check_limit, list_images
+from data.photos import PhotoFolder, PhotoOpener, open_files
 from data.samples import Draw, Sample, Skipped
-from data.transforms import TransformOptions, UnusablePhotoError, load_photo
+from data.transforms import TransformOptions, UnusablePhotoError
 from util.arguments import OptionError, option, section
 
 
@@ -42,13 +42,22 @@ class UnalignedDataset:
     """Pairs of a photo from A and an unrelated one from B; as many as the larger folder has photos.
 
     Each photo of A comes equally often (to within one). The partner from B is drawn at random, or in order where
-    `serial_batches`. All draws follow from seed, epoch and index alone, never from the process that makes them.
+    `serial_batches`. All draws follow from seed, epoch and index alone, never from the process that makes them, nor
+    from where `open_photos` has photos from.
     """
 
-    def __init__(self, options: UnalignedOptions, channels: dict[str, int], seed: int) -> None:
-        self.options, self.channels, self.seed = options, channels, seed
+    def __init__(
+        self, options: UnalignedOptions, channels: dict[str, int], seed: int, open_photos: PhotoOpener = open_files
+    ) -> None:
+        self.options, self.seed = options, seed
         self.folders = options.folders()
         self.paths = {domain: list_images(folder, options.max_dataset_size) for domain, folder in self.folders.items()}
+        self.photos = open_photos(
+            {
+                domain: PhotoFolder(folder, self.paths[domain], channels[domain], options.transform)
+                for domain, folder in self.folders.items()
+            }
+        )
 
     def __len__(self) -> int:
         return max(len(paths) for paths in self.paths.values())
@@ -72,7 +81,7 @@ class UnalignedDataset:
         paths = self.paths[domain]
         for index in _candidates(first, len(paths), rng):
             try:
-                sample.images[domain] = self._read(paths[index], domain, rng)
+                sample.images[domain] = self.photos[domain].load(index, rng)
                 sample.paths[domain] = paths[index]
                 return
             except UnusablePhotoError as error:
@@ -81,9 +90,6 @@ class UnalignedDataset:
         sample.error = (
             f"none of the {len(paths)} photos in {self.folders[domain]} can be used; {last.path}: {last.reason}"
         )
-
-    def _read(self, path: Path, domain: str, rng: np.random.Generator) -> Tensor:
-        return load_photo(path, self.options.transform, self.channels[domain], rng)
 
 
 def _candidates(first: int, count: int, rng: np.random.Generator) -> Iterator[int]:

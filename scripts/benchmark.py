@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.benchmarking import infer, train
+from scripts.benchmarking import data, infer, train
 from util.device import keep_freed_memory
 from util.errors import told_in_one_line
 from util.files import write_text
 
-SUBJECTS = {"train": train, "infer": infer}
+SUBJECTS = {"train": train, "infer": infer, "data": data}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from data import DataError, LoaderOptions, create_loader, create_test_loaders
+from data.cache import CacheOptions
 from data.image_folder import list_images, unique_stems
 from data.loader import Loader
 from data.single_dataset import SingleOptions
@@ -44,7 +45,9 @@ def unaligned(dataroot: Path, transform: TransformOptions = RAW, **options: obje
 def loader_of(
     options: UnalignedOptions, batch_size: int = 1, num_threads: int = 0, seed: int = 0, **settings
 ) -> Loader:  # type: ignore[no-untyped-def]
-    return create_loader("unaligned", options, LoaderOptions(batch_size, num_threads), CHANNELS, seed, **settings)
+    """A loader that reads photos from their files; tests/test_cache.py holds the others to it."""
+    loading = LoaderOptions(batch_size, num_threads, cache=CacheOptions("none"))
+    return create_loader("unaligned", options, loading, CHANNELS, seed, **settings)
 
 
 def names(loader: Loader, epoch: int = 1, start: int = 0) -> list[tuple[str, str]]:

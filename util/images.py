@@ -18,7 +18,14 @@ def image_to_tensor(image: Image.Image) -> Tensor:
     array = np.array(image, copy=True)
     if array.ndim == 2:
         array = array[:, :, None]
-    return torch.from_numpy(array).permute(2, 0, 1).to(torch.float32).div_(127.5).sub_(1.0).contiguous()
+    return uint8_to_tensor(torch.from_numpy(array).permute(2, 0, 1)).contiguous()
+
+
+def uint8_to_tensor(pixels: Tensor) -> Tensor:
+    """uint8 tensors of any shape as float32 ones in [-1, 1], on the same device and the same to the bit on any."""
+    # A divisor on the device: by a plain number, CUDA would multiply by its rounded reciprocal.
+    divisor = torch.full((), 127.5, device=pixels.device)
+    return pixels.to(torch.float32).div_(divisor).sub_(1.0)
 
 
 def tensor_to_uint8(images: Tensor) -> np.ndarray:

@@ -106,3 +106,12 @@ def format_duration(seconds: float) -> str:
     if days:
         return f"{days} d {hours:02}:{minutes:02}:{rest:02}"
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_bytes(count: int) -> str:
+    """`2.45 GB`, `31.8 MB`, `12 KB`: three digits, in powers of 1,000."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            value = count / size
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{count / 1000:.0f} KB"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from data import LoaderOptions, create_loader
+from data.cache import CacheOptions
 from data.transforms import TransformOptions
 from data.unaligned_dataset import UnalignedOptions
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
@@ -116,10 +117,10 @@ class Candidate:
         transform = TransformOptions(load_size=round(size * 286 / 256), crop_size=size)
         options = build(UnalignedOptions, {"dataroot": words.dataroot, "load_size": transform.load_size,
                                            "crop_size": size})  # fmt: skip
-        loading = LoaderOptions(batch_size=words.batch_size, num_threads=words.num_threads)
-        loader = create_loader(
-            "unaligned", options, loading, {"A": 3, "B": 3}, 0, pin_memory=self.device.type == "cuda"
-        )
+        cache = CacheOptions("none" if plain else "auto")
+        loading = LoaderOptions(batch_size=words.batch_size, num_threads=words.num_threads, cache=cache)
+        loader = create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=self.device,
+                               pin_memory=self.device.type == "cuda")  # fmt: skip
         epoch = 1
         while True:
             for batch in loader.epoch(epoch):

@@ -1,0 +1,177 @@
+"""Measure loading: photos decoded anew each time against those kept in memory, in files and on the device.
+
+    python -m scripts.benchmarking.data --num_threads 0 --crop_size 256
+
+Two figures of each: photos a second when nothing else is done, and the share of a training's time that is spent waiting
+for photos when a step takes --step_ms, during which the training process has nothing to do, as with a GPU at work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from data import Loader, LoaderOptions, create_loader
+from data.cache import CacheOptions
+from data.cache.pixels import CachedPhotos
+from data.transforms import MODES, TransformOptions
+from data.unaligned_dataset import UnalignedOptions
+from scripts.benchmarking.rounds import columns, in_rotation, median, ratios, verdict
+from util.device import describe_device, select_device
+from util.errors import told_in_one_line
+from util.terminal import format_bytes
+
+KINDS = ("none", "none again", "ram", "disk", "device")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this benchmark."""
+    parser.add_argument("--dataroot", type=Path, help="folder with trainA and trainB; without it, photos are drawn")
+    parser.add_argument("--photos", type=int, default=200, help="photos of each domain, at most")
+    parser.add_argument("--drawn_size", type=int, default=256, help="width and height of drawn photos, in pixels")
+    parser.add_argument("--load_size", type=int, default=286, help="as of train.py")
+    parser.add_argument("--crop_size", type=int, default=256, help="as of train.py")
+    parser.add_argument("--preprocess", choices=MODES, default="resize_and_crop", help="as of train.py")
+    parser.add_argument("--batch_size", type=int, default=1, help="as of train.py")
+    parser.add_argument("--num_threads", type=int, default=0, help="as of train.py")
+    parser.add_argument("--prefetch_factor", type=int, default=2, help="as of train.py")
+    parser.add_argument("--step_ms", type=float, default=10.0, help="milliseconds of a training step")
+    parser.add_argument("--rounds", type=int, default=5, help="epochs of each way, in turns")
+    parser.add_argument("--gpu_ids", default="auto", help="as of train.py")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure all ways on the same photos."""
+    device = select_device(arguments.gpu_ids)
+    with _dataroot(arguments) as dataroot, tempfile.TemporaryDirectory() as folder:
+        open_loader = partial(_open_loader, arguments, dataroot, Path(folder), device)
+        ways: dict[str, dict[str, Any]] = {}
+        loaders: dict[str, Loader] = {}
+        for kind in KINDS:
+            seconds, loaders[kind] = _timed(partial(open_loader, kind))
+            ways[kind] = {"fill_seconds": seconds, "bytes": _bytes_of(loaders[kind])}
+        ways["disk"]["open_again_seconds"] = _timed(partial(open_loader, "disk"))[0]
+        candidates: dict[str, Callable[[], object]] = {
+            kind: partial(_run_epoch, loader) for kind, loader in loaders.items()
+        }
+        _run_each(candidates)  # starts the workers, and brings all files into memory
+        seconds_of = in_rotation(candidates, device, arguments.rounds, 1)
+        pairs = len(loaders["none"])
+        for kind, values in seconds_of.items():
+            speeds = [2 * pairs / each for each in values]
+            ways[kind] |= {"photos_per_second": median(speeds), "low": min(speeds), "high": max(speeds),
+                           "gain": ratios(seconds_of["none"], values)}  # fmt: skip
+            ways[kind]["wait_share"] = _wait_share(loaders[kind], arguments.step_ms / 1000)
+        loaders.clear()  # ends the workers, before the photos go
+    settings = {name: getattr(arguments, name) for name in ("load_size", "crop_size", "preprocess", "batch_size",
+                "num_threads", "step_ms", "rounds")}  # fmt: skip
+    return {"device": describe_device(device), "torch": torch.__version__, "pairs": pairs, **settings, "ways": ways}
+
+
+def _timed(make: Callable[[], Loader]) -> tuple[float, Loader]:
+    started = time.perf_counter()
+    made = make()
+    return time.perf_counter() - started, made
+
+
+def _open_loader(
+    arguments: argparse.Namespace, dataroot: Path, folder: Path, device: torch.device, kind: str
+) -> Loader:
+    transform = TransformOptions(arguments.preprocess, arguments.load_size, arguments.crop_size)
+    options = UnalignedOptions(dataroot=dataroot, max_dataset_size=arguments.photos, transform=transform)
+    loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor,
+                            CacheOptions(kind.removesuffix(" again"), folder))  # fmt: skip
+    return create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=device,
+                         pin_memory=device.type == "cuda", report=lambda line: None)  # fmt: skip
+
+
+def _bytes_of(loader: Loader) -> int:
+    photos = getattr(loader.dataset, "photos", {}).values()
+    return sum(each.bytes for each in photos if isinstance(each, CachedPhotos))
+
+
+def _run_each(candidates: dict[str, Callable[[], object]]) -> None:
+    for candidate in candidates.values():
+        candidate()
+
+
+def _run_epoch(loader: Loader) -> None:
+    for _ in loader.epoch():
+        pass
+
+
+def _wait_share(loader: Loader, step_seconds: float) -> float:
+    """The part of an epoch's time that is spent waiting for photos, if every step leaves the host idle so long."""
+    started, waited = time.perf_counter(), loader.seconds_waited
+    for _ in loader.epoch(2):
+        time.sleep(step_seconds)
+    return (loader.seconds_waited - waited) / (time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def _dataroot(arguments: argparse.Namespace) -> Iterator[Path]:
+    """The folder of photos, drawn for the time of the measurement where none is given."""
+    if arguments.dataroot is not None:
+        yield arguments.dataroot
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(0)
+        for name in ("trainA", "trainB"):
+            (Path(folder) / name).mkdir()
+            for number in range(arguments.photos):
+                _draw_photo(rng, arguments.drawn_size).save(Path(folder, name, f"{number:05}.jpg"), quality=95)
+        yield Path(folder)
+
+
+def _draw_photo(rng: np.random.Generator, size: int) -> Image.Image:
+    """Coarse blots with some fine grain, so that a JPEG file of it is about as large as a photo's."""
+    blots = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize((size, size))
+    grain = rng.normal(0, 6, (size, size, 1))
+    return Image.fromarray(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    rows = [
+        ["--cache", "photos/s (range)", "times none", f"waiting, {result['step_ms']:g} ms a step", "to fill", "size"]
+    ]
+    ways = result["ways"]
+    for kind, way in ways.items():
+        again = f" (again: {way['open_again_seconds']:.2f} s)" if "open_again_seconds" in way else ""
+        rows.append([
+            kind,
+            f"{way['photos_per_second']:,.0f} ({way['low']:,.0f} to {way['high']:,.0f})",
+            verdict(way["gain"], ways["none again"]["gain"]) if not kind.startswith("none") else
+            f"{way['gain']['median']:.2f}",
+            f"{100 * way['wait_share']:.1f} %",
+            f"{way['fill_seconds']:.2f} s{again}" if way["bytes"] else "",
+            format_bytes(way["bytes"]) if way["bytes"] else "",
+        ])  # fmt: skip
+    head = (f"{result['device']}, torch {result['torch']}, {result['preprocess']} {result['load_size']} to "
+            f"{result['crop_size']} px, {result['pairs']} pairs an epoch, batch {result['batch_size']}, "
+            f"{result['num_threads']} loading processes, {result['rounds']} rounds in turns")  # fmt: skip
+    return f"{head}\n\n{columns(rows)}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add_arguments(parser)
+    print(format_table(run(parser.parse_args())))
+
+
+if __name__ == "__main__":
+    with told_in_one_line("benchmarking.data"):
+        main()

@@ -1,0 +1,471 @@
+"""Decoded photos kept in memory, in files, on a device: the same batches to the bit, each photo decoded once."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from processes import ENVIRONMENT, ROOT, TINY, run
+
+from data import DataError, LoaderOptions, create_loader
+from data.cache import CacheOptions, PhotoCache, disk
+from data.cache.choice import choose
+from data.loader import Loader
+from data.photos import PhotoFolder
+from data.samples import Batch, Draw
+from data.transforms import MODES, TransformOptions
+from data.unaligned_dataset import UnalignedOptions
+from util import memory
+from util.arguments import OptionError
+
+CPU = torch.device("cpu")
+RESIZED = TransformOptions("resize_and_crop", 40, 32)
+KINDS = ("ram", "disk", "device")
+
+
+def draw_photos(folder: Path, count: int, seed: int, size: tuple[int, int] | None = None) -> None:
+    """Noise in JPEG files of differing sizes, some of them grey, turned by EXIF, transparent or too small to crop."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number in range(count):
+        width, height = size or (int(rng.integers(36, 70)), int(rng.integers(36, 70)))
+        image = Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+        exif = Image.Exif()
+        if number == 1:
+            image = image.convert("L")
+        elif number == 2:
+            exif[0x0112] = 6
+        elif number == 3 and size is None:
+            image = image.resize((50, 20))
+        image.save(folder / f"{number:02}.jpg", exif=exif)
+    Image.new("RGBA", size or (44, 47), (200, 30, 10, 99)).save(folder / "transparent.png")
+    (folder / "broken.jpg").write_bytes(b"no photo")
+
+
+@pytest.fixture
+def dataroot(tmp_path: Path) -> Path:
+    """9 photos of A and 12 of B, one of each of them no photo at all."""
+    draw_photos(tmp_path / "data" / "trainA", 7, seed=0)
+    draw_photos(tmp_path / "data" / "trainB", 10, seed=1)
+    return tmp_path / "data"
+
+
+def loader_of(
+    dataroot: Path,
+    kind: str,
+    transform: TransformOptions = RESIZED,
+    *,
+    batch_size: int = 1,
+    num_threads: int = 0,
+    channels: tuple[int, int] = (3, 3),
+    report: Callable[[str], None] = lambda line: None,
+    **options: object,
+) -> Loader:
+    data = UnalignedOptions(dataroot=dataroot, transform=transform, **options)  # type: ignore[arg-type]
+    cache = CacheOptions(kind, dataroot.parent / "cache")
+    return create_loader("unaligned", data, LoaderOptions(batch_size, num_threads, cache=cache),
+                         dict(zip("AB", channels, strict=True)), 5, report=report)  # fmt: skip
+
+
+def epochs_of(loader: Loader, count: int = 2, start: int = 0) -> list[tuple[list[Path], bytes]]:
+    """Everything that so many epochs hold: files and bits."""
+    return [contents(batch) for epoch in range(1, count + 1) for batch in loader.epoch(epoch, start)]
+
+
+def contents(batch: Batch) -> tuple[list[Path], bytes]:
+    return batch["A_paths"] + batch["B_paths"], b"".join(batch[domain].cpu().numpy().tobytes() for domain in "AB")
+
+
+def skips(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("skipped")]
+
+
+@pytest.mark.parametrize("preprocess", MODES)
+def test_epochs_are_the_same_to_the_bit_wherever_photos_are_kept(dataroot: Path, preprocess: str) -> None:
+    """Also what is skipped, in which words and in which order, and from the middle of an epoch."""
+    transform = TransformOptions(preprocess, 38, 32)
+    told: dict[str, list[str]] = {kind: [] for kind in ("none", *KINDS)}
+    batch_size = 3 if transform.crops else 1
+    epochs = {}
+    for kind, lines in told.items():
+        loader = loader_of(dataroot, kind, transform, batch_size=batch_size, report=lines.append)
+        epochs[kind] = epochs_of(loader) + epochs_of(loader, start=4)
+    assert len(epochs["none"]) == 2 * (4 + 3) if batch_size == 3 else 2 * (12 + 8)
+    for kind in KINDS:
+        assert epochs[kind] == epochs["none"], kind
+        assert skips(told[kind]) == skips(told["none"]), kind
+        assert any(line.startswith(f"cache: {kind}") for line in told[kind])
+    assert len(skips(told["none"])) >= 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"channels": (1, 3)},
+        {"channels": (1, 1), "direction": "BtoA"},
+        {"serial_batches": True, "max_dataset_size": 4},
+        {"transform": TransformOptions("resize_and_crop", 40, 32, no_flip=True), "direction": "BtoA"},
+    ],
+    ids=str,
+)
+def test_options_of_the_data_mean_the_same_with_a_cache(dataroot: Path, options: dict) -> None:
+    expected = epochs_of(loader_of(dataroot, "none", batch_size=2, **options))
+    for kind in KINDS:
+        assert epochs_of(loader_of(dataroot, kind, batch_size=2, **options)) == expected, kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_workers_changes_nothing(dataroot: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.loader.usable_cores", lambda: 8)
+    expected = epochs_of(loader_of(dataroot, "none", batch_size=2))
+    for workers in (0, 1, 3):
+        lines: list[str] = []
+        loader = loader_of(dataroot, kind, batch_size=2, num_threads=workers, report=lines.append)
+        assert loader.batches.num_workers == (0 if kind == "device" else workers)
+        assert epochs_of(loader) == expected, workers
+        assert len(skips(lines)) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_photo_is_decoded_once(dataroot: Path, kind: str) -> None:
+    """Once the loader stands, files may go or become something else: nobody reads them any more."""
+    expected = epochs_of(loader_of(dataroot, "none"))
+    loader = loader_of(dataroot, kind)
+    photos = [path for path in dataroot.rglob("*.*") if path.stem != "broken"]
+    for number, path in enumerate(photos):
+        if number % 2:
+            path.unlink()
+        else:
+            path.write_bytes(b"poison")
+    assert epochs_of(loader) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_photo_that_cannot_be_read_is_tried_again(dataroot: Path, kind: str) -> None:
+    loader = loader_of(dataroot, kind)
+    assert not any(path.stem == "broken" for paths, _ in epochs_of(loader) for path in paths)
+    for domain in "AB":
+        (dataroot / f"train{domain}" / "broken.jpg").write_bytes((dataroot / "trainA" / "00.jpg").read_bytes())
+    assert epochs_of(loader) == epochs_of(loader_of(dataroot, "none"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_without_any_photo_says_the_same(dataroot: Path, kind: str) -> None:
+    for path in (dataroot / "trainB").iterdir():
+        path.write_bytes(b"no photo")
+    with pytest.raises(DataError, match=r"none of the 12 photos in .*trainB can be used"):
+        epochs_of(loader_of(dataroot, kind))
+
+
+def test_batches_of_the_device_lie_on_it(dataroot: Path) -> None:
+    """The device without data stands for one that is not the host's memory."""
+    folder = PhotoFolder(dataroot / "trainA", sorted((dataroot / "trainA").iterdir()), 3, RESIZED)
+    cache = PhotoCache(CacheOptions("device"), torch.device("meta"), 1, lambda line: None)
+    image = cache.open({"A": folder})["A"].load(0, np.random.default_rng(0))
+    assert image.device.type == "meta" and image.shape == (3, 32, 32)
+
+
+# Memory
+
+
+def shared_kilobytes(process: int, name: str) -> dict[str, int]:
+    """Of the mappings of that name in a process: what is resident, and its own share of it."""
+    totals = {"Rss": 0, "Pss": 0}
+    counting = False
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            counting = name in line
+        elif counting and words[0][:-1] in totals:
+            totals[words[0][:-1]] += int(words[1])
+    return totals
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+@pytest.mark.parametrize(("kind", "name"), [("ram", "memfd:trainA"), ("disk", "trainA_resize_and_crop")])
+def test_workers_share_the_pixels(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.loader.usable_cores", lambda: 8)
+    draw_photos(tmp_path / "data" / "trainA", 30, 0, (64, 64))
+    draw_photos(tmp_path / "data" / "trainB", 1, 1, (64, 64))
+    transform = TransformOptions("resize_and_crop", 256, 256)
+    size = 31 * 256 * 256 * 3 / 1024
+    loader = loader_of(tmp_path / "data", kind, transform, num_threads=3)
+    for epoch in range(1, 4):
+        for _ in loader.epoch(epoch):
+            pass
+    workers = [worker.pid for worker in loader.batches._iterator._workers]  # type: ignore[union-attr]
+    seen = [shared_kilobytes(process, name) for process in (os.getpid(), *workers)]
+    assert len(workers) == 3 and sum(each["Rss"] for each in seen) > 1.3 * size, "several of them use it"
+    assert sum(each["Pss"] for each in seen) < 1.1 * size, "but it is there once"
+
+
+SPAWNED = """
+import hashlib, pickle, sys
+import data
+from data.samples import Draw
+image = pickle.load(sys.stdin.buffer)[Draw(3, 2)].images["A"]
+print(hashlib.sha1(image.numpy().tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("kind", ["ram", "disk"])
+def test_pixels_are_found_by_workers_that_are_not_forked(dataroot: Path, kind: str) -> None:
+    dataset = loader_of(dataroot, kind).dataset
+    words = pickle.dumps(dataset)
+    assert len(words) < 20_000, "a place to find the pixels, not the pixels"
+    done = subprocess.run([sys.executable, "-c", SPAWNED], input=words, capture_output=True, cwd=ROOT, env=ENVIRONMENT)
+    expected = hashlib.sha1(dataset[Draw(3, 2)].images["A"].numpy().tobytes()).hexdigest()
+    assert done.stdout.decode().strip() == expected, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["ram", "device"])
+def test_memory_that_does_not_suffice_is_told_with_the_remedy(
+    dataroot: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.cache.choice.free_bytes", lambda device: 50_000)
+    with pytest.raises(OptionError, match=rf"--cache {kind}: decoded photos take 101 KB, and 50 KB .*--cache .*disk"):
+        loader_of(dataroot, kind)
+
+
+def test_auto_takes_what_fits_comfortably(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"cpu": 100, "cuda": 80}
+    monkeypatch.setattr("data.cache.choice.free_bytes", lambda device: free[device.type])
+    cuda = torch.device("cuda", 0)
+    assert [choose("auto", needed, cuda).kind for needed in (10, 11, 50, 51)] == ["device", "ram", "ram", "none"]
+    assert [choose("auto", needed, CPU).kind for needed in (10, 50, 51)] == ["ram", "ram", "none"]
+    assert [choose("auto", needed, CPU, processes=4).kind for needed in (12, 13)] == ["ram", "none"], "each has its own"
+
+
+def test_auto_that_finds_no_room_says_so_and_reads_files(dataroot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.cache.choice.free_bytes", lambda device: 150_000)
+    lines: list[str] = []
+    expected = epochs_of(loader_of(dataroot, "none"))
+    assert epochs_of(loader_of(dataroot, "auto", report=lines.append)) == expected
+    why = "decoded photos take 101 KB of 150 KB that are free in memory"
+    assert lines[0] == f"cache: none (auto), {why}; --cache disk keeps them in files"
+
+
+def test_free_memory_is_what_the_tightest_limit_leaves(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
+    assert memory.free_host_bytes(proc, groups) == 8000 * 1024
+    (proc / "self" / "cgroup").write_text("0::/job/step\n")
+    for name, limit, used in (("job", "3000000", "900000"), ("job/step", "max", "500000")):
+        (groups / name).mkdir(parents=True)
+        (groups / name / "memory.max").write_text(limit)
+        (groups / name / "memory.current").write_text(used)
+        (groups / name / "memory.stat").write_text("anon 5\ninactive_file 100000\n")
+    assert memory.free_host_bytes(proc, groups) == 3_000_000 - 900_000 + 100_000
+    (proc / "self" / "cgroup").write_text("4:memory:/box\n3:cpu:/box\n")
+    (groups / "memory").mkdir()
+    for name, content in (("limit_in_bytes", "2000000"), ("usage_in_bytes", "1500000"), ("stat", "cache 1\n")):
+        (groups / "memory" / f"memory.{name}").write_text(content)
+    assert memory.free_host_bytes(proc, groups) == 500_000, "version 1, and the container's own group at the top"
+
+
+# Files
+
+
+def filled_files(dataroot: Path) -> dict[str, int]:
+    """The cache's files, by what tells whether one was written anew."""
+    return {path.name: path.stat().st_ino for path in sorted((dataroot.parent / "cache").glob("*.photos"))}
+
+
+def test_a_later_run_takes_the_files_and_decodes_nothing(dataroot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = epochs_of(loader_of(dataroot, "disk"))
+    before = filled_files(dataroot)
+    monkeypatch.setattr(disk, "fill", lambda *words: pytest.fail("decoded again"))
+    assert epochs_of(loader_of(dataroot, "disk")) == expected
+    other_crop = TransformOptions("resize_and_crop", 40, 28)
+    assert epochs_of(loader_of(dataroot, "disk", other_crop)) == epochs_of(loader_of(dataroot, "none", other_crop))
+    assert filled_files(dataroot) == before and len(before) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda folder: draw_over(folder / "00.jpg"), "0 photos were added, 0 removed, 1 changed"),
+        (lambda folder: (folder / "01.jpg").unlink(), "0 photos were added, 1 removed, 0 changed"),
+        (lambda folder: draw_over(folder / "0a.jpg"), "1 photos were added, 0 removed, 0 changed"),
+        (lambda folder: os.utime(folder / "02.jpg", ns=(5, 5)), "0 photos were added, 0 removed, 1 changed"),
+    ],
+    ids=["changed", "removed", "added", "touched"],
+)
+def test_another_set_of_photos_is_decoded_anew(dataroot: Path, change: Callable[[Path], None], reason: str) -> None:
+    loader_of(dataroot, "disk")
+    before = filled_files(dataroot)
+    change(dataroot / "trainA")
+    lines: list[str] = []
+    assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == epochs_of(loader_of(dataroot, "none"))
+    assert any(reason in line for line in lines), lines
+    after = filled_files(dataroot)
+    assert [after[name] != inode for name, inode in before.items()] == [True, False], "trainA's alone, in its place"
+
+
+def draw_over(path: Path) -> None:
+    Image.effect_noise((50, 50), 80).convert("RGB").save(path)
+
+
+def test_other_settings_have_other_files(dataroot: Path) -> None:
+    for transform in (RESIZED, TransformOptions("resize_and_crop", 44, 32), TransformOptions("none", 40, 32)):
+        assert epochs_of(loader_of(dataroot, "disk", transform)) == epochs_of(loader_of(dataroot, "none", transform))
+    assert epochs_of(loader_of(dataroot, "disk", channels=(1, 3))) == epochs_of(
+        loader_of(dataroot, "none", channels=(1, 3))
+    )
+    assert len(filled_files(dataroot)) == 3 * 2 + 1
+
+
+def test_damage_of_any_kind_is_found_and_mended(dataroot: Path) -> None:
+    """Cut off, lengthened, zeroed in places, or a bit of it wrong."""
+    expected = epochs_of(loader_of(dataroot, "disk"))
+    path = sorted((dataroot.parent / "cache").glob("trainA*.photos"))[0]
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    damages = [b"", whole[:10], whole[:-1], whole[: len(whole) // 2], whole + b"x", b"\0" * len(whole)]
+    for place in [*rng.sample(range(len(whole)), 12), 0, len(whole) - 1, len(whole) - 10, len(whole) - 18]:
+        damages.append(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+    for damage in damages:
+        path.write_bytes(damage)
+        lines: list[str] = []
+        assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == expected
+        assert any("is written anew" in line for line in lines)
+        assert path.read_bytes() == whole
+
+
+FILLER = """
+import sys, time, torch
+from pathlib import Path
+from data import LoaderOptions, create_loader
+from data.cache import CacheOptions, pixels, fill
+from data.transforms import TransformOptions
+from data.unaligned_dataset import UnalignedOptions
+root, cache, pause, log = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+plain = fill.decode
+def decode(folder, index):
+    time.sleep(pause)
+    with open(log, "a") as file:
+        print(folder.files[index], file=file)
+    return plain(folder, index)
+fill.decode = decode
+options = UnalignedOptions(dataroot=root, transform=TransformOptions("resize_and_crop", 40, 32))
+create_loader("unaligned", options, LoaderOptions(1, 0, cache=CacheOptions("disk", cache)), {"A": 3, "B": 3}, 5)
+"""
+
+
+def start_filling(dataroot: Path, pause: float, log: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", FILLER, str(dataroot), str(dataroot.parent / "cache"), str(pause), str(log)]
+    return subprocess.Popen(
+        words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(dataroot: Path) -> None:
+    log = dataroot.parent / "log"
+    process = start_filling(dataroot, 0.05, log)
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < 13:  # 9 photos of A, then some of B
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    folder = dataroot.parent / "cache"
+    assert len(list(folder.glob("*.photos"))) == 1 and len(list(folder.glob(".*.tmp"))) == 1
+    assert epochs_of(loader_of(dataroot, "disk")) == epochs_of(loader_of(dataroot, "none"))
+    assert len(list(folder.glob("*.photos"))) == 2
+    assert not list(folder.glob(".*.tmp")), "what the killed run left has been cleared away"
+
+
+def test_of_two_runs_at_once_one_decodes_and_both_go_on(dataroot: Path) -> None:
+    log = dataroot.parent / "log"
+    runs = [start_filling(dataroot, 0.05, log) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], outputs
+    decoded = log.read_text().splitlines()
+    assert len(decoded) == len(set(decoded)) == 9 + 12
+    assert epochs_of(loader_of(dataroot, "disk")) == epochs_of(loader_of(dataroot, "none"))
+
+
+@pytest.mark.parametrize("trouble", ["full", "forbidden", "full halfway"])
+def test_no_room_for_the_files_is_a_line_and_no_end(
+    dataroot: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    if trouble == "full":
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: disk.shutil._ntuple_diskusage(10, 10, 0))
+    elif trouble == "forbidden":
+        (dataroot.parent / "cache").write_text("a file where the folder should be")
+    else:
+        monkeypatch.setattr(disk, "_ending", lambda *words: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+    assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == epochs_of(loader_of(dataroot, "none"))
+    assert any("cache: none after all" in line and "--cache_dir" in line for line in lines), lines
+    assert not list((dataroot.parent / "cache").glob("*.photos"))
+    assert not list((dataroot.parent / "cache").glob(".*.tmp"))
+
+
+# The commands
+
+
+@pytest.fixture(scope="module")
+def losses_without(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, str]]]:
+    folder = tmp_path_factory.mktemp("cached")
+    run("train.py", *words_of(demo_faces, folder, "none"), "--n_epochs", "2", "--n_epochs_decay", "0")
+    return folder, read_losses(folder / "none")
+
+
+def words_of(faces: Path, folder: Path, kind: str) -> list[str | Path]:
+    words = f"{TINY} --batch_size 4 --print_freq 4 --precision float32 --no_html --cache {kind}".split()
+    return ["--dataroot", faces, "--name", kind, "--checkpoints_dir", folder, "--cache_dir", folder / "cache", *words]
+
+
+def read_losses(folder: Path) -> list[dict[str, str]]:
+    """The rows of loss_log.csv without what differs from run to run."""
+    with open(folder / "loss_log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name.split("_")[0] in ("D", "G", "cycle", "idt", "epoch", "total")]
+    assert len(names) >= 9
+    return [{name: row[name] for name in names} for row in rows]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_gives_the_same_losses_and_goes_on_with_another_cache(
+    demo_faces: Path, losses_without: tuple[Path, list[dict[str, str]]], kind: str
+) -> None:
+    folder, expected = losses_without
+    other = KINDS[KINDS.index(kind) - 1]
+    output = run("train.py", *words_of(demo_faces, folder, kind), "--n_epochs", "1", "--n_epochs_decay", "0")
+    assert f"cache: {kind}, decoded photos take 311 KB" in output and "cache: 40 of 40 photos" in output
+    words = [*words_of(demo_faces, folder, kind), "--continue_train", "--n_epochs", "2", "--cache", other]
+    assert f"cache: {other}" in run("train.py", *words)
+    assert len(expected) == 20 and read_losses(folder / kind) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_makes_the_same_batches_without_waiting(dataroot: Path) -> None:
+    expected = epochs_of(loader_of(dataroot, "none", batch_size=4))
+    data = UnalignedOptions(dataroot=dataroot, transform=RESIZED)
+    loading = LoaderOptions(4, 2, cache=CacheOptions("device"))
+    loader = create_loader("unaligned", data, loading, {"A": 3, "B": 3}, 5, device=torch.device("cuda", 0))
+    for path in dataroot.rglob("broken.jpg"):
+        path.unlink()  # or its replacement would be looked for
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batches = [batch for epoch in (1, 2) for batch in loader.epoch(epoch)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(batch["A"].is_cuda for batch in batches)
+    assert list(map(contents, batches)) == expected
