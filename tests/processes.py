@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,3 +32,59 @@ def run(script: str, *words: str | Path, cwd: Path = ROOT, status: int = 0, seco
         process.kill()
     assert process.returncode == status, output
     return output
+
+
+NURSERY = """
+import json, os, sys
+import train
+from util.errors import told_in_one_line
+for line in sys.stdin:
+    task = json.loads(line)
+    if "wait" in task:
+        print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), flush=True)
+        continue
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+        continue
+    output = os.open(task["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = open(os.devnull)
+    sys.argv = ["train.py", *task["words"]]
+    with told_in_one_line("train.py"):
+        sys.exit(train.main())
+"""
+
+
+class Nursery:
+    """Starts `train.py` many times: each a process of its own, forked from one that has imported torch already.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen([sys.executable, "-c", NURSERY], cwd=ROOT, env=ENVIRONMENT, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._parent.kill()
+        self._parent.communicate()
+
+    def start(self, output: Path, *words: str | Path) -> int:
+        """Start a training that appends what it prints to `output`; returns its process number."""
+        return self._ask({"words": [str(word) for word in words], "output": str(output)})
+
+    def wait(self, process: int) -> int:
+        """Wait for its end; returns the exit status, that of a killed process being negative."""
+        return self._ask({"wait": process})
+
+    def _ask(self, task: dict) -> int:
+        assert self._parent.stdin and self._parent.stdout
+        self._parent.stdin.write(json.dumps(task) + "\n")
+        self._parent.stdin.flush()
+        return int(self._parent.stdout.readline())

@@ -239,12 +239,15 @@ class RunFolder:
 
 
 def _is_in(path: Path, snapshots: Sequence[Snapshot]) -> bool:
-    """Whether a file is one of the snapshots', as another name or as a copy."""
-    candidates = [snapshot for snapshot in snapshots if (snapshot.path / path.name).is_file()]
-    if any(path.samefile(snapshot.path / path.name) for snapshot in candidates):
+    """Whether a file is one of the snapshots', as another name or as a copy; yes where a manifest that could tell is
+    damaged."""
+    named = [snapshot.path / path.name for snapshot in snapshots]
+    if any(other.is_file() and path.samefile(other) for other in named):
         return True
     hashes = set()
-    for snapshot in candidates:
-        with contextlib.suppress(ValueError):
+    for snapshot in snapshots:
+        try:
             hashes.add(snapshot.manifest()["files"].get(path.name, {}).get("sha256"))
+        except ValueError:
+            return True
     return hash_of(path) in hashes
