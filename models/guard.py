@@ -23,7 +23,7 @@ STEPS_BETWEEN_LOOKS = 200
 MOST_SKIPPED_STEPS = 100
 """in a row; after these, it is not the photos"""
 MOST_ROLLBACKS = 5
-"""to one and the same checkpoint"""
+"""to one and the same checkpoint, or in a row"""
 
 REMEDY = "Try a lower --lr, or leave out the photos named"
 
@@ -78,7 +78,7 @@ class Guard:
         self.undo = Undo(model)
         self.recent: list[Recent] = []
         self.skipped = self.skipped_in_a_row = 0
-        self.rollbacks, self.rolled_back_to = 0, ""
+        self.rollbacks, self.rolled_back_to, self.was_good_since = 0, "", False
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
         """One step of the model, to the position where `progress` stands; without losses and images where it did not
@@ -106,7 +106,7 @@ class Guard:
             return True
         complaint = self._complaint(recent)
         if not complaint:
-            self.skipped_in_a_row = 0
+            self.skipped_in_a_row, self.was_good_since = 0, True
         elif self.mode == "skip":
             self._skip(complaint)
         elif self.mode == "rollback":
@@ -145,8 +145,9 @@ class Guard:
 
     def _roll_back(self, complaint: str) -> None:
         latest = self.latest()
-        self.rollbacks = self.rollbacks + 1 if latest == self.rolled_back_to else 1
-        self.rolled_back_to = latest
+        goes_on = self.was_good_since and latest != self.rolled_back_to
+        self.rollbacks = 1 if goes_on else self.rollbacks + 1
+        self.rolled_back_to, self.was_good_since = latest, False
         if not latest or self.rollbacks > MOST_ROLLBACKS:
             tried = f", {MOST_ROLLBACKS} times already" if latest else ""
             raise DivergedError(f"{complaint}{tried}. {self._way_back()}")

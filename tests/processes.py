@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -53,6 +54,16 @@ for line in sys.stdin:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = open(os.devnull)
     sys.argv = ["train.py", *task["words"]]
+    if task["nan_photo"]:
+        import math
+        from data import unaligned_dataset
+        load = unaligned_dataset.load_photo
+        def spoiled(path, *rest):
+            return load(path, *rest) * (math.nan if path.name == task["nan_photo"] else 1)
+        unaligned_dataset.load_photo = spoiled
+    if task["file_limit"]:
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (task["file_limit"], resource.RLIM_INFINITY))
     with told_in_one_line("train.py"):
         sys.exit(train.main())
 """
@@ -75,9 +86,22 @@ class Nursery:
         self._parent.kill()
         self._parent.communicate()
 
-    def start(self, output: Path, *words: str | Path) -> int:
-        """Start a training that appends what it prints to `output`; returns its process number."""
-        return self._ask({"words": [str(word) for word in words], "output": str(output)})
+    def start(self, output: Path, *words: str | Path, nan_photo: str = "", file_limit: int = 0) -> int:
+        """Start a training that appends what it prints to `output`; returns its process number.
+
+        nan_photo: the name of a photo whose pixels are NaN. file_limit: no file can become larger (bytes; 0: no limit).
+        """
+        task = {"words": [str(word) for word in words], "output": str(output), "nan_photo": nan_photo,
+                "file_limit": file_limit}  # fmt: skip
+        return self._ask(task)
+
+    def run(self, output: Path, *words: str | Path, status: int = 0, **faults: Any) -> str:
+        """Run a training to its end; returns what it printed. Fails the test unless it ends with `status`."""
+        before = output.stat().st_size if output.exists() else 0
+        ended = self.wait(self.start(output, *words, **faults))
+        text = output.read_text()[before:]
+        assert ended == status, text
+        return text
 
     def wait(self, process: int) -> int:
         """Wait for its end; returns the exit status, that of a killed process being negative."""

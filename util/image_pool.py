@@ -67,6 +67,7 @@ class ImagePool:
         """The reverse of `state_dict`, onto `device`. Images beyond this pool's size are dropped."""
         self.generator.set_state(state["generator"].cpu())
         images = state["images"]
+        self.buffer, self.stored = None, 0
         if images is None or self.size == 0:
             return
         images = images[: self.size].to(device)
