@@ -106,6 +106,8 @@ def test_a_process_killed_at_any_step_of_saving_leaves_one_whole_moment(folder: 
             number = resumed(folder)
         assert before == {number} and number == (3 if survived else number) and number in (2, 3)
         assert public(folder) == {number}, "the public names were brought in line"
+        kept = sorted(path.name for path in folder.path.glob("7_net_*"))
+        assert kept == (["7_net_G_A.pth", "7_net_G_B.pth"] if number == 3 else [])
         assert not list(folder.path.rglob("*.tmp"))
         kills += not survived
         shutil.rmtree(folder.path)

@@ -15,7 +15,7 @@ from torch import nn
 from util.checkpoint import CheckpointError, load_file, load_network
 from util.errors import UserError
 from util.files import link_or_copy, locked, sync_folder, write_text
-from util.snapshots import Snapshot, hash_of, list_snapshots, remove, require_space, tidy, write_draft
+from util.snapshots import Snapshot, hash_of, list_snapshots, remove, require_space, tidy, write_snapshot
 
 LATEST = "latest"
 STATE_NAME = "latest_state.pth"
@@ -88,17 +88,8 @@ class RunFolder:
         contents[STATE_NAME] = dict(state)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._make_room(contents)
-        draft = write_draft(self.snapshots, contents, notes or {})
-        try:
-            # Before the snapshot: a run killed in between comes here again, and makes the same files.
-            for label in keep:
-                for name in networks:
-                    link_or_copy(draft.path / self.network_path(LATEST, name).name, self.network_path(label, name))
-            snapshot = draft.publish()
-        except OSError:
-            shutil.rmtree(draft.path, ignore_errors=True)
-            raise
-        self._name_publicly(snapshot, contents)
+        snapshot = write_snapshot(self.snapshots, contents, {**(notes or {}), "keep": list(keep)})
+        self._name_publicly(snapshot)
         remove(list_snapshots(self.snapshots)[max(1, keep_last) :])
         for path in self.snapshots.glob("*.damaged"):
             shutil.rmtree(path, ignore_errors=True)
@@ -111,9 +102,15 @@ class RunFolder:
         remove(list_snapshots(self.snapshots)[1:])
         return require_space(self.snapshots, contents)
 
-    def _name_publicly(self, snapshot: Snapshot, names: Iterable[str]) -> None:
-        for name in names:
+    def _name_publicly(self, snapshot: Snapshot) -> None:
+        """Give a snapshot's files the names of `latest`, and of the labels under which it is to be kept; called again
+        when a run goes on, as it may have been killed before all had theirs."""
+        manifest = snapshot.manifest()
+        for name in manifest["files"]:
             link_or_copy(snapshot.path / name, self.path / name)
+            for label in manifest.get("keep", ()):
+                if name.startswith(f"{LATEST}_net_") and str(label).isidentifier() | str(label).isdecimal():
+                    link_or_copy(snapshot.path / name, self.path / f"{label}{name.removeprefix(LATEST)}")
         sync_folder(self.path)
 
     def resume(self, networks: Mapping[str, nn.Module], say: Say = print) -> dict[str, Any] | None:
@@ -133,7 +130,7 @@ class RunFolder:
                 f"{self.snapshots} and {STATE_NAME} away; to go on with the run, delete it"
             )
         snapshot = self._newest_complete(snapshots, say, set_aside=True)
-        self._name_publicly(snapshot, snapshot.manifest()["files"])
+        self._name_publicly(snapshot)
         for name, network in networks.items():
             load_network(network, snapshot.path / self.network_path(LATEST, name).name)
         state: dict[str, Any] = load_file(snapshot.path / STATE_NAME)

@@ -86,42 +86,32 @@ def list_snapshots(folder: Path) -> list[Snapshot]:
     return sorted(found, key=lambda snapshot: snapshot.number, reverse=True)
 
 
-@dataclass
-class Draft:
-    """A snapshot being written. `publish` makes it one; without that it is rubbish, to be tidied away."""
+def write_snapshot(folder: Path, contents: Mapping[str, Any], notes: Mapping[str, Any]) -> Snapshot:
+    """Write files (by name) and their manifest, flush them to disk, and only then make them a snapshot.
 
-    folder: Path
-    path: Path
-
-    def publish(self) -> Snapshot:
-        """Give it its name, for good. Raises OSError."""
-        known = list_snapshots(self.folder)
-        target = self.folder / f"{(known[0].number if known else 0) + 1:06d}"
-        os.rename(self.path, target)
-        sync_folder(self.folder)
-        return Snapshot(target)
-
-
-def write_draft(folder: Path, contents: Mapping[str, Any], notes: Mapping[str, Any]) -> Draft:
-    """Write files (by name) and their manifest, and flush them to disk. Raises OSError, after removing what was
-    written."""
-    draft = Draft(folder, folder / f".draft.{os.getpid()}.tmp")
-    shutil.rmtree(draft.path, ignore_errors=True)
-    draft.path.mkdir(parents=True)
+    Raises OSError, after removing what was written.
+    """
+    draft = folder / f".draft.{os.getpid()}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     try:
         files = {}
         for name, content in contents.items():
-            digest = save_file(content, draft.path / name)
-            files[name] = {"bytes": (draft.path / name).stat().st_size, "sha256": digest}
-        with (draft.path / MANIFEST).open("w", encoding="utf-8") as file:
+            digest = save_file(content, draft / name)
+            files[name] = {"bytes": (draft / name).stat().st_size, "sha256": digest}
+        with (draft / MANIFEST).open("w", encoding="utf-8") as file:
             json.dump({**notes, "files": files}, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        sync_folder(draft.path)
+        sync_folder(draft)
+        known = list_snapshots(folder)
+        target = folder / f"{(known[0].number if known else 0) + 1:06d}"
+        os.rename(draft, target)
     except BaseException:
-        shutil.rmtree(draft.path, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise
-    return draft
+    sync_folder(folder)
+    return Snapshot(target)
 
 
 def require_space(folder: Path, contents: Mapping[str, Any]) -> None:
