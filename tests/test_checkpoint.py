@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from torch import nn
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from util.checkpoint import CheckpointError, load_file, load_network
+from util.device import random_state, restore_random_state, seed_everything
 from util.errors import UserError
 from util.files import atomic_path, write_text
 from util.run_folder import RunFolder
@@ -155,3 +158,15 @@ def test_a_failed_writer_leaves_the_former_file_and_nothing_else(tmp_path: Path)
         raise RuntimeError
     assert (tmp_path / "file").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_every_generator_of_random_numbers_goes_on(tmp_path: Path) -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), np.random.standard_normal(), torch.rand(()).item()
+
+    seed_everything(3)
+    draw()
+    torch.save(random_state(torch.device("cpu")), tmp_path / "state.pth")
+    expected = [draw() for _ in range(3)]
+    restore_random_state(load_file(tmp_path / "state.pth"), torch.device("cpu"))
+    assert [draw() for _ in range(3)] == expected

@@ -95,8 +95,8 @@ def random_state(device: torch.device) -> dict[str, Any]:
     kind, keys, *rest = np.random.get_state()
     state = {
         "torch": torch.get_rng_state(),
-        "python": [version, list(words), gauss],
-        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+        "python": [version, torch.tensor(words), gauss],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
     }
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -108,7 +108,8 @@ def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None
     torch.set_rng_state(state["torch"].cpu())
     if "python" in state:  # checkpoints of older versions lack these
         version, words, gauss = state["python"]
-        random.setstate((version, tuple(words), gauss))
-        np.random.set_state(tuple(state["numpy"]))
+        random.setstate((version, tuple(words.tolist()), gauss))
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
