@@ -12,11 +12,12 @@ DEMO := --dataroot datasets/demo --name demo
 DEMO_TRAINING := --residual --netG resnet_4blocks --ngf 24 --ndf 32 --load_size 72 --crop_size 64 --batch_size 2 \
 	--lr 0.0005 --lambda_A 4 --lambda_B 4 --lambda_identity 0.3 --n_epochs 8 --n_epochs_decay 6 --print_freq 300 --update_html_freq 300 --num_threads 1 --overwrite
 
-.PHONY: help install demo test slow lint types visdom clean
+.PHONY: help install demo test slow soak lint types visdom clean
 
 help:
 	@echo "make demo    draw faces, train on them for some minutes, test, and name the page of results"
 	@echo "make test    run the tests            make slow   run the slow ones too"
+	@echo "make soak    kill and continue trainings for half an hour, and compare (SOAK=\"--minutes 5\")"
 	@echo "make lint    check style              make types  check types"
 	@echo "make visdom  start the visdom server, fetching its page's files where they are missing"
 	@echo "make clean   remove the environment and the demo"
@@ -44,6 +45,9 @@ test: install
 
 slow: install
 	@$(PY) -m pytest -m "not gpu"
+
+soak: install
+	@$(PY) scripts/soak.py $(SOAK)
 
 lint: install
 	@$(PY) -m ruff check .

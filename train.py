@@ -10,19 +10,23 @@ Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
-from data import Loader, create_loader
+from data import Batch, Loader, create_loader
+from data.photo_lists import PhotoLists
 from models import BaseModel, create_model
+from models.guard import Guard
 from options import TrainOptions, parse_train_options
 from util.checkpoint import CheckpointError
 from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
-from util.errors import told_in_one_line
+from util.errors import UserError, told_in_one_line
 from util.interrupts import StopRequest
 from util.progress import Progress
-from util.run_folder import RunFolder
+from util.run_folder import LATEST, RunFolder
+from util.saving import Part, Saver
 from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
@@ -44,76 +48,103 @@ def main() -> int:
                            device=device, pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
     model = create_model(options.choice.model, options.model, device, training=True, seed=options.run.seed)
     progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
-    prepare_folder(options, model, progress, console)
-    console.say(options.table)
-    describe_networks(model, console, verbose=options.run.verbose)
-    console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch")
-    console.say(f"speed: {model.speed.describe()}")
-    with StopRequest() as stop, create_visualizer(options, device, progress, console) as visualizer:
-        train(options, model, loader, progress, visualizer, stop)
+    with options.folder.locked(), StopRequest() as stop:
+        state = prepare_folder(options, model, progress, console)
+        console.say(options.table)
+        describe_networks(model, console, verbose=options.run.verbose)
+        console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch")
+        console.say(f"speed: {model.speed.describe()}")
+        with create_visualizer(options, device, progress, console) as visualizer:
+            guard = create_guard(options, model, progress, console)
+            photos = PhotoLists(loader.dataset, console.say)
+            others: dict[str, Part] = {"display": visualizer, "guard": guard, "photos": photos}
+            restore_parts(others, state)
+            saver = Saver(options.folder, model.networks, {"model": model, "progress": progress, **others}, progress,
+                          keep_last=options.saving.keep_last, options=options.values, check=guard.check,
+                          say=console.say)  # fmt: skip
+            if options.guard.on_nan == "rollback" and not options.folder.describe_latest():
+                saver.save()  # something to go back to
+            train(options, guard, loader, progress, visualizer, saver, stop)
+    return conclude(options, progress, saver, stop, console)
+
+
+def train(
+    options: TrainOptions,
+    guard: Guard,
+    loader: Loader,
+    progress: Progress,
+    visualizer: Visualizer,
+    saver: Saver,
+    stop: StopRequest,
+) -> None:
+    """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
+    saving, model = options.saving, guard.model
+    for epoch in progress.epochs():
+        for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
+            images = len(batch["A"])
+            progress.advance(images)
+            step = guard.optimize(batch)  # model.optimize(batch), undone where it is not finite
+            visualizer.step(progress, images, step.losses, step.images,
+                            learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
+            if stop:
+                saver.save()
+                return
+            if progress.due(saving.save_latest_freq, images):
+                saver.save(keep=[f"iter_{progress.total_images}"] if saving.save_by_iter else [])
+
+        guard.check()
+        model.end_epoch()
+        visualizer.epoch_end(progress)
+        progress.end_epoch()
+        saver.save(keep=[str(epoch)] if epoch % saving.save_epoch_freq == 0 else [])
+
+
+def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
+    """The batches; where there can be no more of them, the run is saved before the error goes on."""
+    try:
+        yield from batches
+    except UserError:
+        saver.save()
+        raise
+
+
+def conclude(options: TrainOptions, progress: Progress, saver: Saver, stop: StopRequest, console: ConsoleSink) -> int:
+    """Say how the run ended; returns the exit status, which is not 0 where the end could not be saved."""
+    end = f"epoch {progress.epoch}, image {progress.epoch_images}"
+    if saver.failed:
+        console.say(f"ended at {end}, which could not be saved")
+        return stop.exit_status or 1
     if stop:
-        console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
-                    "--continue_train goes on from there")  # fmt: skip
+        console.say(f"stopped and saved at {end}: --continue_train goes on from there")
     else:
         console.say(f"trained to epoch {progress.last_epoch}: {options.folder.path}")
     return stop.exit_status
 
 
-def train(
-    options: TrainOptions,
-    model: BaseModel,
-    loader: Loader,
-    progress: Progress,
-    visualizer: Visualizer,
-    stop: StopRequest,
-) -> None:
-    """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
-    saving, folder = options.saving, options.folder
-    for epoch in progress.epochs():
-        for batch in loader.epoch(epoch, start=progress.epoch_images):
-            step = model.optimize(batch)
-            images = len(batch["A"])
-            progress.advance(images)
-            visualizer.step(progress, images, step.losses, step.images,
-                            learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
-            if stop:
-                save(folder, "latest", model, progress)
-                return
-            if progress.due(saving.save_latest_freq, images):
-                save(folder, "latest", model, progress)
-                if saving.save_by_iter:
-                    folder.save(f"iter_{progress.total_images}", model.networks)
-
-        model.end_epoch()
-        visualizer.epoch_end(progress)
-        progress.end_epoch()
-        save(folder, "latest", model, progress)
-        if epoch % saving.save_epoch_freq == 0:
-            folder.save(str(epoch), model.networks)
-
-
-def save(folder: RunFolder, label: str, model: BaseModel, progress: Progress) -> None:
-    """Save all that going on with the run needs."""
-    folder.save(label, model.networks, {"model": model.state_dict(), "progress": progress.state_dict()})
-
-
-def prepare_folder(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
-    """Load the run that is to be continued, or make sure that none is overwritten; then save the options."""
+def prepare_folder(
+    options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink
+) -> Mapping[str, Any]:
+    """Load the run that is to be continued, or make sure that none is overwritten; then save the options. Returns the
+    state that was loaded."""
     folder, saving = options.folder, options.saving
+    state: Mapping[str, Any] = {}
     if saving.continue_train:
-        restore(folder, options.checkpoint.label, model, progress, console)
+        state = restore(folder, options.checkpoint.label, model, progress, console)
+        for change in options.changes:
+            console.say(f"changed: {change}")
     elif saving.overwrite:
         folder.clear()
     else:
         folder.refuse_collision()
     folder.write_options(options.values, options.table)
+    return state
 
 
-def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
+def restore(
+    folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink
+) -> Mapping[str, Any]:
     """Fill model and progress from the checkpoint `label`; the training state exists for `latest` alone."""
-    folder.load_networks(label, model.networks)
-    state: dict[str, Any] | None = folder.load_state() if label == "latest" else None
-    if state is not None:
+    if label == LATEST and (state := folder.resume(model.networks, console.say)) is not None:
         try:
             model.load_state_dict(state["model"])
             progress.load_state_dict(state["progress"])
@@ -121,10 +152,28 @@ def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress,
             raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
                                   "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
-        return
+        return state
+    if label != LATEST:
+        folder.load_networks(label, model.networks)
     if label.isdigit() and progress.epoch == 1:
         progress.epoch = int(label) + 1
     console.say(f"continuing the networks of {folder.path} ({label}) at epoch {progress.epoch}, with fresh optimizers")
+    return {}
+
+
+def restore_parts(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
+    """Give each part its state, as far as the checkpoint has one: those of older versions lack some."""
+    for name, part in parts.items():
+        if name in state:
+            part.load_state_dict(state[name])
+
+
+def create_guard(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> Guard:
+    """The guard against losses that are not finite, with the run's folder to go back to."""
+    folder = options.folder
+    return Guard(options.guard, model, progress, every=options.display.print_freq,
+                 reload=lambda: folder.resume(model.networks, console.say), latest=folder.describe_latest,
+                 say=console.say)  # fmt: skip
 
 
 def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) -> None:
@@ -142,7 +191,9 @@ def create_visualizer(
     """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
     display, path, name = options.display, options.folder.path, options.run.name
     log = CsvSink(path, progress.total_images)
-    sinks: list[Sink] = [console, LossLogSink(path), log]
+    changes = [f"changed: {change}" for change in options.changes]
+    log_of_public_format = LossLogSink(path, progress.epoch, progress.epoch_images, changes)
+    sinks: list[Sink] = [console, log_of_public_format, log]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:
         page = HtmlSink(path, f"{name}: training", display.display_winsize, options.values, log.history)

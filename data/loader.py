@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from data.cache import CacheOptions
 from data.image_folder import DataError
-from data.samples import Batch, Draw, ImageDataset, Skipped, collate
+from data.killed_workers import MOST_KILLS, WorkerKilledError, end_workers, without_surprise
+from data.samples import Batch, Collated, Draw, ImageDataset, Skipped, collate
 from util.arguments import OptionError, option, section
 from util.images import uint8_to_tensor
 from util.text import printable
@@ -85,19 +86,43 @@ class Loader:
         self.seconds_waited = 0.0
         """time that the caller has spent waiting for batches, in all"""
         self.sampler = EpochSampler(len(dataset), options.batch_size, seed, shuffle=shuffle)
-        workers = min(options.num_threads, len(self.sampler), usable_cores())
-        self.batches: DataLoader = DataLoader(
-            dataset,  # type: ignore[arg-type]  # map-style, indexed by Draw
+        self.workers = min(options.num_threads, len(self.sampler), usable_cores())
+        self.prefetch_factor, self.pin_memory = options.prefetch_factor, pin_memory
+        self.batches = self._start()
+
+    def _start(self) -> DataLoader:
+        return DataLoader(
+            self.dataset,  # type: ignore[arg-type]  # map-style, indexed by Draw
             batch_sampler=self.sampler,
             collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            prefetch_factor=options.prefetch_factor if workers > 0 else None,
-            pin_memory=pin_memory,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            prefetch_factor=self.prefetch_factor if self.workers > 0 else None,
+            pin_memory=self.pin_memory,
             worker_init_fn=_leave_signals_to_the_parent,
             # Of its own: otherwise it would draw its workers' seeds from the generator that dropout draws from.
             generator=torch.Generator(),
         )
+
+    def _collated(self) -> Iterator[Collated]:
+        """What the dataset yields from the sampler's start on; the same where worker processes were killed meanwhile,
+        and replaced. Raises DataError where that happens again and again."""
+        kills = 0
+        while True:
+            try:
+                for collated in without_surprise(self.batches):
+                    yield collated
+                    self.sampler.start += self.sampler.batch_size
+                    kills = 0
+                return
+            except WorkerKilledError as error:
+                kills += 1
+                if kills > MOST_KILLS:
+                    raise DataError(f"processes that load photos were killed {kills} times in a row ({error}), perhaps "
+                                    "for lack of memory: try a smaller --num_threads, or 0") from error  # fmt: skip
+                self.report(f"warning: a process that loads photos was killed ({error}); others take its place")
+                end_workers()
+                self.batches = self._start()
 
     def __len__(self) -> int:
         """Samples in an epoch."""
@@ -111,7 +136,7 @@ class Loader:
         """
         self.sampler.epoch, self.sampler.start = number, start
         since = time.perf_counter()
-        for batches, skipped, errors in self.batches:
+        for batches, skipped, errors in self._collated():
             self._report(skipped)
             if errors:
                 raise DataError(errors[0])

@@ -62,6 +62,10 @@ class BaseModel(ABC):
         mean = float(self._epoch_loss) / max(1, self._epoch_steps)
         for schedule in self.schedules.values():
             schedule.step(mean)
+        self.forget_epoch_loss()
+
+    def forget_epoch_loss(self) -> None:
+        """Begin the mean loss of an epoch anew."""
         self._epoch_loss.zero_()
         self._epoch_steps = 0
 

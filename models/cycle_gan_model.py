@@ -6,7 +6,7 @@ it tells real photos of B from translated ones, and D_B those of A.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -110,7 +110,7 @@ class CycleGANModel(BaseModel):
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
         self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
         self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
-        self._step = GraphedStep(self.step) if self.speed.cuda_graphs else self.step
+        self._step: Callable[[Tensor, Tensor], Step] = GraphedStep(self.step) if self.speed.cuda_graphs else self.step
 
     def _add_optimizer(self, name: str, options: ScheduleOptions, *networks: nn.Module) -> None:
         parameters = chain.from_iterable(network.parameters() for network in networks)
@@ -172,6 +172,12 @@ class CycleGANModel(BaseModel):
     def _backward(self, optimizer: str, losses: Mapping[str, Tensor], parts: int) -> None:
         """Add the gradients of the losses' sum, as a share of a step in so many parts."""
         self.scalers[optimizer].scale(torch.stack(list(losses.values())).sum() / parts).backward()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The reverse of `state_dict`."""
+        super().load_state_dict(state)
+        if isinstance(self._step, GraphedStep):
+            self._step.reset()  # the optimizers' moments are other tensors now
 
     def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         """All that the losses compare: the photos, their translations, these translated back, and where there is an

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from data import DATASETS, LoaderOptions
+from data.cache import CacheOptions
 from models import MODELS
+from models.guard import GuardOptions
+from models.speed import SpeedOptions
 from options.base_options import (
     CheckpointChoice,
     ChoiceOptions,
     Command,
+    Gathered,
     RunOptions,
     Sections,
     build_all,
@@ -20,24 +25,10 @@ from options.base_options import (
     gather,
     restore_all,
 )
-from util.arguments import OptionError, build, option, restore
-from util.run_folder import RunFolder
+from util.arguments import OptionError, build, flags_of, format_value, restore
+from util.run_folder import LATEST, RunFolder
+from util.saving import SavingOptions
 from util.visualizer import DisplayOptions
-
-
-@dataclass(frozen=True)
-class SavingOptions:
-    """saving and continuing"""
-
-    continue_train: bool = option(False, help="go on with the run --name where it stopped, with its options")
-    overwrite: bool = option(False, help="replace a run of the same name")
-    save_latest_freq: int = option(5000, help="how often the latest checkpoint is saved within an epoch", unit="images")
-    save_epoch_freq: int = option(5, help="how often an epoch's checkpoint is kept", unit="epochs")
-    save_by_iter: bool = option(False, help="keep what --save_latest_freq saves, as iter_N")
-
-    def __post_init__(self) -> None:
-        if self.save_latest_freq < 1 or self.save_epoch_freq < 1:
-            raise OptionError("--save_latest_freq and --save_epoch_freq: at least 1")
 
 
 @dataclass(frozen=True)
@@ -51,12 +42,15 @@ class TrainOptions:
     model: Any
     saving: SavingOptions
     checkpoint: CheckpointChoice
+    guard: GuardOptions
     display: DisplayOptions
     folder: RunFolder
     values: dict[str, Any]
     """all of them, flat and plain"""
     table: str
     """all of them, for people"""
+    changes: tuple[str, ...] = ()
+    """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
 
 
 NOT_CONTINUED = (
@@ -71,6 +65,13 @@ NOT_CONTINUED = (
 )
 """Options of one call of train.py rather than of the run."""
 
+CHANGEABLE_SECTIONS = (SavingOptions, CheckpointChoice, GuardOptions, DisplayOptions, SpeedOptions, CacheOptions)
+CHANGEABLE = ("gpu_ids", "verbose", "num_threads", "prefetch_factor", "dataroot", "n_epochs", "n_epochs_decay", "lr",
+              "lr_policy", "lr_decay_iters", *NOT_CONTINUED)  # fmt: skip
+"""The rule: what a run that goes on may have otherwise than before. Lengths and learning rate, which people adjust;
+where photos lie, results go and progress is shown; in what and on how many processors it is computed. Every other
+option makes it another run, new ones included until they are named here."""
+
 
 def _sections(choice: ChoiceOptions) -> Sections:
     return {
@@ -81,6 +82,7 @@ def _sections(choice: ChoiceOptions) -> Sections:
         "model": MODELS[choice.model].options_class,
         "saving": SavingOptions,
         "checkpoint": CheckpointChoice,
+        "guard": GuardOptions,
         "display": DisplayOptions,
     }
 
@@ -101,11 +103,58 @@ COMMAND = Command("train.py", "Train a CycleGAN between photos of young and of o
 def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     """Read the command line of train.py. With --continue_train the run's saved options stand for those not typed.
 
-    Raises OptionError for combinations that cannot be; prints help or a message and exits for what argparse refuses.
+    Raises OptionError for combinations that cannot be, and for options that would make it another run; prints help or a
+    message and exits for what argparse refuses.
     """
     gathered = gather(COMMAND, argv, wants_saved=lambda typed: typed.get("continue_train", False))
     kept = restore_all(gathered.sections, gathered.saved)
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     built = build_all(gathered.sections, {**kept, **gathered.typed})
     values = flatten_all(built, training=True)
-    return TrainOptions(**built, folder=gathered.folder, values=values, table=format_table(values, gathered.sections))
+    changes = find_changes(gathered, values)
+    if built["checkpoint"].label == LATEST:
+        refuse_other_run(gathered, changes)
+    return TrainOptions(**built, folder=gathered.folder, values=values, table=format_table(values, gathered.sections),
+                        changes=tuple(change.told for change in changes.values()))  # fmt: skip
+
+
+class Change(NamedTuple):
+    """What an option was and is, as a person types it."""
+
+    then: str
+    now: str
+    told: str
+    is_of_run: bool
+    """whether it makes another run of it"""
+
+
+def find_changes(gathered: Gathered, values: Mapping[str, Any]) -> dict[str, Change]:
+    """The options that differ from those saved with a run that is continued; those of single calls left out."""
+    saved = flatten_saved(gathered)
+    changes = {}
+    for section in gathered.sections.values():
+        for owner, flag in flags_of(section):
+            name = flag.name
+            if name not in saved or name in NOT_CONTINUED or saved[name] == values[name]:
+                continue
+            then, now = format_value(saved[name]), format_value(values[name])
+            is_of_run = name not in CHANGEABLE and owner not in CHANGEABLE_SECTIONS
+            changes[name] = Change(then, now, f"--{name} {then} -> {now}", is_of_run)
+    return changes
+
+
+def flatten_saved(gathered: Gathered) -> dict[str, Any]:
+    """The saved options, in the form in which `values` are."""
+    restored = restore_all(gathered.sections, gathered.saved)
+    return {name: str(value) if isinstance(value, Path) else value for name, value in restored.items()}
+
+
+def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:
+    """Raise OptionError where a change would make another run of the one that is continued."""
+    for name, change in changes.items():
+        if change.is_of_run:
+            raise OptionError(
+                f"--{name} {change.now} would make another run of the one in {gathered.folder.path}, trained with "
+                f"--{name} {change.then}: leave the option out, begin under another --name, or train its networks "
+                "further without its state by --epoch NUMBER"
+            )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -31,3 +33,83 @@ def run(script: str, *words: str | Path, cwd: Path = ROOT, status: int = 0, seco
         process.kill()
     assert process.returncode == status, output
     return output
+
+
+NURSERY = """
+import json, os, sys
+import torch, train
+torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports a second's worth of modules
+from util.errors import told_in_one_line
+for line in sys.stdin:
+    task = json.loads(line)
+    if "wait" in task:
+        print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), flush=True)
+        continue
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+        continue
+    output = os.open(task["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin = open(os.devnull)
+    sys.argv = ["train.py", *task["words"]]
+    if task["nan_photo"]:
+        import math
+        from data import unaligned_dataset
+        load = unaligned_dataset.load_photo
+        def spoiled(path, *rest):
+            return load(path, *rest) * (math.nan if path.name == task["nan_photo"] else 1)
+        unaligned_dataset.load_photo = spoiled
+    if task["file_limit"]:
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (task["file_limit"], resource.RLIM_INFINITY))
+    with told_in_one_line("train.py"):
+        sys.exit(train.main())
+"""
+
+
+class Nursery:
+    """Starts `train.py` many times: each a process of its own, forked from one that has imported torch already.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen([sys.executable, "-c", NURSERY], cwd=ROOT, env=ENVIRONMENT, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._parent.kill()
+        self._parent.communicate()
+
+    def start(self, output: Path, *words: str | Path, nan_photo: str = "", file_limit: int = 0) -> int:
+        """Start a training that appends what it prints to `output`; returns its process number.
+
+        nan_photo: the name of a photo whose pixels are NaN. file_limit: no file can become larger (bytes; 0: no limit).
+        """
+        task = {"words": [str(word) for word in words], "output": str(output), "nan_photo": nan_photo,
+                "file_limit": file_limit}  # fmt: skip
+        return self._ask(task)
+
+    def run(self, output: Path, *words: str | Path, status: int = 0, **faults: Any) -> str:
+        """Run a training to its end; returns what it printed. Fails the test unless it ends with `status`."""
+        before = output.stat().st_size if output.exists() else 0
+        ended = self.wait(self.start(output, *words, **faults))
+        text = output.read_text()[before:]
+        assert ended == status, text
+        return text
+
+    def wait(self, process: int) -> int:
+        """Wait for its end; returns the exit status, that of a killed process being negative."""
+        return self._ask({"wait": process})
+
+    def _ask(self, task: dict) -> int:
+        assert self._parent.stdin and self._parent.stdout
+        self._parent.stdin.write(json.dumps(task) + "\n")
+        self._parent.stdin.flush()
+        return int(self._parent.stdout.readline())

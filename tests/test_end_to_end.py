@@ -46,7 +46,8 @@ def trained(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_leaves_what_users_look_for(trained: Path) -> None:
     names = {path.name for path in (trained / "run").iterdir()}
     networks = {f"{label}_net_{net}.pth" for label in ("1", "2", "3", "latest") for net in ("G_A", "G_B", "D_A", "D_B")}
-    assert names == {*networks, "latest_state.pth", "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv", "web"}
+    assert names == {*networks, "latest_state.pth", "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv", "web",
+                     "snapshots", ".lock"}  # fmt: skip
 
 
 def test_the_log_has_the_public_format(trained: Path) -> None:
@@ -226,7 +227,7 @@ def test_a_signal_saves_and_the_continued_run_ends_as_if_there_had_been_none(
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number, output
     assert "stopped and saved at epoch" in output and "Traceback" not in output
-    assert not list((tmp_path / "run").glob(".*.tmp"))
+    assert not list((tmp_path / "run").rglob(".*.tmp"))
     run("train.py", *words, "--continue_train")
     assert losses(tmp_path) == losses(uninterrupted)
     ours, theirs = weights(tmp_path), weights(uninterrupted)

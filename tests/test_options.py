@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from options import parse_test_options, parse_train_options
+from options.train_options import CHANGEABLE
 from util.arguments import OptionError, Parser, build, option
 from util.run_folder import RunFolder
 
@@ -207,3 +208,22 @@ def test_parser_returns_only_what_was_typed() -> None:
     typed = parser.parse(["--path", "here"])
     assert typed == {"path": Path("here")}
     assert build(Example, typed) == Example(3, Path("here"))
+
+
+def test_every_option_that_may_change_exists() -> None:
+    known = set(train().values) | {"suffix"}
+    assert set(CHANGEABLE) <= known, "a name that is none would make an option fixed without a word"
+
+
+def test_where_a_flag_is_left_out_or_repeated_nothing_has_changed(tmp_path: Path) -> None:
+    named = saved_run(tmp_path, "--ngf", "16", "--batch_size", "3", "--max_dataset_size", "7", "--no_flip")
+    assert parse_train_options([*named, "--continue_train"]).changes == ()
+    assert parse_train_options([*named, "--continue_train", "--batch_size", "3", "--dataroot", "/faces"]).changes == ()
+
+
+def test_another_epochs_networks_may_be_trained_on_otherwise(tmp_path: Path) -> None:
+    named = saved_run(tmp_path, "--batch_size", "3")
+    with pytest.raises(OptionError, match=r"--batch_size 4 would make another run.*--epoch NUMBER"):
+        parse_train_options([*named, "--continue_train", "--batch_size", "4"])
+    options = parse_train_options([*named, "--continue_train", "--epoch", "5", "--batch_size", "4"])
+    assert options.changes == ("--batch_size 3 -> 4",)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import os
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
 
 from util.errors import UserError
-from util.files import atomic_path
 
 RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -23,11 +23,46 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, damaged or of another network; the message names the file and the remedy."""
 
 
-def save_all(files: Mapping[Path, Any]) -> None:
-    """Write several checkpoint files; all are complete on disk before they take their final names, in this order."""
-    with contextlib.ExitStack() as stack:
-        for path, content in reversed(list(files.items())):  # the stack closes, and so renames, the last one first
-            torch.save(content, stack.enter_context(atomic_path(path)))
+class _Hashing:
+    """A file that is only written to, and hashed meanwhile. A failure is kept for later in `error`: torch's writer must
+    not see it, as it would go through its C++ code."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        if self.error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed once, at the end."""
+
+
+def save_file(content: Any, path: Path) -> str:
+    """Write tensors and plain values to `path` and flush them to disk; returns the SHA-256. Raises OSError."""
+    with path.open("wb") as file:
+        hashing = _Hashing(file)
+        torch.save(content, hashing)  # type: ignore[arg-type]  # all that it needs of a file
+        if hashing.error is not None:
+            raise hashing.error
+        file.flush()
+        os.fsync(file.fileno())
+    return hashing.digest.hexdigest()
+
+
+def size_of(content: Any) -> int:
+    """The bytes that tensors within dictionaries and lists occupy; all else is little."""
+    if isinstance(content, Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, Mapping):
+        return sum(map(size_of, content.values()))
+    return sum(map(size_of, content)) if isinstance(content, (list, tuple)) else 0
 
 
 def load_file(path: Path, device: torch.device | str = "cpu") -> Any:

@@ -7,7 +7,9 @@ import ctypes
 import os
 import random
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,16 +111,27 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """The state of torch's generators that training draws from (weights, dropout)."""
-    state = {"torch": torch.get_rng_state()}
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of the generators of torch, NumPy and Python: tensors and plain values."""
+    version, words, gauss = random.getstate()
+    kind, keys, *rest = np.random.get_state()
+    state = {
+        "torch": torch.get_rng_state(),
+        "python": [version, torch.tensor(words), gauss],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+    }
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
     """The reverse of `random_state`; a state of a device that is absent now is left aside."""
     torch.set_rng_state(state["torch"].cpu())
+    if "python" in state:  # checkpoints of older versions lack these
+        version, words, gauss = state["python"]
+        random.setstate((version, tuple(words.tolist()), gauss))
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)

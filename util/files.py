@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,16 +60,54 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def sync_folder(path: Path) -> None:
+    """Flush a folder's list of files to disk, so that what was renamed in it is found after a power failure."""
+    if os.name == "nt":  # no folder can be opened there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` another name of `source`, atomically; where the file system has no hard links, a copy of it."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        # Where both are names of one file already, replacing does nothing and the temporary name stays.
+        temporary.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def locked(path: str | Path, message: str) -> Iterator[None]:
-    """Hold a lock file for this process. Raises UserError with `message` where another process holds it.
+    """Hold a lock file for this process. Raises UserError where another process holds it, with `message` and who.
 
-    The lock ends with the process, however that ends. On systems without flock (Windows) nothing is locked.
+    The lock ends with the process, however that ends; its forks do not inherit it. Where there is no flock (Windows,
+    some network file systems) nothing is locked.
     """
-    with open(path, "a") as file:
+    with open(path, "a+", encoding="utf-8") as file:
         if fcntl is not None:
+            # Else a worker that outlives its killed parent by a moment would keep the next run out.
+            os.register_at_fork(after_in_child=file.close)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError(message) from error
+                file.seek(0)
+                raise UserError(f"{message} (held by {file.read(200).strip() or 'another process'})") from error
+            except OSError:
+                yield
+                return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
         yield

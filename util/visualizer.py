@@ -83,8 +83,8 @@ class Visualizer:
     ) -> None:
         """Show what is due after a step on `step_images` images.
 
-        losses: scalars on any device; images: (N, C, H, W) in [-1, 1], of which the first is shown; seconds_waited: for
-        photos, since the run began.
+        losses: scalars on any device; images: (N, C, H, W) in [-1, 1], of which the first is shown; both empty after a
+        step that was undone; seconds_waited: for photos, since the run began.
         """
         self.learning_rate = learning_rate
         self._report_images += step_images
@@ -93,12 +93,12 @@ class Visualizer:
             self._measure_speed(seconds_waited)
         moment = self._moment(progress)
         self._each(lambda sink: sink.tick(moment))
-        if reporting:
+        if reporting and losses:
             # The one place where the host waits for the device: all losses in a single transfer.
             values = dict(zip(losses, stack(list(losses.values())).tolist(), strict=True))
             self._each(lambda sink: sink.scalars(moment, values))
         due = [sink for sink in self.sinks if progress.due(self.image_frequencies.get(sink, 0), step_images)]
-        if due:
+        if due and images:
             arrays = {name: tensor_to_uint8(image[0]) for name, image in images.items()}
             self._each(lambda sink: sink.images(moment, arrays), due)
 
@@ -108,6 +108,20 @@ class Visualizer:
         self._epoch_start = time.perf_counter()
         moment = self._moment(progress)
         self._each(lambda sink: sink.epoch_end(moment, seconds))
+
+    def state_dict(self) -> dict[str, float]:
+        """The speed, and the time that the epoch in progress has taken."""
+        return {
+            "epoch_seconds": time.perf_counter() - self._epoch_start,
+            "seconds_per_image": self._seconds_per_image,
+            "data_seconds_per_image": self._data_seconds_per_image,
+        }
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """The reverse of `state_dict`."""
+        self._epoch_start = time.perf_counter() - state["epoch_seconds"]
+        self._seconds_per_image = state["seconds_per_image"]
+        self._data_seconds_per_image = state["data_seconds_per_image"]
 
     def _measure_speed(self, seconds_waited: float) -> None:
         now = time.perf_counter()

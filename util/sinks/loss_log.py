@@ -3,35 +3,88 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
+import os
+import re
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from util.files import atomic_path
+from util.files import atomic_path, write_text
 from util.sinks.base import Moment, Sink
+
+
+class GrowingFile:
+    """A text file that only grows, by whole pieces. What a full disk refuses is kept, and written with the next."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._waiting = ""
+        self._warned = False
+
+    def append(self, text: str) -> None:
+        """Add `text`; where it cannot be written, say so once and go on."""
+        self._waiting += text
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                end = file.tell()
+                content = self._waiting.encode()
+                try:
+                    if file.write(content) != len(content):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                except OSError:
+                    file.truncate(end)
+                    raise
+            self._waiting, self._warned = "", False
+        except OSError as error:
+            if not self._warned:
+                print(f"warning: {self.path}: {error.strerror or error}; its lines are kept, and written when there is "
+                      "room", file=sys.stderr)  # fmt: skip
+            self._warned = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was appended yet."""
+        return not self._waiting and (not self.path.exists() or self.path.stat().st_size == 0)
+
+
+POSITION = re.compile(r"\(epoch: (\d+), iters: (\d+), ")
 
 
 class LossLogSink(Sink):
     """Appends a line for each report to `loss_log.txt`: `(epoch: 1, iters: 100, time: 0.250, data: 0.001) D_A: 0.372
     ...`
 
-    iters counts images within the epoch, time and data are seconds an image.
+    iters counts images within the epoch, time and data are seconds an image. Where a run goes on from an epoch and its
+    `epoch_images`, reports beyond are dropped first. notes: lines for the file, such as options that were changed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "loss_log.txt"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._append(f"================ Training Loss ({time.strftime('%c')}) ================")
+    def __init__(self, folder: Path, epoch: int = 1, epoch_images: int = 0, notes: Sequence[str] = ()) -> None:
+        self.file = GrowingFile(folder / "loss_log.txt")
+        if self.file.path.exists():
+            self._keep_until(epoch, epoch_images)
+        header = f"================ Training Loss ({time.strftime('%c')}) ================"
+        self.file.append("".join(f"{line}\n" for line in (header, *notes)))
+
+    def _keep_until(self, epoch: int, epoch_images: int) -> None:
+        lines = self.file.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = []
+        for line in lines:
+            match = POSITION.match(line)
+            is_earlier = match is None or (int(match[1]), int(match[2])) <= (epoch, epoch_images)
+            if is_earlier and line.endswith("\n"):  # a killed process may have left half a line
+                kept.append(line)
+        if kept != lines:
+            write_text(self.file.path, "".join(kept))
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         position = f"(epoch: {moment.epoch}, iters: {moment.epoch_images}, "
         timing = f"time: {moment.seconds_per_image:.3f}, data: {moment.data_seconds_per_image:.3f}) "
-        self._append(position + timing + " ".join(f"{name}: {loss:.3f}" for name, loss in losses.items()))
-
-    def _append(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        self.file.append(position + timing + " ".join(f"{name}: {loss:.3f}" for name, loss in losses.items()) + "\n")
 
 
 class LossRecord(NamedTuple):
@@ -74,18 +127,19 @@ class CsvSink(Sink):
     """
 
     def __init__(self, folder: Path, total_images: int = 0) -> None:
-        self.path = folder / "loss_log.csv"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = GrowingFile(folder / "loss_log.csv")
         self.history: list[LossRecord] = []
         """the reports of the run so far, as the file has them"""
-        if self.path.exists():
+        if self.file.path.exists():
             self._keep_until(total_images)
 
     def _keep_until(self, total_images: int) -> None:
-        with self.path.open(encoding="utf-8", errors="replace", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in whole_rows(reader) if int(row["total_images"]) <= total_images]
-        with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        path = self.file.path
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half a line
+        reader = csv.DictReader(lines)
+        rows = [row for row in whole_rows(reader) if int(row["total_images"]) <= total_images]
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, reader.fieldnames or [])
             if rows:
                 writer.writeheader()
@@ -105,9 +159,6 @@ class CsvSink(Sink):
             "data_seconds_per_image": f"{moment.data_seconds_per_image:.6f}",
             **losses,
         }
-        is_new = not self.path.exists() or self.path.stat().st_size == 0
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(row)
-            writer.writerow(row.values())
+        text = io.StringIO()
+        csv.writer(text).writerows([list(row)] * self.file.is_empty + [list(row.values())])
+        self.file.append(text.getvalue())
