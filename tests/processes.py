@@ -57,11 +57,12 @@ for line in sys.stdin:
     sys.argv = ["train.py", *task["words"]]
     if task["nan_photo"]:
         import math
-        from data import unaligned_dataset
-        load = unaligned_dataset.load_photo
+        from data import photos
+        load = photos.load_photo
         def spoiled(path, *rest):
             return load(path, *rest) * (math.nan if path.name == task["nan_photo"] else 1)
-        unaligned_dataset.load_photo = spoiled
+        photos.load_photo = spoiled
+        sys.argv += ["--cache", "none"]
     if task["file_limit"]:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (task["file_limit"], resource.RLIM_INFINITY))
