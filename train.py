@@ -5,10 +5,13 @@
 Losses and images go to the console, to checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html), to visdom, and
 if wanted to TensorBoard.
 Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python train.py --help` lists all options.
+Several GPUs: `torchrun --nproc_per_node N train.py ...` (docs/scaling.md). All processes do what stands here, unless a
+line says that the main one does it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -16,11 +19,14 @@ import torch
 
 from data import Loader, create_loader
 from models import BaseModel, create_model
+from models.process_state import count_processes
 from options import TrainOptions, parse_train_options
+from util import distributed
 from util.checkpoint import CheckpointError
 from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
-from util.errors import told_in_one_line
-from util.interrupts import StopRequest
+from util.distributed import place
+from util.errors import UserError, told_in_one_line
+from util.interrupts import StopTogether
 from util.progress import Progress
 from util.run_folder import RunFolder
 from util.sinks.base import Sink
@@ -35,27 +41,31 @@ from util.visualizer import Visualizer
 def main() -> int:
     """Compose the run that the command line describes and train it; returns the exit status."""
     keep_freed_memory()
-    options = parse_train_options()
+    options = distributed.from_main(parse_train_options)
     device = select_device(options.run.gpu_ids)
-    seed_everything(options.run.seed)
-    console = ConsoleSink()
+    seed_everything(options.run.seed + place().rank)
+    console = ConsoleSink(None if place().is_main else open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
     channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
     loader = create_loader(options.choice.dataset_mode, options.data, options.loading, channels, options.run.seed,
-                           pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
-    model = create_model(options.choice.model, options.model, device, training=True, seed=options.run.seed)
+                           pin_memory=device.type == "cuda", report=lambda line: say_once(line, console))  # fmt: skip
+    distributed.require_equal(len(loader), "the processes find different numbers of photos in --dataroot")
+    model = create_model(options.choice.model, options.model, device, training=True,
+                         seed=options.run.seed + 2 * place().rank, parts=options.loading.accumulate)  # fmt: skip
     progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
     prepare_folder(options, model, progress, console)
     console.say(options.table)
     describe_networks(model, console, verbose=options.run.verbose)
-    console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch")
+    console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch, "
+                f"{options.loading.describe_batch(place().processes)}")  # fmt: skip
     console.say(f"speed: {model.speed.describe()}")
-    with StopRequest() as stop, create_visualizer(options, device, progress, console) as visualizer:
+    with StopTogether() as stop, create_visualizer(options, device, progress, console) as visualizer:
         train(options, model, loader, progress, visualizer, stop)
     if stop:
         console.say(f"stopped and saved at epoch {progress.epoch}, image {progress.epoch_images}: "
                     "--continue_train goes on from there")  # fmt: skip
     else:
         console.say(f"trained to epoch {progress.last_epoch}: {options.folder.path}")
+    distributed.barrier()  # torchrun ends all others when one ends early, as a stopped one does
     return stop.exit_status
 
 
@@ -65,62 +75,94 @@ def train(
     loader: Loader,
     progress: Progress,
     visualizer: Visualizer,
-    stop: StopRequest,
+    stop: StopTogether,
 ) -> None:
     """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
     saving, folder = options.saving, options.folder
     for epoch in progress.epochs():
         for batch in loader.epoch(epoch, start=progress.epoch_images):
             step = model.optimize(batch)
-            images = len(batch["A"])
+            images = len(batch["A"]) * place().processes
             progress.advance(images)
             visualizer.step(progress, images, step.losses, step.images,
                             learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
-            if stop:
+            if stop.now():
                 save(folder, "latest", model, progress)
                 return
             if progress.due(saving.save_latest_freq, images):
                 save(folder, "latest", model, progress)
                 if saving.save_by_iter:
-                    folder.save(f"iter_{progress.total_images}", model.networks)
+                    keep(folder, f"iter_{progress.total_images}", model)
 
         model.end_epoch()
         visualizer.epoch_end(progress)
         progress.end_epoch()
         save(folder, "latest", model, progress)
         if epoch % saving.save_epoch_freq == 0:
-            folder.save(str(epoch), model.networks)
+            keep(folder, str(epoch), model)
 
 
 def save(folder: RunFolder, label: str, model: BaseModel, progress: Progress) -> None:
     """Save all that going on with the run needs."""
-    folder.save(label, model.networks, {"model": model.state_dict(), "progress": progress.state_dict()})
+    state = {"model": model.state_dict(), "progress": progress.state_dict()}
+    if place().is_main:
+        folder.save(label, model.networks, state)
+
+
+def keep(folder: RunFolder, label: str, model: BaseModel) -> None:
+    """Save the networks for good."""
+    if place().is_main:
+        folder.save(label, model.networks)
+
+
+def say_once(line: str, console: ConsoleSink) -> None:
+    """Print what any one of the processes has to say, if none has said it before."""
+    if distributed.is_first_to_tell(line):
+        (console if place().is_main else ConsoleSink()).say(line)
 
 
 def prepare_folder(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
     """Load the run that is to be continued, or make sure that none is overwritten; then save the options."""
+    folder, label = options.folder, options.checkpoint.label
+    if distributed.from_main(lambda: make_way(options, console)):
+        restore(folder, label, model, progress, console)
+    distributed.share_weights(model.networks.values())
+    distributed.on_main(lambda: folder.write_options(options.values, options.table))
+
+
+def make_way(options: TrainOptions, console: ConsoleSink) -> bool:
+    """Whether there is a run to continue; where a new one begins, make sure that it overwrites none."""
     folder, saving = options.folder, options.saving
     if saving.continue_train:
-        restore(folder, options.checkpoint.label, model, progress, console)
+        if folder.has_checkpoint or not distributed.under_torchrun():
+            return True
+        # torchrun runs the same command again when a process failed: it must do for the first time, too.
+        console.say(f"{folder.path} holds nothing to continue yet: a new run begins")
     elif saving.overwrite:
+        if distributed.restarts():
+            raise UserError("started again by torchrun, and --overwrite would delete what was trained: give "
+                            "--continue_train in its place, which begins a new run where there is none")  # fmt: skip
         folder.clear()
     else:
         folder.refuse_collision()
-    folder.write_options(options.values, options.table)
+    return False
 
 
 def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
     """Fill model and progress from the checkpoint `label`; the training state exists for `latest` alone."""
-    folder.load_networks(label, model.networks)
-    state: dict[str, Any] | None = folder.load_state() if label == "latest" else None
-    if state is not None:
+    distributed.on_main(lambda: folder.load_networks(label, model.networks))
+    state: dict[str, Any] | None = distributed.on_main(lambda: folder.load_state() if label == "latest" else None)
+    if distributed.from_main(lambda: state is not None):
         try:
-            model.load_state_dict(state["model"])
-            progress.load_state_dict(state["progress"])
+            model.load_state_dict(state["model"] if state else None)
+            progress.load_state_dict(distributed.from_main(lambda: state["progress"] if state else {}))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
                                   "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
+        if state and (before := count_processes(state["model"])) != place().processes:
+            console.say(f"note: saved by {before} processes, continued by {place().processes}: image pools are used as "
+                        "far as they fit, and a step takes another number of photos than before")  # fmt: skip
         return
     if label.isdigit() and progress.epoch == 1:
         progress.epoch = int(label) + 1
@@ -141,6 +183,8 @@ def create_visualizer(
 ) -> Visualizer:
     """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
     display, path, name = options.display, options.folder.path, options.run.name
+    if not place().is_main:
+        return Visualizer(display, [], {}, average=distributed.average)
     log = CsvSink(path, progress.total_images)
     sinks: list[Sink] = [console, LossLogSink(path), log]
     image_frequencies: dict[Sink, int] = {}
@@ -157,9 +201,10 @@ def create_visualizer(
         board = TensorBoardSink(path, options.table, progress.total_images)
         sinks.append(board)
         image_frequencies[board] = display.display_freq
-    return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device))
+    return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device),
+                      average=distributed.average)  # fmt: skip
 
 
 if __name__ == "__main__":
-    with told_in_one_line("train.py"):
+    with distributed.started(), told_in_one_line("train.py", distributed.is_first_to_tell):
         sys.exit(main())

@@ -11,6 +11,7 @@ from data.loader import Loader, LoaderOptions
 from data.samples import Batch, ImageDataset
 from data.single_dataset import SingleDataset, SingleOptions
 from data.unaligned_dataset import UnalignedDataset, UnalignedOptions
+from util.distributed import place
 
 __all__ = ["DATASETS", "Batch", "DataError", "Loader", "LoaderOptions", "create_loader", "create_test_loaders"]
 
@@ -44,7 +45,9 @@ def create_loader(
     if training is None:
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
     dataset = training(options, channels, seed)
-    return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True, **settings)
+    return Loader(
+        dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True, place=place(), **settings
+    )
 
 
 def create_test_loaders(

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.optimizers import load_moments
+from models.process_state import join, take_own
 from models.schedules import Schedule
 from models.speed import Speed
 from util.device import random_state, restore_random_state
+from util.distributed import average
 from util.image_pool import ImagePool
 
 
@@ -58,7 +60,7 @@ class BaseModel(ABC):
 
     def end_epoch(self) -> None:
         """Move every schedule on; called after the last step of an epoch."""
-        mean = float(self._epoch_loss) / max(1, self._epoch_steps)
+        mean = float(average(self._epoch_loss)) / max(1, self._epoch_steps)
         for schedule in self.schedules.values():
             schedule.step(mean)
         self._epoch_loss.zero_()
@@ -75,8 +77,11 @@ class BaseModel(ABC):
             network.eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs besides the networks' weights: tensors and plain values only."""
-        return {
+        """All that training needs besides the networks' weights: tensors and plain values only.
+
+        Of several processes each must call it; the main one gets what is to be saved for all.
+        """
+        return join({
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
@@ -84,19 +89,21 @@ class BaseModel(ABC):
             "epoch_loss": self._epoch_loss,
             "epoch_steps": self._epoch_steps,
             "random": random_state(self.device),
-        }
+        })  # fmt: skip
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """The reverse of `state_dict`; of several processes, the main one has the state and the others None."""
+        state = take_own(state)
         for name, optimizer in self.optimizers.items():
             load_moments(optimizer, state["optimizers"][name])
         for name, schedule in self.schedules.items():
             schedule.load_state_dict(state["schedules"][name])
-        for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name])
+        for name, pool_state in state.get("pools", {}).items():
+            self.pools[name].load_state_dict(pool_state)
         for name, scaler_state in state.get("scalers", {}).items():
             if scaler_state and self.scalers[name].is_enabled():  # empty in all precisions but fp16
                 self.scalers[name].load_state_dict(scaler_state)
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps = state["epoch_steps"]
-        restore_random_state(state["random"], self.device)
+        if "random" in state:  # not where more processes go on than saved
+            restore_random_state(state["random"], self.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class UserError(Exception):
@@ -13,10 +13,14 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def told_in_one_line(program: str) -> Iterator[None]:
-    """Print a UserError raised within as `program: error: ...` and exit with status 2."""
+def told_in_one_line(program: str, is_first: Callable[[str], bool] = lambda text: True) -> Iterator[None]:
+    """Print a UserError raised within as `program: error: ...` and exit with status 2.
+
+    is_first: whether this is the one of several processes to print a text that others may have, too.
+    """
     try:
         yield
     except UserError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        if is_first(str(error)):
+            print(f"{program}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
