@@ -161,8 +161,8 @@ def restore(folder: RunFolder, label: str, model: BaseModel, progress: Progress,
                                   "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
         if state and (before := count_processes(state["model"])) != place().processes:
-            console.say(f"note: saved by {before} processes, continued by {place().processes}: image pools are used as "
-                        "far as they fit, and a step takes another number of photos than before")  # fmt: skip
+            console.say(f"note: processes before {before}, now {place().processes}: image pools are used as far as "
+                        "they fit")  # fmt: skip
         return
     if label.isdigit() and progress.epoch == 1:
         progress.epoch = int(label) + 1

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import distributed_checks
 import numpy as np
 import pytest
 import torch
@@ -170,6 +171,18 @@ def test_a_single_process_notices_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         assert distributed.gather(3) == [3] and distributed.scatter([4]) == 4 and distributed.on_main(lambda: 5) == 5
 
 
+@pytest.mark.parametrize(("count", "parts"), [(4, 2), (3, 2), (5, 4), (1, 2)])
+def test_accumulated_parts_give_the_gradients_of_the_batch(count: int, parts: int) -> None:
+    """Of any size, an epoch's last one too. Without pools: these draw for each part on its own."""
+    batch = distributed_checks.photos(count)
+    apart, joint = (distributed_checks.model_of(0, number, pool_size=0) for number in (parts, 1))
+    losses, expected = apart.optimize(batch).losses, joint.optimize(batch).losses
+    assert distributed_checks.largest_difference(apart, joint) < 1e-12
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
+        {name: loss.item() for name, loss in expected.items()}, rel=1e-12
+    )
+
+
 # ---- Two processes
 
 
@@ -310,7 +323,7 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
     main, other = run_processes(2, "train.py", *words, folder=tmp_path)
-    assert "continuing" in main and "note: saved by" not in main and other == ""
+    assert "continuing" in main and "note: processes" not in main and other == ""
     assert_equal_runs(tmp_path, straight)
     assert positions(tmp_path) == positions(straight)
 
@@ -323,23 +336,23 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     assert statuses(both, 30) == [128 + signal.SIGTERM] * 2, printed(tmp_path)
     assert "stopped and saved at epoch" in printed(tmp_path)[0] and printed(tmp_path)[1] == ""
 
-    alone = run("train.py", *words, "--continue_train", "--n_epochs", "3")
-    assert "note: saved by 2 processes, continued by 1: image pools are used as far as they fit" in alone
-    assert "16 images an epoch, 1 a step" in alone and "trained to epoch 3" in alone
+    alone = run("train.py", *words, "--continue_train", "--n_epochs", "3", "--accumulate", "2")
+    assert "note: processes before 2, now 1: image pools are used as far as they fit" in alone
+    assert "16 images an epoch, 2 a step (1 x 2 parts)" in alone and "trained to epoch 3" in alone
 
-    both = start_processes(2, "train.py", *words, "--continue_train", folder=tmp_path)
+    both = start_processes(2, "train.py", *words, "--continue_train", "--accumulate", "1", folder=tmp_path)
     wait_until(lambda: "epoch 4/30 8/16" in printed(tmp_path)[0] or both[0].poll() is not None)
     both[1].kill()
     assert statuses(both, 10) == [2, -signal.SIGKILL], printed(tmp_path)
     (main, _) = printed(tmp_path)
-    assert "note: saved by 1 processes, continued by 2" in main
+    assert "note: processes before 1, now 2" in main
     assert "train.py: error: another process of this training ended or no longer answers" in main
 
 
 def test_what_all_would_complain_of_one_says(demo_faces: Path, tmp_path: Path) -> None:
-    words = words_for(demo_faces, tmp_path, "--crop_size", "30", "--preprocess", "crop")
+    words = words_for(tmp_path / "missing", tmp_path)
     assert statuses(start_processes(2, "train.py", *words, folder=tmp_path)) == [2, 2]
-    assert "".join(printed(tmp_path)).count("train.py: error: this generator needs images") == 1
+    assert "".join(printed(tmp_path)).count("train.py: error: ") == 1
 
 
 def test_a_restart_never_overwrites(demo_faces: Path, straight: Path, tmp_path: Path) -> None:

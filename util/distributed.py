@@ -85,7 +85,7 @@ def started() -> Iterator[None]:
         return
     store, rank, processes = next(rendezvous("env://", timeout=TIMEOUT))
     # torchrun's store outlives the processes: those started anew would find the addresses of the ended ones in it.
-    _Launch.store = dist.PrefixStore(f"start {restarts()} of {processes}", store)
+    _Launch.store = dist.PrefixStore(f"start {restarts()} of {processes}", store)  # type: ignore[attr-defined]  # it is documented
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=_Launch.store, rank=rank, world_size=processes, timeout=TIMEOUT)
     if rank > 0:
