@@ -177,7 +177,7 @@ def test_accumulated_parts_give_the_gradients_of_the_batch(count: int, parts: in
     batch = distributed_checks.photos(count)
     apart, joint = (distributed_checks.model_of(0, number, pool_size=0) for number in (parts, 1))
     losses, expected = apart.optimize(batch).losses, joint.optimize(batch).losses
-    assert distributed_checks.largest_difference(apart, joint) < 1e-12
+    assert distributed_checks.largest_difference(apart, joint) < 1e-10
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(
         {name: loss.item() for name, loss in expected.items()}, rel=1e-12
     )
