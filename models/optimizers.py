@@ -18,7 +18,8 @@ def create_adam(
     too, so that the step can be part of a CUDA graph.
     """
     rate = torch.tensor(lr, device=device) if capturable else lr
-    return torch.optim.Adam(parameters, lr=rate, betas=(beta1, 0.999), fused=fused or None, capturable=capturable)
+    return torch.optim.Adam(parameters, lr=rate, betas=(beta1, 0.999), fused=fused or None,
+                            capturable=capturable and device.type == "cuda")  # fmt: skip
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -40,3 +41,8 @@ def load_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> 
         for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+    for parameter, moments in optimizer.state.items():
+        for name, moment in moments.items():
+            if moment.shape == parameter.shape and moment.stride() != parameter.stride():
+                # Saved where weights lay in another order: fused kernels take them to lie alike.
+                moments[name] = torch.empty_like(parameter).copy_(moment)

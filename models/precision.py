@@ -43,6 +43,8 @@ class Network(nn.Module):
     """whether images lie in memory pixel by pixel, rather than channel by channel"""
     fast_body: Callable[[Tensor], Tensor] | None = None
     """what computes the same as `body`, quicker; differentiable once"""
+    smooth_body: Callable[[Tensor], Tensor] | None = None
+    """the same, differentiable twice; None: `body` is"""
 
     @property
     def body(self) -> nn.Module:
@@ -51,14 +53,14 @@ class Network(nn.Module):
 
     @contextlib.contextmanager
     def plainly(self) -> Iterator[None]:
-        """Compute layer by layer in the input's own type within: for gradients of gradients, which 16 bits are too
+        """Compute in the input's own type within, and differentiably: for gradients of gradients, which 16 bits are too
         coarse for and fast bodies do not have."""
-        former = self.autocast_dtype, self.fast_body, self.channels_last
-        self.autocast_dtype, self.fast_body, self.channels_last = None, None, False
+        former = self.autocast_dtype, self.fast_body
+        self.autocast_dtype, self.fast_body = None, self.smooth_body
         try:
             yield
         finally:
-            self.autocast_dtype, self.fast_body, self.channels_last = former
+            self.autocast_dtype, self.fast_body = former
 
     def compute(self, images: Tensor) -> Tensor:
         """`body` of images (N, C, H, W), in float32 (float64 where these are)."""

@@ -141,10 +141,19 @@ def accelerate(network: Network, speed: Speed) -> None:
         mode = None if speed.compile == "default" else speed.compile
         network.fast_body = torch.compile(network.body.forward, mode=mode, dynamic=False)
         return
-    network.fast_body = fuse(network.body, ResnetBlock, kernels="kernels" in speed.speedups,
-                             skip_biases="bias" in speed.speedups, by_rows="rows" in speed.speedups)  # fmt: skip
-    for step in network.fast_body.steps if network.fast_body else ():
+    savings = {"skip_biases": "bias" in speed.speedups, "by_rows": "rows" in speed.speedups}
+    chain = fuse(network.body, ResnetBlock, kernels="kernels" in speed.speedups, **savings)
+    network.fast_body = chain
+    for step in chain.steps if chain else ():
         if isinstance(step, Link) and not step.has_bias and step.convolution.bias is not None:
             step.convolution.bias.requires_grad_(False)
-    if network.fast_body is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
+    if not speed.channels_last:
+        return
+    if chain is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
         network.channels_last = False  # torch's own instance norm is wrong there: see models.fused.norm
+        return
+    if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
+        network.smooth_body = fuse(network.body, ResnetBlock, kernels=False, skip_biases=True, by_rows=False)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:  # with its gradients and moments: nothing is turned round in a step
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

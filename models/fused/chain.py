@@ -65,23 +65,10 @@ class Link:
 
     def _convolve(self, x: Tensor) -> Tensor:
         layer = self.convolution
-        weight = weight_for(x, layer.weight)
         bias = layer.bias if self.has_bias else None
         if isinstance(layer, nn.Conv2d):
-            return F.conv2d(x, weight, bias, layer.stride, layer.padding)
-        return F.conv_transpose2d(x, weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
-
-
-def weight_for(x: Tensor, weight: Tensor) -> Tensor:
-    """A float32 weight in the type and the order that images x are computed in, in one pass over it.
-
-    The parameter itself keeps its order: torch's own instance norm, which a network may also be computed with, gives
-    wrong gradients where a weight in channels-last order has its gradients come so (see `models.fused.norm`).
-    """
-    kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-    in_order = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return weight.to(dtype, memory_format=torch.channels_last if in_order else torch.preserve_format)
+            return F.conv2d(x, layer.weight, bias, layer.stride, layer.padding)
+        return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
 
 
 def convolve_by_rows(x: Tensor, weight: Tensor) -> Tensor:
@@ -91,8 +78,7 @@ def convolve_by_rows(x: Tensor, weight: Tensor) -> Tensor:
     Units that compute many outputs at a time have 21 instead of 3 in a generator's last layer.
     """
     outputs, inputs, rows, columns = weight.shape
-    by_rows = weight.permute(2, 0, 1, 3).reshape(rows * outputs, inputs, 1, columns)
-    parts = F.conv2d(x, weight_for(x, by_rows))
+    parts = F.conv2d(x, weight.permute(2, 0, 1, 3).reshape(rows * outputs, inputs, 1, columns))
     height = x.shape[2] - rows + 1
     parts = parts.to(torch.promote_types(parts.dtype, torch.float32))
     total = parts[:, :outputs, :height]

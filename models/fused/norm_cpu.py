@@ -1,4 +1,4 @@
-"""The fused normalisation for CPUs: norm_cpu.cpp, compiled for this machine once and kept in the user's cache folder."""
+"""The fused normalisation for CPUs: norm_cpu.cpp, compiled once for each kind of machine and kept."""
 
 from __future__ import annotations
 

@@ -1,0 +1,164 @@
+"""The fused normalisation is the layers it stands for, gradients included: by torch's operations in float64."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from processes import ROOT
+from torch import Tensor, nn
+
+from models.fused import norm_cpu
+from models.fused.norm import composed, kernels_work, norm_act_pad, reference
+
+CASES = [  # images, channels, height, width, padding, slope, with residual
+    (1, 5, 7, 9, 0, 0.0, False),
+    (2, 70, 8, 8, 3, 0.0, False),
+    (2, 16, 8, 6, 1, 1.0, True),
+    (1, 8, 5, 4, 0, 0.2, False),
+    (3, 8, 4, 4, 3, 1.0, True),
+    (1, 4, 40, 40, 1, 0.0, False),
+    (2, 1, 6, 6, 2, 1.0, False),
+]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> None:
+    """The kernels work wherever there is a C++ compiler."""
+    reason = kernels_work(torch.device("cpu"), torch.float32)
+    if "no C++ compiler" in reason:
+        pytest.skip(reason)
+    assert not reason
+
+
+def by_layers(x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float) -> tuple[Tensor, Tensor]:
+    """What a network without fusion has: torch's layers, in channels-first order, where they are right."""
+    x = x.contiguous()
+    y = nn.InstanceNorm2d(x.shape[1], eps=eps)(x)
+    y = y if residual is None else y + residual
+    y = F.leaky_relu(y, slope)
+    return nn.ReflectionPad2d(padding)(y), y
+
+
+def results(compute, case, dtype: torch.dtype, memory_format: torch.memory_format) -> list[Tensor]:  # type: ignore[no-untyped-def]
+    """Outputs and input gradients, where images and incoming gradients are of one order in memory."""
+    images, channels, height, width, padding, slope, has_residual = case
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+
+    def tensor(*shape: int, kind: torch.dtype) -> Tensor:
+        values = torch.randn(shape, generator=generator, dtype=torch.float64) * 2 + 3
+        return values.to(dtype).to(kind).contiguous(memory_format=memory_format)
+
+    x = tensor(images, channels, height, width, kind=dtype).requires_grad_()
+    residual = tensor(images, channels, height, width, kind=wide).requires_grad_() if has_residual else None
+    outputs = compute(x, residual, padding, slope, 1e-5)
+    incoming = [tensor(*y.shape, kind=y.dtype) for y in outputs]
+    return [*outputs, *torch.autograd.grad(outputs, [x] if residual is None else [x, residual], incoming)]
+
+
+@pytest.mark.parametrize("compute", [norm_act_pad, composed, reference])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_and_gradients_are_those_of_the_layers(compute, memory_format, case, compiled: None) -> None:  # type: ignore[no-untyped-def]
+    """A single image in channels-last order among them, for which F.instance_norm gives a CPU wrong gradients."""
+    expected = results(by_layers, case, torch.float64, torch.contiguous_format)
+    for ours, theirs in zip(results(compute, case, torch.float64, memory_format), expected, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+    for ours, theirs in zip(results(compute, case, torch.float32, memory_format), expected, strict=True):
+        assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bfloat16_is_the_rounded_result(case, compiled: None) -> None:  # type: ignore[no-untyped-def]
+    """Arithmetic in float32: what is written differs from the exact result by its own rounding alone."""
+    for ours, theirs in zip(
+        results(norm_act_pad, case, torch.bfloat16, torch.channels_last),
+        results(reference, case, torch.bfloat16, torch.contiguous_format),
+        strict=True,
+    ):
+        assert ours.dtype == theirs.dtype
+        one_step = torch.finfo(ours.dtype).eps * theirs.abs().max().item() + 2e-5
+        assert (ours.double() - theirs.double()).abs().max() <= one_step
+        assert (ours != theirs).float().mean() < (0.01 if ours.dtype == torch.bfloat16 else 1.01)
+
+
+def test_results_do_not_depend_on_the_number_of_threads(compiled: None) -> None:
+    before = torch.get_num_threads()
+    runs = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            runs.append(results(norm_act_pad, (3, 20, 17, 19, 1, 0.0, False), torch.bfloat16, torch.channels_last))
+    finally:
+        torch.set_num_threads(before)
+    for run in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))
+
+
+def test_a_mean_far_from_zero_costs_no_digits(compiled: None) -> None:
+    x = torch.randn(1, 8, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    far = x + 1000.0
+    exact, _ = reference(far, None, 0, 1.0, 1e-5)
+    ours, _ = norm_act_pad(far.float(), None, 0, 1.0, 1e-5)
+    rounding_of_the_input = 1000.0 * 2**-24
+    assert (ours - exact).abs().max() < 4 * rounding_of_the_input
+
+
+def test_what_is_no_number_stays_none(compiled: None) -> None:
+    x = torch.randn(1, 8, 4, 4).bfloat16()
+    x[0, 3, 1, 1] = float("nan")
+    padded, _ = norm_act_pad(x, None, 1, 1.0, 1e-5)
+    assert padded[0, 3].isnan().all() and not padded[0, :3].isnan().any()
+
+
+def test_what_cannot_be_is_refused() -> None:
+    x = torch.rand(1, 2, 4, 4)
+    with pytest.raises(ValueError, match="4 pixels of padding"):
+        norm_act_pad(x, None, 4, 0.0, 1e-5)
+    with pytest.raises(ValueError, match="residual"):
+        norm_act_pad(x, x, 1, 0.0, 1e-5)
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong(compiled: None) -> None:
+    x = torch.rand(1, 2, 4, 4, requires_grad=True)
+    padded, _ = norm_act_pad(x, None, 1, 0.0, 1e-5)
+    (gradient,) = torch.autograd.grad(padded.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize(("compiler", "reason"), [("/nowhere/c++", "No such file"), ("false", "cannot compile")])
+def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
+    tmp_path: Path, compiler: str, reason: str
+) -> None:
+    code = (
+        "import torch; from models.speed import SpeedOptions; cpu = torch.device('cpu')\n"
+        "speed = SpeedOptions(precision='float32').resolve(cpu, training=True)\n"
+        "print(speed.channels_last, speed.describe())"
+    )
+    environment = {**os.environ, "CXX": compiler, "XDG_CACHE_HOME": str(tmp_path)}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.startswith("False") and "no own kernels: " in printed and reason in printed
+    assert not list(tmp_path.rglob("*.so")), "nothing is left that would be taken for compiled kernels"
+
+
+def test_kernels_are_compiled_once(tmp_path: Path, compiled: None) -> None:
+    code = (
+        "import torch; from models.fused.norm import kernels_work\n"
+        "assert not kernels_work(torch.device('cpu'), torch.float32)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+        (library,) = tmp_path.rglob("*.so")
+        environment["PATH"] = str(Path(sys.executable).parent)  # from now on, no compiler is found
+        environment["CXX"] = norm_cpu.shutil.which("g++") or norm_cpu.shutil.which("clang++") or ""
+    assert library.name.startswith("norm_")

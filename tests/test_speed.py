@@ -1,0 +1,334 @@
+"""Every way to be faster gives the step of the plain way: losses and gradients, not only images."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from processes import run
+from replay import recorded
+from torch import Tensor
+
+from models import speed as speed_module
+from models.cycle_gan_model import CycleGANModel, CycleGANOptions
+from models.fused.chain import Chain
+from models.optimizers import create_adam, set_learning_rate
+from models.speed import SPEEDUPS, Speed, SpeedOptions, accelerate, speedup_names
+from util.arguments import OptionError, Parser, build
+
+CPU = torch.device("cpu")
+SMALL = {"netG": "resnet_2blocks", "ngf": 8, "ndf": 8, "pool_size": 2}
+PLAIN = {"precision": "float32", "channels_last": "off", "speedups": ()}
+ALL = {"precision": "float32", "channels_last": "on", "speedups": tuple(SPEEDUPS)}
+
+
+def model_of(*, parts: int = 1, dtype: torch.dtype = torch.float32, **options: object) -> CycleGANModel:
+    torch.manual_seed(0)
+    model = CycleGANModel(build(CycleGANOptions, {**SMALL, **options}), CPU, training=True, parts=parts)
+    for network in model.networks.values():
+        network.to(dtype)
+    return model
+
+
+def photos(count: int, size: int = 64, dtype: torch.dtype = torch.float32, seed: int = 1) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(count, 3, size, size, generator=generator, dtype=dtype) * 2 - 1 for name in "AB"}
+
+
+def gradients(model: CycleGANModel) -> dict[str, Tensor]:
+    """Of all weights, and of the biases that do something: those before a normalisation have none but rounding."""
+    found = {}
+    for name, network in model.networks.items():
+        for key, parameter in network.named_parameters():
+            if key.endswith("weight") or (parameter.grad is not None and "model.26" in key):
+                assert parameter.grad is not None, (name, key)
+                found[f"{name}.{key}"] = parameter.grad
+    return found
+
+
+def assert_same_step(fast: CycleGANModel, plain: CycleGANModel, batch: dict[str, Tensor], tolerance: float) -> None:
+    a, b = fast.optimize(batch), plain.optimize(batch)
+    for name, loss in b.losses.items():
+        assert a.losses[name].item() == pytest.approx(loss.item(), rel=tolerance), name
+    for name, image in b.images.items():
+        assert (a.images[name] - image).abs().max() < tolerance, name
+    ours, theirs = gradients(fast), gradients(plain)
+    for name, gradient in theirs.items():
+        assert (ours[name] - gradient).norm() <= tolerance * gradient.norm(), name
+
+
+LEVERS = [{"speedups": (name,)} for name in SPEEDUPS] + [{"channels_last": "on", "speedups": ("bias",)}, ALL]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("lever", LEVERS, ids=str)
+def test_every_exact_saving_keeps_the_gradients_in_float64(lever: dict, count: int) -> None:
+    """To 1e-10 of their norm; with one image and channels last, where torch's instance norm has them wrong."""
+    exact = {"dtype": torch.float64, "netG": "resnet_9blocks", "ngf": 4}
+    fast, plain = model_of(**{**PLAIN, **lever}, **exact), model_of(**PLAIN, **exact)
+    assert_same_step(fast, plain, photos(count, dtype=torch.float64), 1e-10)
+
+
+NETWORKS = [
+    {"norm": "batch"},
+    {"norm": "none"},
+    {"netG": "unet_128", "size": 128},
+    {"netD": "pixel"},
+    {"residual": True},
+    {"gan_mode": "wgangp"},
+    {"lambda_identity": 0.0},
+    {"input_nc": 1, "output_nc": 1},
+]
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
+def test_every_network_and_objective_trains_alike_with_all_savings(options: dict) -> None:
+    size, options = options.get("size", 64), {key: value for key, value in options.items() if key != "size"}
+    runs = []
+    for setting in (ALL, PLAIN):
+        model = model_of(**setting, **options, dtype=torch.float64)
+        batch = photos(2, size, torch.float64)
+        if options.get("input_nc") == 1:
+            batch = {name: images[:, :1] for name, images in batch.items()}
+        torch.manual_seed(7)  # of dropout and of the points where wgangp takes its penalty
+        step = model.optimize(batch)
+        runs.append((model, step))
+    (fast, a), (plain, b) = runs
+    for name, loss in b.losses.items():
+        assert a.losses[name].item() == pytest.approx(loss.item(), rel=1e-9), name
+    for name, gradient in gradients(plain).items():
+        assert (gradients(fast)[name] - gradient).norm() <= 1e-9 * gradient.norm() + 1e-12, name
+
+
+def test_dropout_falls_on_the_same_layers() -> None:
+    """Its dice fall in another order where images lie otherwise in memory; so without them."""
+    fast, plain = (model_of(**setting, dropout=True).G_A.eval() for setting in (ALL, PLAIN))
+    image = photos(2)["A"]
+    assert torch.allclose(fast(image), plain(image), atol=1e-5)
+    assert not torch.allclose(fast.train()(image), plain(image), atol=1e-3)
+
+
+def test_which_networks_become_chains() -> None:
+    def chains(**options: object) -> list[bool]:
+        return [isinstance(network.fast_body, Chain) for network in model_of(**ALL, **options).networks.values()]
+
+    assert chains() == chains(dropout=True) == [True] * 4
+    assert chains(netG="unet_128") == [False, False, True, True]
+    assert chains(norm="batch") == [False] * 4
+    unet = model_of(**ALL, netG="unet_128").G_A
+    assert not unet.channels_last, "torch's instance norm is not to be met in this order"
+
+
+def test_float32_is_as_near_to_the_exact_gradients_as_plain_float32() -> None:
+    exact, plain, fast = model_of(**PLAIN, dtype=torch.float64), model_of(**PLAIN), model_of(**ALL)
+    batch = photos(2)
+    exact.optimize({name: images.double() for name, images in batch.items()})
+    plain.optimize(batch)
+    fast.optimize(batch)
+    truth, rounded, ours = gradients(exact), gradients(plain), gradients(fast)
+    for net in ("G_A", "G_B", "D_A", "D_B"):
+        names = [name for name in truth if name.startswith(net)]
+        floor = max(float((rounded[name] - truth[name]).norm() / truth[name].norm()) for name in names)
+        error = max(float((ours[name] - truth[name]).norm() / truth[name].norm()) for name in names)
+        assert error <= 3 * floor + 1e-6, (net, error, floor)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_bf16_at_the_start_points_where_float32_does(count: int) -> None:
+    plain = model_of(**PLAIN, netG="resnet_9blocks", ngf=32, ndf=32)
+    fast = model_of(precision="bf16", netG="resnet_9blocks", ngf=32, ndf=32)
+    batch = photos(count)
+    a, b = fast.optimize(batch), plain.optimize(batch)
+    for name, loss in b.losses.items():
+        assert a.losses[name].item() == pytest.approx(loss.item(), rel=0.01), name
+    for net, bound in (("G_A", 0.85), ("G_B", 0.85), ("D_A", 0.99), ("D_B", 0.99)):
+        ours, theirs = (
+            torch.cat([grad.flatten() for name, grad in gradients(model).items() if name.startswith(net)])
+            for model in (fast, plain)
+        )
+        assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > bound, net
+
+
+@pytest.mark.slow
+def test_a_compiled_network_has_the_gradients_of_the_plain_one() -> None:
+    """With one image in channels-last order; slow to compile, so small."""
+    options = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4}
+    fast = model_of(**{**ALL, "compile": "default"}, **options)
+    assert_same_step(fast, model_of(**PLAIN, **options), photos(1, 32), 2e-4)
+
+
+def test_loss_curves_of_fast_trainings_lie_within_the_spread_of_seeds() -> None:
+    def curve(seed: int, **options: object) -> Tensor:
+        torch.manual_seed(seed)
+        setting = {**SMALL, "lr": 1e-3, **options}
+        model = CycleGANModel(build(CycleGANOptions, setting), CPU, training=True, seed=seed)
+        values = [model.optimize(photos(2, 32, seed=step % 8)).losses for step in range(40)]
+        return torch.tensor([float(losses["cycle_A"] + losses["cycle_B"]) for losses in values])[-15:].mean()
+
+    plain = torch.stack([curve(seed, **PLAIN) for seed in range(4)])
+    fast = torch.stack([curve(seed, precision="bf16") for seed in range(4)])
+    spread = plain.max() - plain.min()
+    assert (fast.mean() - plain.mean()).abs() < spread
+    assert (fast - plain).abs().max() < 2 * spread
+
+
+def test_biases_before_a_normalisation_stay_as_they_were_and_in_the_checkpoint() -> None:
+    model = model_of(**ALL)
+    names = set(model.G_A.state_dict())
+    assert names == set(model_of(**PLAIN).G_A.state_dict())
+    with torch.no_grad():
+        model.G_A.model[1].bias.fill_(0.5)  # as a public checkpoint may have it
+    for step in range(3):
+        model.optimize(photos(1, seed=step))
+    assert (model.G_A.state_dict()["model.1.bias"] == 0.5).all()
+
+
+def test_a_copy_of_a_network_computes_with_its_own_weights() -> None:
+    network = model_of(**ALL).G_A
+    twin = copy.deepcopy(network)
+    image = photos(1)["A"]
+    before = twin(image)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert torch.equal(twin(image), before)
+
+
+@pytest.mark.parametrize(("first", "then"), [(PLAIN, ALL), (ALL, PLAIN)])
+def test_a_state_moves_between_ways_to_compute(first: dict, then: dict) -> None:
+    """Moments and weights go on, though they lie otherwise in memory; how Adam computes is the new run's."""
+    exact = torch.float64
+    stays, moves = model_of(**first, dtype=exact), model_of(**then, lr=0.123, dtype=exact)
+    stays.optimize(photos(1, dtype=exact))
+    for name, network in moves.networks.items():
+        network.load_state_dict(stays.networks[name].state_dict())
+    moves.load_state_dict(copy.deepcopy(stays.state_dict()))
+    group = moves.optimizers["G"].param_groups[0]
+    assert group["fused"] == (True if then is ALL else None) and group["lr"] == pytest.approx(0.123)
+    for optimizer in moves.optimizers.values():
+        set_learning_rate(optimizer, 2e-4)
+    stays.optimize(photos(1, dtype=exact, seed=5))
+    moves.optimize(photos(1, dtype=exact, seed=5))
+    for name, network in stays.networks.items():
+        for (key, theirs), ours in zip(network.named_parameters(), moves.networks[name].parameters(), strict=True):
+            if key.endswith("weight"):
+                assert (ours - theirs).abs().max() < 1e-6, (name, key)  # of Adam's step of 2e-4
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(parts: int) -> None:
+    batch = photos(6, 32, torch.float64)
+    pool = {"pool_size": 0}  # which draws for each part anew
+    whole, split = (model_of(**ALL, **pool, parts=n, dtype=torch.float64) for n in (1, parts))
+    a, b = whole.optimize(batch), split.optimize(batch)
+    for name, loss in a.losses.items():
+        assert b.losses[name].item() == pytest.approx(loss.item(), rel=1e-10), name
+    for name, gradient in gradients(whole).items():
+        assert (gradients(split)[name] - gradient).norm() <= 1e-10 * gradient.norm(), name
+
+
+# What a CUDA graph asks of the step, shown on a CPU by recording its operations and running them again.
+
+REPLAYED = {"precision": "float32", "channels_last": "on", "speedups": ("merge", "bias", "rows", "adam")}
+
+
+def on_the_device(model: CycleGANModel) -> None:
+    """Give the optimizers their learning rates as tensors, as they are on a GPU."""
+    for name, optimizer in model.optimizers.items():
+        parameters = optimizer.param_groups[0]["params"]
+        model.optimizers[name] = create_adam(parameters, 2e-4, 0.5, CPU, fused=True, capturable=True)
+        model.schedules[name].optimizer = model.optimizers[name]
+
+
+def test_a_hundred_replayed_steps_are_a_hundred_eager_ones_while_the_rate_decays() -> None:
+    replayed, eager = model_of(**REPLAYED), model_of(**REPLAYED)
+    for model in (replayed, eager):
+        on_the_device(model)
+    inputs = {name: torch.zeros(2, 3, 32, 32) for name in "AB"}
+    recording = result = None
+    for step in range(100):
+        batch = photos(2, 32, seed=step)
+        for model in (replayed, eager):
+            for optimizer in model.optimizers.values():
+                set_learning_rate(optimizer, 1e-3 * (1 - step / 100))
+        expected = eager.optimize(batch)
+        if step < 3:
+            replayed.optimize(batch)
+            continue
+        for pool in (replayed.pool_B, replayed.pool_A):
+            pool.draw([2])
+        for name, images in inputs.items():
+            images.copy_(batch[name])
+        if recording is None:
+            recording, result = recorded(replayed.step, inputs["A"], inputs["B"])
+        else:
+            recording.replay()
+        assert result is not None
+        for name, loss in expected.losses.items():
+            assert result.losses[name].item() == pytest.approx(loss.item(), rel=1e-4, abs=1e-5), (step, name)
+    for name, network in eager.networks.items():
+        for ours, theirs in zip(replayed.networks[name].parameters(), network.parameters(), strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-5), name
+    assert torch.allclose(replayed._epoch_loss, eager._epoch_loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", [ALL, {"precision": "bf16"}, {**ALL, "gan_mode": "wgangp"}], ids=str)
+def test_a_step_never_waits_for_the_device(options: dict) -> None:
+    model = model_of(**options)
+    on_the_device(model)
+    model.optimize(photos(1))
+    recording, _ = recorded(model.step, *photos(1).values())
+    assert recording.looks == []
+    assert len(recording.operations) > 500, "it was recorded"
+
+
+# Options.
+
+
+def test_speedups_are_named_or_left_out() -> None:
+    assert speedup_names("all") == tuple(SPEEDUPS) and speedup_names("none") == ()
+    assert speedup_names("adam,merge") == ("merge", "adam")
+    assert speedup_names("no_rows,no_bias") == ("merge", "kernels", "adam")
+    parser = Parser()
+    parser.add_section(SpeedOptions)
+    assert parser.parse(["--compile", "--channels_last", "--cuda_graphs"]) == {
+        "compile": "default",
+        "channels_last": "on",
+        "cuda_graphs": "on",
+    }
+    for wrong in ("fast", "merge,no_adam"):
+        with pytest.raises(SystemExit):
+            parser.parse(["--speedups", wrong])
+
+
+def test_a_run_says_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = SpeedOptions(precision="float32").resolve(CPU, training=True)
+    assert speed.channels_last and "kernels" in speed.speedups
+    assert speed.describe().startswith("float32, channels last, the identity pass")
+    monkeypatch.setattr(speed_module, "kernels_work", lambda device, dtype: "no C++ compiler found")
+    speed = SpeedOptions(precision="float32").resolve(CPU, training=True)
+    assert not speed.channels_last and speed.describe().endswith("; no own kernels: no C++ compiler found")
+    with pytest.raises(OptionError, match="--cuda_graphs on needs an NVIDIA GPU"):
+        SpeedOptions(cuda_graphs="on").resolve(CPU, training=True)
+
+
+def test_savings_can_be_left_out_one_by_one() -> None:
+    network = model_of(**PLAIN).G_A
+    speed = Speed(channels_last=True, speedups=frozenset(SPEEDUPS))
+    links = {}
+    for name in ("kernels", "bias", "rows"):
+        accelerate(network, speed.without(name))
+        assert isinstance(network.fast_body, Chain)
+        links[name] = [type(step).__name__ for step in network.fast_body.steps]
+    assert links["kernels"].count("Link") == 1 + 2 + 2 * 2 + 2 and "ByRows" in links["kernels"]
+    assert "ByRows" not in links["rows"]
+
+
+def test_the_command_takes_and_prints_them(demo_faces, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    words = ["--dataroot", demo_faces, "--checkpoints_dir", tmp_path, "--load_size", "36", "--crop_size", "32"]
+    small = "--ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --no_visdom --no_html --gpu_ids -1"
+    short = "--max_dataset_size 4 --n_epochs 1 --n_epochs_decay 0 --precision float32 --speedups no_merge"
+    printed = run("train.py", *words, *small.split(), *short.split())
+    line = next(line for line in printed.splitlines() if line.startswith("speed: "))
+    assert "float32, channels last" in line and "fused Adam" in line and "identity pass" not in line
