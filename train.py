@@ -9,6 +9,8 @@ Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,11 +21,15 @@ from data import Batch, Loader, create_loader
 from data.photo_lists import PhotoLists
 from models import BaseModel, create_model
 from models.guard import Guard
+from models.process_state import count_processes
 from options import TrainOptions, parse_train_options
+from util import distributed
+from util.arguments import OptionError
 from util.checkpoint import CheckpointError
 from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
+from util.distributed import place
 from util.errors import UserError, told_in_one_line
-from util.interrupts import StopRequest
+from util.interrupts import StopTogether
 from util.progress import Progress
 from util.run_folder import LATEST, RunFolder
 from util.saving import Part, Saver
@@ -39,20 +45,25 @@ from util.visualizer import Visualizer
 def main() -> int:
     """Compose the run that the command line describes and train it; returns the exit status."""
     keep_freed_memory()
-    options = parse_train_options()
+    options = distributed.from_main(parse_train_options)
     device = select_device(options.run.gpu_ids)
-    seed_everything(options.run.seed)
-    console = ConsoleSink()
+    seed_everything(options.run.seed + place().rank)
+    console = ConsoleSink(None if place().is_main else open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
     channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
     loader = create_loader(options.choice.dataset_mode, options.data, options.loading, channels, options.run.seed,
-                           device=device, pin_memory=device.type == "cuda", report=console.say)  # fmt: skip
-    model = create_model(options.choice.model, options.model, device, training=True, seed=options.run.seed)
+                           device=device, pin_memory=device.type == "cuda",
+                           report=lambda line: say_once(line, console), announce=console.say)  # fmt: skip
+    distributed.require_equal(len(loader), "the processes find different numbers of photos in --dataroot")
+    model = create_model(options.choice.model, options.model, device, training=True,
+                         seed=options.run.seed + 2 * place().rank, parts=options.loading.accumulate)  # fmt: skip
     progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
-    with options.folder.locked(), StopRequest() as stop:
+    with contextlib.ExitStack() as held, StopTogether() as stop:
+        distributed.on_main(lambda: held.enter_context(options.folder.locked()))
         state = prepare_folder(options, model, progress, console)
         console.say(options.table)
         describe_networks(model, console, verbose=options.run.verbose)
-        console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch")
+        console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch, "
+                    f"{options.loading.describe_batch(place().processes)}")  # fmt: skip
         console.say(f"speed: {model.speed.describe()}")
         with create_visualizer(options, device, progress, console) as visualizer:
             guard = create_guard(options, model, progress, console)
@@ -65,7 +76,9 @@ def main() -> int:
             if options.guard.on_nan == "rollback" and not options.folder.describe_latest():
                 saver.save()  # something to go back to
             train(options, guard, loader, progress, visualizer, saver, stop)
-    return conclude(options, progress, saver, stop, console)
+        status = conclude(options, progress, saver, stop, console)
+    distributed.barrier()  # torchrun ends all others when one ends early, as a stopped one does
+    return status
 
 
 def train(
@@ -75,18 +88,18 @@ def train(
     progress: Progress,
     visualizer: Visualizer,
     saver: Saver,
-    stop: StopRequest,
+    stop: StopTogether,
 ) -> None:
     """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
     saving, model = options.saving, guard.model
     for epoch in progress.epochs():
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
-            images = len(batch["A"])
+            images = len(batch["A"]) * place().processes
             progress.advance(images)
             step = guard.optimize(batch)  # model.optimize(batch), undone where it is not finite
             visualizer.step(progress, images, step.losses, step.images,
                             learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
-            if stop:
+            if stop.now():
                 saver.save()
                 return
             if progress.due(saving.save_latest_freq, images):
@@ -100,15 +113,23 @@ def train(
 
 
 def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
-    """The batches; where there can be no more of them, the run is saved before the error goes on."""
+    """The batches; where there can be no more of them, the run is saved before the error goes on. (Not where others
+    train on: all must save together.)"""
     try:
         yield from batches
     except UserError:
-        saver.save()
+        if place().processes == 1:
+            saver.save()
         raise
 
 
-def conclude(options: TrainOptions, progress: Progress, saver: Saver, stop: StopRequest, console: ConsoleSink) -> int:
+def say_once(line: str, console: ConsoleSink) -> None:
+    """Print what any one of the processes has to say, if none has said it before."""
+    if distributed.is_first_to_tell(line):
+        (console if place().is_main else ConsoleSink()).say(line)
+
+
+def conclude(options: TrainOptions, progress: Progress, saver: Saver, stop: StopTogether, console: ConsoleSink) -> int:
     """Say how the run ended; returns the exit status, which is not 0 where the end could not be saved."""
     end = f"epoch {progress.epoch}, image {progress.epoch_images}"
     if saver.failed:
@@ -125,40 +146,68 @@ def prepare_folder(
     options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink
 ) -> Mapping[str, Any]:
     """Load the run that is to be continued, or make sure that none is overwritten; then save the options. Returns the
-    state that was loaded."""
-    folder, saving = options.folder, options.saving
+    state that was loaded, on the main process."""
+    folder = options.folder
     state: Mapping[str, Any] = {}
-    if saving.continue_train:
+    if distributed.from_main(lambda: make_way(options, console)):
         state = restore(folder, options.checkpoint.label, model, progress, console)
         for change in options.changes:
             console.say(f"changed: {change}")
+    distributed.share_weights(model.networks.values())
+    distributed.on_main(lambda: folder.write_options(options.values, options.table))
+    return state
+
+
+def make_way(options: TrainOptions, console: ConsoleSink) -> bool:
+    """Whether there is a run to continue; where a new one begins, make sure that it overwrites none."""
+    folder, saving = options.folder, options.saving
+    if saving.continue_train:
+        if folder.has_checkpoint or not distributed.under_torchrun():
+            return True
+        # torchrun runs the same command again when a process failed: it must do for the first time, too.
+        console.say(f"{folder.path} holds nothing to continue yet: a new run begins")
     elif saving.overwrite:
+        if distributed.restarts():
+            raise UserError("started again by torchrun, and --overwrite would delete what was trained: give "
+                            "--continue_train in its place, which begins a new run where there is none")  # fmt: skip
         folder.clear()
     else:
         folder.refuse_collision()
-    folder.write_options(options.values, options.table)
-    return state
+    return False
 
 
 def restore(
     folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink
 ) -> Mapping[str, Any]:
-    """Fill model and progress from the checkpoint `label`; the training state exists for `latest` alone."""
-    if label == LATEST and (state := folder.resume(model.networks, console.say)) is not None:
+    """Fill model and progress from the checkpoint `label`. The training state exists for `latest` alone; the main
+    process gets it."""
+    state = distributed.on_main(lambda: load_checkpoint(folder, label, model, console))
+    if distributed.from_main(lambda: state is not None):
         try:
-            model.load_state_dict(state["model"])
-            progress.load_state_dict(state["progress"])
+            model.load_state_dict(state["model"] if state else None)
+            progress.load_state_dict(distributed.from_main(lambda: state["progress"] if state else {}))
+        except UserError:
+            raise
         except Exception as error:  # torch raises nearly every type on a state that is not its own
             raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
                                   "the networks alone") from error  # fmt: skip
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
-        return state
-    if label != LATEST:
-        folder.load_networks(label, model.networks)
+        if state and (before := count_processes(state["model"])) != place().processes:
+            console.say(f"note: processes before {before}, now {place().processes}: image pools are used as far as "
+                        "they fit")  # fmt: skip
+        return state or {}
     if label.isdigit() and progress.epoch == 1:
         progress.epoch = int(label) + 1
     console.say(f"continuing the networks of {folder.path} ({label}) at epoch {progress.epoch}, with fresh optimizers")
     return {}
+
+
+def load_checkpoint(folder: RunFolder, label: str, model: BaseModel, console: ConsoleSink) -> dict[str, Any] | None:
+    """Fill the networks from the checkpoint `label`; returns the training state, if it has one."""
+    if label == LATEST:
+        return folder.resume(model.networks, console.say)
+    folder.load_networks(label, model.networks)
+    return None
 
 
 def restore_parts(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
@@ -171,6 +220,9 @@ def restore_parts(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
 def create_guard(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> Guard:
     """The guard against losses that are not finite, with the run's folder to go back to."""
     folder = options.folder
+    if options.guard.on_nan == "rollback" and place().processes > 1:
+        raise OptionError("--on_nan rollback is for one process; of several, stop (torchrun --max_restarts begins anew "
+                          "from the last checkpoint, with --continue_train) or skip")  # fmt: skip
     return Guard(options.guard, model, progress, every=options.display.print_freq,
                  reload=lambda: folder.resume(model.networks, console.say), latest=folder.describe_latest,
                  say=console.say)  # fmt: skip
@@ -190,6 +242,8 @@ def create_visualizer(
 ) -> Visualizer:
     """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
     display, path, name = options.display, options.folder.path, options.run.name
+    if not place().is_main:
+        return Visualizer(display, [], {}, average=distributed.average)
     log = CsvSink(path, progress.total_images)
     changes = [f"changed: {change}" for change in options.changes]
     log_of_public_format = LossLogSink(path, progress.epoch, progress.epoch_images, changes)
@@ -208,9 +262,10 @@ def create_visualizer(
         board = TensorBoardSink(path, options.table, progress.total_images)
         sinks.append(board)
         image_frequencies[board] = display.display_freq
-    return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device))
+    return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device),
+                      average=distributed.average)  # fmt: skip
 
 
 if __name__ == "__main__":
-    with told_in_one_line("train.py"):
+    with distributed.started(), told_in_one_line("train.py", distributed.is_first_to_tell):
         sys.exit(main())

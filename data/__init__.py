@@ -16,6 +16,7 @@ from data.photos import PhotoOpener
 from data.samples import Batch, ImageDataset
 from data.single_dataset import SingleDataset, SingleOptions
 from data.unaligned_dataset import UnalignedDataset, UnalignedOptions
+from util.distributed import place
 from util.workers import usable_cores
 
 __all__ = ["DATASETS", "Batch", "DataError", "Loader", "LoaderOptions", "create_loader", "create_test_loaders"]
@@ -48,23 +49,25 @@ def create_loader(
     device: torch.device = CPU,
     pin_memory: bool = False,
     report: Callable[[str], None] = print,
+    announce: Callable[[str], None] = print,
 ) -> Loader:
     """The training loader of `--dataset_mode`.
 
     channels: of the images of domains "A" and "B". device: what the batches are for; those of cached photos come on
-    it. pin_memory, report: see Loader and PhotoCache. Raises DataError where folders are missing or empty, OptionError
-    where photos do not fit into the memory that `--cache` names.
+    it. pin_memory, report: see Loader. announce: is told what becomes of the cache. Raises DataError where folders are
+    missing or empty, OptionError where photos do not fit into the memory that `--cache` names.
     """
     training = DATASETS[mode].training
     if training is None:
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
-    cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), report)
+    cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), announce,
+                       processes=place().local_processes)  # fmt: skip
     dataset = training(options, channels, seed, cache.open)
     if cache.kind == "device":
         # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False
     return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True,
-                  pin_memory=pin_memory, report=report, device=device)  # fmt: skip
+                  pin_memory=pin_memory, report=report, device=device, place=place())  # fmt: skip
 
 
 def create_test_loaders(

@@ -17,6 +17,7 @@ from data.image_folder import DataError
 from data.killed_workers import MOST_KILLS, WorkerKilledError, end_workers, without_surprise
 from data.samples import Batch, Collated, Draw, ImageDataset, Skipped, collate
 from util.arguments import OptionError, option, section
+from util.distributed import ALONE, Place
 from util.images import uint8_to_tensor
 from util.text import printable
 from util.workers import usable_cores
@@ -28,28 +29,51 @@ CPU = torch.device("cpu")
 class LoaderOptions:
     """loading photos"""
 
-    batch_size: int = option(1, help="photos of each domain in a step", unit="photos", aliases=["batchSize"], most=4096)
+    batch_size: int = option(1, help="photos of each domain in a step; of several processes, in each", unit="photos",
+                             aliases=["batchSize"], most=4096)  # fmt: skip
     num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
                               unit="processes", aliases=["nThreads"], most=512)  # fmt: skip
     prefetch_factor: int = option(2, help="batches that each of these processes has ready in advance", unit="batches",
                                   most=64)  # fmt: skip
+    accumulate: int = option(1, help="compute a step in so many parts of --batch_size photos, one after another",
+                             unit="parts", train_only=True, most=4096)  # fmt: skip
     cache: CacheOptions = section(CacheOptions, train_only=True)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise OptionError(f"--batch_size {self.batch_size}: at least 1")
+        if self.accumulate < 1:
+            raise OptionError(f"--accumulate {self.accumulate}: at least 1")
         if self.num_threads < 0:
             raise OptionError(f"--num_threads {self.num_threads}: at least 0")
         if self.prefetch_factor < 1:
             raise OptionError(f"--prefetch_factor {self.prefetch_factor}: at least 1")
 
+    def describe_batch(self, processes: int) -> str:
+        """The photos of one step in words: `16 a step (2 x 2 parts x 4 processes)`."""
+        factors = [str(self.batch_size)] + [f"{self.accumulate} parts"] * (self.accumulate > 1)
+        factors += [f"{processes} processes"] * (processes > 1)
+        product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
+        return f"{self.batch_size * self.accumulate * processes} a step{product}"
+
 
 class EpochSampler(Sampler[list[Draw]]):
-    """The batches of one epoch as lists of draws. Set `epoch` and `start` (in samples) before iterating."""
+    """The batches of one epoch as lists of draws. Set `epoch` and `start` (in samples) before iterating.
 
-    def __init__(self, size: int, batch_size: int, seed: int, *, shuffle: bool) -> None:
+    batch_size: of all processes together. Each takes its own part of every batch, and the order is that of a single
+    process. All have equally many and equally large batches: the last is filled up from the epoch's beginning. A single
+    process leaves it smaller.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, *, shuffle: bool, place: Place = ALONE) -> None:
         self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
+        self.place = place
         self.epoch, self.start = 1, 0
+
+    @property
+    def samples(self) -> int:
+        """In an epoch, those that come twice counted twice."""
+        return self.size if self.place.processes == 1 else -(-self.size // self.batch_size) * self.batch_size
 
     def __len__(self) -> int:
         return -(-max(0, self.size - self.start) // self.batch_size)
@@ -58,15 +82,22 @@ class EpochSampler(Sampler[list[Draw]]):
         order = list(range(self.size))
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size).tolist()
+        own = self.batch_size // self.place.processes
         for first in range(self.start, self.size, self.batch_size):
-            yield [Draw(position, self.epoch) for position in order[first : first + self.batch_size]]
+            if self.place.processes == 1:
+                positions = order[first : first + self.batch_size]
+            else:
+                own_first = first + self.place.rank * own
+                positions = [order[at % self.size] for at in range(own_first, own_first + own)]
+            yield [Draw(position, self.epoch) for position in positions]
 
 
 class Loader:
     """Iterates over a dataset by epochs; the same batches for any number of worker processes.
 
     report is called once for each file that could not be used, with a line that names it. device: what batches are for;
-    those that workers send as uint8 are brought there, and become float there.
+    those that workers send as uint8 are brought there, and become float there. place: of several processes that share
+    each batch.
     """
 
     def __init__(
@@ -80,13 +111,15 @@ class Loader:
         pin_memory: bool = False,
         report: Callable[[str], None] = print,
         device: torch.device = CPU,
+        place: Place = ALONE,
     ) -> None:
         self.dataset, self.one_size, self.report, self.device = dataset, one_size, report, device
         self.reported: set[Path] = set()
         self.seconds_waited = 0.0
         """time that the caller has spent waiting for batches, in all"""
-        self.sampler = EpochSampler(len(dataset), options.batch_size, seed, shuffle=shuffle)
-        self.workers = min(options.num_threads, len(self.sampler), usable_cores())
+        batch_size = options.batch_size * options.accumulate * place.processes
+        self.sampler = EpochSampler(len(dataset), batch_size, seed, shuffle=shuffle, place=place)
+        self.workers = min(options.num_threads, len(self.sampler), max(1, usable_cores() // place.local_processes))
         self.prefetch_factor, self.pin_memory = options.prefetch_factor, pin_memory
         self.batches = self._start()
 
@@ -125,8 +158,8 @@ class Loader:
                 self.batches = self._start()
 
     def __len__(self) -> int:
-        """Samples in an epoch."""
-        return len(self.dataset)
+        """Samples in an epoch, of all processes."""
+        return self.sampler.samples
 
     def epoch(self, number: int = 1, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` (from 1), beginning at its sample `start`; none where all lie behind it.

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.optimizers import load_moments
+from models.process_state import join, take_own
 from models.schedules import Schedule
 from models.speed import Speed
 from util.device import random_state, restore_random_state
+from util.distributed import average
 from util.image_pool import ImagePool
 from util.states import refuse_unlike
 
@@ -59,7 +61,7 @@ class BaseModel(ABC):
 
     def end_epoch(self) -> None:
         """Move every schedule on; called after the last step of an epoch."""
-        mean = float(self._epoch_loss) / max(1, self._epoch_steps)
+        mean = float(average(self._epoch_loss)) / max(1, self._epoch_steps)
         for schedule in self.schedules.values():
             schedule.step(mean)
         self.forget_epoch_loss()
@@ -80,7 +82,14 @@ class BaseModel(ABC):
             network.eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs besides the networks' weights: tensors and plain values only."""
+        """All that training needs besides the networks' weights: tensors and plain values only.
+
+        Of several processes each must call it; the main one gets what is to be saved for all.
+        """
+        return join(self._own_state())
+
+    def _own_state(self) -> dict[str, Any]:
+        """Of this process alone."""
         return {
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
@@ -91,25 +100,30 @@ class BaseModel(ABC):
             "random": random_state(self.device),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`. Raises ValueError, or nearly anything else, for the state of another model."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """The reverse of `state_dict`; of several processes, the main one has the state and the others None.
+
+        Raises ValueError, or nearly anything else, for the state of another model.
+        """
+        state = take_own(state)
         refuse_unlike(
             {name: _comparable(name, state[name]) for name in COMPARED},
-            {name: _comparable(name, value) for name, value in self.state_dict().items() if name in COMPARED},
+            {name: _comparable(name, value) for name, value in self._own_state().items() if name in COMPARED},
         )
         for name, optimizer in self.optimizers.items():
             load_moments(optimizer, state["optimizers"][name])
             _check_shapes(optimizer)
         for name, schedule in self.schedules.items():
             schedule.load_state_dict(state["schedules"][name])
-        for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name])
+        for name, pool_state in state.get("pools", {}).items():
+            self.pools[name].load_state_dict(pool_state)
         for name, scaler_state in state.get("scalers", {}).items():
             if scaler_state and self.scalers[name].is_enabled():  # empty in all precisions but fp16
                 self.scalers[name].load_state_dict(scaler_state)
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps = state["epoch_steps"]
-        restore_random_state(state["random"], self.device)
+        if "random" in state:  # not where more processes go on than saved
+            restore_random_state(state["random"], self.device)
 
 
 COMPARED = ("optimizers", "schedules", "epoch_loss", "epoch_steps")

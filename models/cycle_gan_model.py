@@ -18,7 +18,8 @@ from models.base_model import BaseModel, Step
 from models.cuda_graph import GraphedStep
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
-from models.layers import NetworkOptions, frozen
+from models.gradient_averaging import GradientAveraging
+from models.layers import NetworkOptions, frozen, synchronise_batch_norms
 from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
 from models.optimizers import create_adam
 from models.precision import Network
@@ -95,6 +96,8 @@ class CycleGANModel(BaseModel):
             self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
             self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
             self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
+        if training and network.sync_bn:
+            synchronise_batch_norms(self.networks.values(), device)
         for net in (self.G_A, self.G_B, *((self.D_A, self.D_B) if training else ())):
             accelerate(net, self.speed)
         if not training:
@@ -108,12 +111,14 @@ class CycleGANModel(BaseModel):
         passes_can_merge = network.norm != "batch" and not options.generator.dropout
         self.merges_passes = passes_can_merge and "merge" in self.speed.speedups
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
+        self.averaging: dict[str, GradientAveraging] = {}
         self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
         self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
         self._step: Callable[[Tensor, Tensor], Step] = GraphedStep(self.step) if self.speed.cuda_graphs else self.step
 
     def _add_optimizer(self, name: str, options: ScheduleOptions, *networks: nn.Module) -> None:
-        parameters = chain.from_iterable(network.parameters() for network in networks)
+        parameters = list(chain.from_iterable(network.parameters() for network in networks))
+        self.averaging[name] = GradientAveraging(parameters)
         fused = "adam" in self.speed.speedups and self.device.type in ("cpu", "cuda")
         self.optimizers[name] = create_adam(parameters, options.lr, options.beta1, self.device, fused=fused,
                                             capturable=self.speed.cuda_graphs)  # fmt: skip
@@ -151,15 +156,17 @@ class CycleGANModel(BaseModel):
             optimizer.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
         for part, photos in enumerate(pairs):
+            share, is_last = len(photos[0]) / len(real_A), part == len(pairs) - 1
             images = self.images(*photos)
             with frozen(self.D_A, self.D_B):
                 generator_losses = self.generator_losses(images)
-                self._backward("G", generator_losses, len(pairs))
+                self._backward("G", generator_losses, share, is_last)
             discriminator_losses = self.discriminator_losses(images, part)
-            self._backward("D", discriminator_losses, len(pairs))
+            self._backward("D", discriminator_losses, share, is_last)
             for name, loss in (generator_losses | discriminator_losses).items():
-                total[name] = total.get(name, 0.0) + loss.detach() / len(pairs)
+                total[name] = total.get(name, 0.0) + share * loss.detach()
         for name, optimizer in self.optimizers.items():
+            self.averaging[name].finish()
             self.scalers[name].step(optimizer)
             self.scalers[name].update()
 
@@ -169,11 +176,14 @@ class CycleGANModel(BaseModel):
             {name: images[name].detach() for name in IMAGE_NAMES},
         )
 
-    def _backward(self, optimizer: str, losses: Mapping[str, Tensor], parts: int) -> None:
-        """Add the gradients of the losses' sum, as a share of a step in so many parts."""
-        self.scalers[optimizer].scale(torch.stack(list(losses.values())).sum() / parts).backward()
+    def _backward(self, optimizer: str, losses: Mapping[str, Tensor], share: float, is_last: bool) -> None:
+        """Add the gradients of the losses' sum, for a part of the batch that is such a share of it; with the last part,
+        begin to average them over all processes."""
+        if is_last:
+            self.averaging[optimizer].begin()
+        self.scalers[optimizer].scale(share * torch.stack(list(losses.values())).sum()).backward()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
         """The reverse of `state_dict`."""
         super().load_state_dict(state)
         if isinstance(self._step, GraphedStep):

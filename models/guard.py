@@ -15,6 +15,7 @@ from torch.nn.utils import get_total_norm
 from models.base_model import BaseModel, Step
 from models.undo import Undo
 from util.arguments import option
+from util.distributed import first_of_all, place
 from util.errors import UserError
 from util.progress import Progress
 
@@ -86,7 +87,7 @@ class Guard:
         if self.mode == "skip":
             self.undo.remember()
         step = self.model.optimize(batch)
-        images = len(batch["A"])
+        images = len(batch["A"]) * place().processes
         position = f"epoch {self.progress.epoch}, image {self.progress.epoch_images}"
         paths = [Path(path) for domain in ("A", "B") for path in batch.get(f"{domain}_paths", ())]
         losses = torch.stack([loss.detach().float() for loss in step.losses.values()])
@@ -104,7 +105,7 @@ class Guard:
         recent, self.recent = self.recent, []
         if not recent:
             return True
-        complaint = self._complaint(recent)
+        complaint = first_of_all(self._complaint(recent))
         if not complaint:
             self.skipped_in_a_row, self.was_good_since = 0, True
         elif self.mode == "skip":

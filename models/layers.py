@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import init
 
 from util.arguments import OptionError, option
+from util.distributed import place
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "instance": lambda channels: nn.InstanceNorm2d(channels),
@@ -36,11 +38,16 @@ class NetworkOptions:
     init_gain: float = option(
         0.02, help="standard deviation (normal) or gain (xavier, orthogonal) of the drawn weights", train_only=True
     )
+    sync_bn: bool = option(False, help="--norm batch takes its statistics over the batches of all processes (GPUs)",
+                           off_switch="no_sync_bn", train_only=True)  # fmt: skip
 
     def __post_init__(self) -> None:
         for flag in ("input_nc", "output_nc"):
             if getattr(self, flag) not in (1, 3):
                 raise OptionError(f"--{flag} {getattr(self, flag)}: images have 3 channels (RGB) or 1 (grey)")
+        if self.sync_bn and self.norm != "batch":
+            raise OptionError(f"--sync_bn is for --norm batch: --norm {self.norm} takes no statistics of a batch, and "
+                              "is the same on any number of processes; leave the option out")  # fmt: skip
 
     def reversed(self) -> NetworkOptions:
         """The same for the other direction, from domain B to domain A."""
@@ -62,6 +69,20 @@ def initialise(network: nn.Module, init_type: str, gain: float) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             init.normal_(module.weight, 1.0, gain)
             init.zeros_(module.bias)
+
+
+def synchronise_batch_norms(networks: Iterable[nn.Module], device: torch.device) -> None:
+    """Make batch norms take their statistics over all processes, where there are several. Parameters and state dicts
+    stay as they are.
+
+    Raises OptionError where torch cannot.
+    """
+    if place().processes == 1:
+        return
+    if device.type != "cuda":
+        raise OptionError(f"--sync_bn needs GPUs, and this trains on {device}: give --no_sync_bn")
+    for network in networks:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from models.generators import ResnetBlock
 from models.precision import AUTOCAST, PRECISIONS, Network, resolve_precision
 from util.arguments import OptionError, option
 from util.device import set_cudnn_benchmark
+from util.distributed import place
 
 SPEEDUPS = {
     "merge": "the identity pass in one with the translation",
@@ -94,10 +95,14 @@ class SpeedOptions:
             channels_last = self.channels_last == "on"
         if self.cuda_graphs == "on" and (device.type != "cuda" or precision == "fp16"):
             raise OptionError("--cuda_graphs on needs an NVIDIA GPU, and another --precision than fp16")
+        if self.cuda_graphs == "on" and place().processes > 1:
+            raise OptionError("--cuda_graphs on is for one process: several exchange gradients within each step")
         graphs = training and device.type == "cuda" and self.cuda_graphs != "off" and precision != "fp16"
         if device.type == "cuda":
             set_cudnn_benchmark(training)
-        return Speed(precision, channels_last, self.compile, graphs, frozenset(speedups), reason)
+        no_graphs = "several processes" if graphs and place().processes > 1 else ""
+        return Speed(precision, channels_last, self.compile, graphs and not no_graphs, frozenset(speedups), reason,
+                     no_graphs)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,8 @@ class Speed:
     speedups: frozenset[str] = frozenset()
     kernels_missing: str = ""
     """why there are no own kernels, though they were asked for"""
+    graphs_missing: str = ""
+    """why there are no CUDA graphs, though there could be"""
 
     def describe(self) -> str:
         """One line for the console."""
@@ -118,7 +125,8 @@ class Speed:
         parts += [f"compiled ({self.compile})"] * (self.compile != "none") + ["CUDA graphs"] * self.cuda_graphs
         parts += [SPEEDUPS[name] for name in SPEEDUPS if name in self.speedups]
         missing = f"; no own kernels: {self.kernels_missing}" if self.kernels_missing else ""
-        return ", ".join(parts) + missing
+        no_graphs = f"; no CUDA graphs: {self.graphs_missing}" if self.graphs_missing else ""
+        return ", ".join(parts) + missing + no_graphs
 
     def without(self, name: str) -> Speed:
         """The same without one speedup."""

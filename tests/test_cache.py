@@ -77,7 +77,7 @@ def loader_of(
     data = UnalignedOptions(dataroot=dataroot, transform=transform, **options)  # type: ignore[arg-type]
     cache = CacheOptions(kind, dataroot.parent / "cache")
     return create_loader("unaligned", data, LoaderOptions(batch_size, num_threads, cache=cache),
-                         dict(zip("AB", channels, strict=True)), 5, report=report)  # fmt: skip
+                         dict(zip("AB", channels, strict=True)), 5, report=report, announce=report)  # fmt: skip
 
 
 def epochs_of(loader: Loader, count: int = 2, start: int = 0) -> list[tuple[list[Path], bytes]]:

@@ -18,7 +18,7 @@ from processes import TINY, run, start
 from selenium.webdriver.common.by import By
 
 import train
-from util.interrupts import StopRequest
+from util.interrupts import StopTogether
 
 LABELS = {"A": ("real_A", "fake_B", "rec_A"), "B": ("real_B", "fake_A", "rec_B")}
 
@@ -237,7 +237,7 @@ def test_a_signal_saves_and_the_continued_run_ends_as_if_there_had_been_none(
 def test_a_stop_after_an_epochs_last_step_loses_nothing(
     demo_faces: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class StopAfterTheFirstEpoch(StopRequest):
+    class StopAfterTheFirstEpoch(StopTogether):
         """As if a signal came during the 40th step, on the epoch's last photo."""
 
         steps = 0
@@ -247,7 +247,7 @@ def test_a_stop_after_an_epochs_last_step_loses_nothing(
             return self.steps >= 40
 
     words = [str(word) for word in train_words(demo_faces, tmp_path, *LONG)]
-    monkeypatch.setattr(train, "StopRequest", StopAfterTheFirstEpoch)
+    monkeypatch.setattr(train, "StopTogether", StopAfterTheFirstEpoch)
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     train.main()
     state = torch.load(tmp_path / "run" / "latest_state.pth", weights_only=True)

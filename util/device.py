@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from util.arguments import OptionError
+from util.distributed import place
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -22,10 +23,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def select_device(gpu_ids: str) -> torch.device:
     """The device that `--gpu_ids` names: `auto`, a CUDA index such as `0`, `mps`, or `-1` for the CPU.
 
-    Raises OptionError where that device is absent.
+    Of several processes on a machine, each has the GPU of its number by `auto`. Raises OptionError where that device is
+    absent.
     """
     if gpu_ids == "auto":
         return _best_device()
+    if gpu_ids != "-1" and place().local_processes > 1:
+        raise OptionError(f"--gpu_ids {gpu_ids}: several processes train on this machine, each on a GPU of its own; "
+                          "leave the option out, or choose GPUs by CUDA_VISIBLE_DEVICES")  # fmt: skip
     if gpu_ids == "-1":
         return torch.device("cpu")
     if gpu_ids == "mps":
@@ -44,9 +49,14 @@ def select_device(gpu_ids: str) -> torch.device:
 
 
 def _best_device() -> torch.device:
+    own = place().local_rank
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if own >= torch.cuda.device_count():
+            raise OptionError(f"process {own + 1} of this machine finds only {torch.cuda.device_count()} GPUs: start "
+                              "no more processes than that (--nproc_per_node of torchrun)")  # fmt: skip
+        torch.cuda.set_device(own)  # where NCCL looks for it
+        return torch.device("cuda", own)
+    return torch.device("mps" if torch.backends.mps.is_available() and place().processes == 1 else "cpu")
 
 
 def describe_device(device: torch.device) -> str:

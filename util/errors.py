@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from util.text import printable
 
@@ -15,10 +15,11 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
-def told_in_one_line(program: str) -> Iterator[None]:
+def told_in_one_line(program: str, is_first: Callable[[str], bool] = lambda text: True) -> Iterator[None]:
     """Print a UserError raised within as `program: error: ...` and exit with status 2.
 
-    Within, printing a letter that the console's encoding lacks shows its number, rather than ending the program.
+    is_first: whether this is the one of several processes to print a text that others may have, too. Within, printing a
+    letter that the console's encoding lacks shows its number, rather than ending the program.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -26,5 +27,6 @@ def told_in_one_line(program: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"{program}: error: {printable(error)}", file=sys.stderr)
+        if is_first(str(error)):
+            print(f"{program}: error: {printable(error)}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from util.arguments import OptionError, option
+from util.distributed import place
 from util.progress import Progress
 from util.run_folder import RunFolder
 
@@ -70,10 +71,12 @@ class Saver:
         """Save all that going on needs; under the labels `keep` the networks stay for good.
 
         A full disk, a quota, a folder that became read-only: the last good checkpoint stays, the failure is told, and
-        the next call tries again.
+        the next call tries again. Of several processes each must call it, and the main one writes.
         """
         self.check()
         state = {name: dict(part.state_dict()) for name, part in self.parts.items()}
+        if not place().is_main:
+            return
         notes = {
             **self.progress.state_dict(),
             "saved": time.strftime("%Y-%m-%d %H:%M:%S"),

@@ -45,8 +45,9 @@ class Visualizer:
     """Feeds sinks with losses and images of the steps that are due; use as a context manager.
 
     image_frequencies: the number of images between the pictures of each sink that shows some. memory: tells the bytes
-    that the run occupies, asked for at each report. A sink that raises is told of once and left alone for a while: no
-    display ends a run.
+    that the run occupies, asked for at each report. average: of several processes that train together, makes the mean
+    of reported losses; each of them reports, those that show nothing without sinks. A sink that raises is told of once
+    and left alone for a while: no display ends a run.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Visualizer:
         sinks: Sequence[Sink],
         image_frequencies: Mapping[Sink, int],
         memory: Callable[[], int] = lambda: 0,
+        average: Callable[[Tensor], Tensor] = lambda losses: losses,
     ) -> None:
+        self._average = average
         self._memory, self._memory_bytes = memory, 0
         self.options, self.sinks, self.image_frequencies = options, sinks, image_frequencies
         self.learning_rate = 0.0
@@ -95,7 +98,7 @@ class Visualizer:
         self._each(lambda sink: sink.tick(moment))
         if reporting and losses:
             # The one place where the host waits for the device: all losses in a single transfer.
-            values = dict(zip(losses, stack(list(losses.values())).tolist(), strict=True))
+            values = dict(zip(losses, self._average(stack(list(losses.values()))).tolist(), strict=True))
             self._each(lambda sink: sink.scalars(moment, values))
         due = [sink for sink in self.sinks if progress.due(self.image_frequencies.get(sink, 0), step_images)]
         if due and images:

@@ -89,10 +89,10 @@ def _open_loader(
 ) -> Loader:
     transform = TransformOptions(arguments.preprocess, arguments.load_size, arguments.crop_size)
     options = UnalignedOptions(dataroot=dataroot, max_dataset_size=arguments.photos, transform=transform)
-    loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor,
-                            CacheOptions(kind.removesuffix(" again"), folder))  # fmt: skip
+    cache = CacheOptions(kind.removesuffix(" again"), folder)
+    loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor, cache=cache)
     return create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=device,
-                         pin_memory=device.type == "cuda", report=lambda line: None)  # fmt: skip
+                         pin_memory=device.type == "cuda", announce=lambda line: None)  # fmt: skip
 
 
 def _bytes_of(loader: Loader) -> int:
