@@ -12,6 +12,9 @@ DEMO := --dataroot datasets/demo --name demo
 DEMO_TRAINING := --residual --netG resnet_4blocks --ngf 24 --ndf 32 --load_size 72 --crop_size 64 --batch_size 2 \
 	--lr 0.0005 --lambda_A 4 --lambda_B 4 --lambda_identity 0.3 --n_epochs 8 --n_epochs_decay 6 --print_freq 300 --update_html_freq 300 --num_threads 1 --overwrite
 
+# Two files of tests at a time: most of them wait for processes that they started.
+IN_TWO := -n 2 --dist loadfile
+
 .PHONY: help install demo test slow soak lint types visdom clean
 
 help:
@@ -41,10 +44,10 @@ demo: install
 	@$(PY) test.py $(DEMO)
 
 test: install
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(IN_TWO)
 
 slow: install
-	@$(PY) -m pytest -m "not gpu"
+	@$(PY) -m pytest $(IN_TWO) -m "not gpu"
 
 soak: install
 	@$(PY) scripts/soak.py $(SOAK)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 
 TIMEOUT = timedelta(minutes=10)
 """How long a process waits for the others, at most: longer than saving, compiling or a slow first step take."""
+LINGERING_SECONDS = 1.0
+"""Of the main process where it keeps the store itself: others may want to ask who has told what."""
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -95,6 +98,8 @@ def started() -> Iterator[None]:
         yield
         barrier()
     except SystemExit as ending:
+        if place().is_main and not under_torchrun():
+            time.sleep(LINGERING_SECONDS)
         _end(ending.code if isinstance(ending.code, int) else 1)
     except BaseException:
         sys.excepthook(*sys.exc_info())
