@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from models.fused.chain import Link, fuse
+from models.fused.chain import Link, Savings, fuse
 from models.fused.norm import kernels_work
 from models.generators import ResnetBlock
 from models.precision import AUTOCAST, PRECISIONS, Network, resolve_precision
@@ -24,6 +24,7 @@ SPEEDUPS = {
     "kernels": "own kernels for normalisation, activation and padding",
     "bias": "biases before a normalisation left out",
     "rows": "few-channel convolutions by rows",
+    "winograd": "3 x 3 convolutions by Winograd's filtering",
     "adam": "fused Adam",
 }
 """Savings that are exact, up to rounding: each can be left out, to see what it is worth."""
@@ -90,6 +91,8 @@ class SpeedOptions:
         wants_kernels = "kernels" in self.speedups and not compiled
         reason = "" if not wants_kernels else kernels_work(device, AUTOCAST.get(precision, torch.float32))
         speedups = set(self.speedups) - ({"kernels"} if reason or compiled else set())
+        if device.type != "cpu" or "kernels" not in speedups:  # its sums are formed by kernels of their own
+            speedups.discard("winograd")
         channels_last = "kernels" in speedups or (compiled and device.type == "cuda")
         if self.channels_last != "auto":
             channels_last = self.channels_last == "on"
@@ -141,8 +144,8 @@ def accelerate(network: Network, speed: Speed) -> None:
         mode = None if speed.compile == "default" else speed.compile
         network.fast_body = torch.compile(network.body.forward, mode=mode, dynamic=False)
         return
-    savings = {"skip_biases": "bias" in speed.speedups, "by_rows": "rows" in speed.speedups}
-    chain = fuse(network.body, ResnetBlock, kernels="kernels" in speed.speedups, **savings)
+    savings = Savings(*(name in speed.speedups for name in ("kernels", "bias", "rows", "winograd")))
+    chain = fuse(network.body, ResnetBlock, savings)
     network.fast_body = chain
     for step in chain.steps if chain else ():
         if isinstance(step, Link) and not step.has_bias and step.convolution.bias is not None:
@@ -153,7 +156,7 @@ def accelerate(network: Network, speed: Speed) -> None:
         network.channels_last = False  # torch's own instance norm is wrong there: see models.fused.norm
         return
     if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
-        network.smooth_body = fuse(network.body, ResnetBlock, kernels=False, skip_biases=True, by_rows=False)
+        network.smooth_body = fuse(network.body, ResnetBlock, Savings(kernels=False, rows=False, winograd=False))
     for parameter in network.parameters():
         if parameter.dim() == 4:  # with its gradients and moments: nothing is turned round in a step
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -87,18 +87,20 @@ def test_translation_is_measured_and_its_difference_told(tmp_path: Path) -> None
 
 
 def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
-    words = "--photos 8 --load_size 36 --crop_size 32 --rounds 2 --gpu_ids -1".split()
+    words = "--photos 8 --load_size 36 --crop_size 32 --rounds 2 --gpu_ids -1"
     path = tmp_path / "result.json"
-    run("scripts/benchmark.py", "data", "--dataroot", demo_faces, *words, "--json", path)
+    run("scripts/benchmark.py", "data", "--dataroot", demo_faces, *words.split(), "--json", path)
     ways = json.loads(path.read_text())["ways"]
     assert {"none", "ram", "disk", "device"} <= set(ways) and ways["ram"]["bytes"] == 16 * 36 * 36 * 3
 
 
 def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:
     trace = tmp_path / "step.json"
-    words = "--crop_size 32 --netG resnet_1blocks --ngf 4 --ndf 4 --steps 1 --precision float32 --gpu_ids -1".split()
-    printed = run("scripts/profile_step.py", *words, "--trace", trace)
-    shares = [float(line.split("|")[3].strip(" %")) for line in printed.splitlines() if line.startswith("| convolutions")]
+    words = "--crop_size 32 --netG resnet_1blocks --ngf 4 --ndf 4 --steps 1 --precision float32 --gpu_ids -1"
+    printed = run("scripts/profile_step.py", *words.split(), "--trace", trace)
+    shares = [
+        float(line.split("|")[3].strip(" %")) for line in printed.splitlines() if line.startswith("| convolutions")
+    ]
     assert len(shares) == 1 and 1 < shares[0] < 99
     assert "_NormActPad" in printed and json.loads(trace.read_text())["traceEvents"]
     assert kind_of("aten::convolution_backward") == "convolutions" and kind_of("aten::copy_") == "copies and casts"

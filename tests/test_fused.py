@@ -13,8 +13,12 @@ import torch.nn.functional as F
 from processes import ROOT
 from torch import Tensor, nn
 
-from models.fused import norm_cpu
+from models.fused import compiled as compiled_kernels
 from models.fused.norm import composed, kernels_work, norm_act_pad, reference
+from models.fused.winograd import convolve_3x3, fits, pays
+from models.generators import GeneratorOptions, create_generator
+from models.layers import NetworkOptions
+from models.speed import SPEEDUPS, Speed, accelerate
 
 CASES = [  # images, channels, height, width, padding, slope, with residual
     (1, 5, 7, 9, 0, 0.0, False),
@@ -160,5 +164,59 @@ def test_kernels_are_compiled_once(tmp_path: Path, compiled: None) -> None:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
         (library,) = tmp_path.rglob("*.so")
         environment["PATH"] = str(Path(sys.executable).parent)  # from now on, no compiler is found
-        environment["CXX"] = norm_cpu.shutil.which("g++") or norm_cpu.shutil.which("clang++") or ""
+        environment["CXX"] = compiled_kernels.shutil.which("g++") or compiled_kernels.shutil.which("clang++") or ""
     assert library.name.startswith("norm_")
+
+
+def relative(ours: Tensor, exact: Tensor) -> float:
+    return float((ours.double() - exact).norm() / exact.norm())
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(1, 16, 24, 6, 8), (2, 32, 16, 9, 12), (1, 64, 64, 18, 18), (3, 16, 16, 4, 4)])
+def test_a_3x3_convolution_in_fewer_products_is_one(
+    shape: tuple[int, ...], memory_format: torch.memory_format, compiled: None
+) -> None:
+    """Outputs, input gradients and weight gradients: exact in float64, to rounding in float32 and bfloat16."""
+    images, inputs, outputs, height, width = shape
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(images, inputs, height, width, generator=generator, dtype=torch.float64)
+    weight = torch.randn(outputs, inputs, 3, 3, generator=generator, dtype=torch.float64) * 0.1
+    for dtype, bound in ((torch.float64, 1e-14), (torch.float32, 2e-6), (torch.bfloat16, 0.008)):
+        own = [x.to(dtype), weight.to(torch.promote_types(dtype, torch.float32))]
+        own = [tensor.contiguous(memory_format=memory_format).requires_grad_() for tensor in own]
+        exact = [tensor.detach().double().requires_grad_() for tensor in own]
+        made, expected = convolve_3x3(*own), F.conv2d(*exact)
+        incoming = torch.randn(made.shape, generator=generator, dtype=torch.float64).to(dtype)
+        gradients = torch.autograd.grad(made, own, incoming)
+        expectations = torch.autograd.grad(expected, exact, incoming.double())
+        assert made.dtype == dtype and gradients[1].dtype == own[1].dtype
+        for ours, theirs in zip((made, *gradients), (expected, *expectations), strict=True):
+            assert relative(ours, theirs) < bound, dtype
+
+
+def test_only_what_is_asked_for_is_computed(compiled: None) -> None:
+    x, weight = torch.rand(1, 16, 8, 8), torch.rand(16, 16, 3, 3)
+    for frozen in (0, 1):
+        tensors = [tensor.clone().requires_grad_(number != frozen) for number, tensor in enumerate((x, weight))]
+        convolve_3x3(*tensors).sum().backward()
+        assert (tensors[frozen].grad is None) and (tensors[1 - frozen].grad is not None)
+
+
+def test_which_layers_and_images_are_for_fewer_products() -> None:
+    assert pays(nn.Conv2d(32, 32, 3))
+    others = [nn.Conv2d(32, 32, 3, **different) for different in ({"stride": 2}, {"padding": 1}, {"groups": 2})]
+    for other in (*others, nn.Conv2d(32, 32, 1), nn.Conv2d(8, 32, 3), nn.ConvTranspose2d(32, 32, 3)):
+        assert not pays(other)
+    assert fits(torch.zeros(1, 16, 7, 8)) and not fits(torch.zeros(1, 16, 8, 7)) and not fits(torch.zeros(1, 16, 3, 8))
+    assert not fits(torch.zeros(1, 16, 8, 8, dtype=torch.float16))
+
+
+def test_odd_sizes_are_translated_all_the_same(compiled: None) -> None:
+    """Of 20 pixels a side the residual blocks see 5, which pairs do not cover: they take the plain convolution."""
+    torch.manual_seed(0)
+    network = create_generator(NetworkOptions(), GeneratorOptions("resnet_2blocks", 8))
+    image = torch.rand(1, 3, 20, 20)
+    expected = network(image)
+    accelerate(network, Speed(channels_last=True, speedups=frozenset(SPEEDUPS)))
+    assert torch.allclose(network(image), expected, atol=1e-5)

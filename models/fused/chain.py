@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.fused.norm import composed, norm_act_pad
+from models.fused.winograd import convolve_3x3, fits, pays
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -45,7 +46,8 @@ class Link:
     """A convolution and what follows it up to the next one.
 
     slope, padding: see `norm_act_pad`. adds: the residual is added. keeps: the result is the next residual. has_bias:
-    whether the convolution's bias is added, only to be taken away again by the normalisation.
+    whether the convolution's bias is added, only to be taken away again by the normalisation. winograd: whether the
+    convolution is one for `convolve_3x3`, wherever images fit.
     """
 
     convolution: nn.Conv2d | nn.ConvTranspose2d
@@ -56,6 +58,7 @@ class Link:
     keeps: bool = False
     kernels: bool = True
     has_bias: bool = False
+    winograd: bool = False
 
     def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
         compute = norm_act_pad if self.kernels else composed
@@ -66,6 +69,9 @@ class Link:
     def _convolve(self, x: Tensor) -> Tensor:
         layer = self.convolution
         bias = layer.bias if self.has_bias else None
+        if self.winograd and fits(x):
+            made = convolve_3x3(x, layer.weight)
+            return made if bias is None else made + bias[:, None, None]
         if isinstance(layer, nn.Conv2d):
             return F.conv2d(x, layer.weight, bias, layer.stride, layer.padding)
         return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
@@ -101,17 +107,25 @@ class Chain:
         return x
 
 
-def fuse(
-    body: nn.Module, block: type[nn.Module], *, kernels: bool = True, skip_biases: bool = True, by_rows: bool = True
-) -> Chain | None:
-    """The chain of `body`; None where a layer stands in it that there is no step for.
+@dataclass(frozen=True)
+class Savings:
+    """Which savings a chain uses: fused kernels; biases before a normalisation left out; few-channel convolutions by
+    rows; 3 x 3 convolutions by Winograd's filtering."""
 
-    block: the class of residual blocks, which have their layers in `conv_block` and add their input. kernels,
-    skip_biases, by_rows: which savings are used; with none of them the layers are as good themselves, and it is None.
+    kernels: bool = True
+    bias: bool = True
+    rows: bool = True
+    winograd: bool = True
+
+
+def fuse(body: nn.Module, block: type[nn.Module], savings: Savings) -> Chain | None:
+    """The chain of `body`; None where a layer stands in it that there is no step for, or nothing is to be saved.
+
+    block: the class of residual blocks, which have their layers in `conv_block` and add their input.
     """
-    if not isinstance(body, nn.Sequential) or not (kernels or skip_biases or by_rows):
+    if not isinstance(body, nn.Sequential) or savings == Savings(False, False, False, False):
         return None
-    steps = _Reader(list(body), block, kernels, skip_biases, by_rows).steps()
+    steps = _Reader(list(body), block, savings).steps()
     if steps is None or not any(isinstance(step, Link) for step in steps):
         return None
     return Chain(steps)
@@ -126,9 +140,7 @@ class _Reader:
 
     layers: list[nn.Module]
     block: type[nn.Module]
-    kernels: bool
-    skip_biases: bool
-    by_rows: bool
+    savings: Savings
 
     def take(self, *kinds: type[Layer]) -> Layer | None:
         """The next layer, if it is of one of these kinds."""
@@ -153,18 +165,19 @@ class _Reader:
 
     def _step(self) -> Sequence[Alone | ByRows | Link] | None:
         """The next convolution with what follows it, or the next layer that stands on its own."""
-        convolution = self.take(nn.Conv2d, nn.ConvTranspose2d)
+        convolution: Any = self.take(nn.Conv2d, nn.ConvTranspose2d)
         if convolution is None:
             alone = self.take(*STANDING_ALONE)
             return None if alone is None else [Alone(alone)]
         norm = self.take(nn.InstanceNorm2d)
         if norm is None:
-            pays = self.by_rows and isinstance(convolution, nn.Conv2d) and rows_pay(convolution)
-            return [ByRows(convolution) if pays else Alone(convolution)]  # type: ignore[arg-type]  # a Conv2d
+            by_rows = self.savings.rows and isinstance(convolution, nn.Conv2d) and rows_pay(convolution)
+            return [ByRows(convolution) if by_rows else Alone(convolution)]
         activation = self.take(nn.ReLU, nn.LeakyReLU)
         slope = 1.0 if activation is None else getattr(activation, "negative_slope", 0.0)
-        return [Link(convolution, norm.eps, slope, self._padding(), False, self.sees_block(),  # type: ignore[arg-type]
-                     self.kernels, not self.skip_biases)]  # fmt: skip
+        return [Link(convolution, norm.eps, slope, self._padding(), keeps=self.sees_block(),
+                     kernels=self.savings.kernels, has_bias=not self.savings.bias,
+                     winograd=self.savings.winograd and pays(convolution))]  # fmt: skip
 
     def _padding(self) -> int:
         """The reflection padding that comes next, in this list or at the beginning of a residual block."""
@@ -177,7 +190,7 @@ class _Reader:
     def _block(self) -> Sequence[Alone | ByRows | Link] | None:
         """A residual block. The padding that it begins with was done by what stands before it."""
         layers = list(self.layers.pop(0).conv_block)  # type: ignore[arg-type]
-        inner = _Reader(layers[1:], self.block, self.kernels, self.skip_biases, self.by_rows)
+        inner = _Reader(layers[1:], self.block, self.savings)
         steps = inner.steps()
         if steps is None or not isinstance(layers[0], nn.ReflectionPad2d) or not isinstance(steps[-1], Link):
             return None
