@@ -14,6 +14,7 @@ from processes import ROOT
 from torch import Tensor, nn
 
 from models.fused import compiled as compiled_kernels
+from models.fused import winograd
 from models.fused.norm import composed, kernels_work, norm_act_pad, reference
 from models.fused.winograd import convolve_3x3, fits, pays
 from models.generators import GeneratorOptions, create_generator
@@ -169,7 +170,7 @@ def test_kernels_are_compiled_once(tmp_path: Path, compiled: None) -> None:
 
 
 def relative(ours: Tensor, exact: Tensor) -> float:
-    return float((ours.double() - exact).norm() / exact.norm())
+    return float((ours.detach().double() - exact.detach()).norm() / exact.detach().norm())
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -201,6 +202,18 @@ def test_only_what_is_asked_for_is_computed(compiled: None) -> None:
         tensors = [tensor.clone().requires_grad_(number != frozen) for number, tensor in enumerate((x, weight))]
         convolve_3x3(*tensors).sum().backward()
         assert (tensors[frozen].grad is None) and (tensors[1 - frozen].grad is not None)
+
+
+def test_images_of_another_type_under_autocast(compiled: None) -> None:
+    """float32 images among 16-bit networks are what they are for torch's own convolution: cast first."""
+    x, weight = torch.rand(1, 16, 8, 8, requires_grad=True), torch.rand(16, 16, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = convolve_3x3(x, weight)
+    made.sum().backward()
+    assert made.dtype == torch.bfloat16 and x.grad is not None and x.grad.dtype == torch.float32
+    assert relative(made, F.conv2d(x.double(), weight.double())) < 0.008
+    with pytest.raises(TypeError, match="was given torch"):
+        winograd._call("output_forward", torch.float32, winograd.numbers(1, 6, 6, 16), [made.detach()] * 4, x.detach())
 
 
 def test_which_layers_and_images_are_for_fewer_products() -> None:

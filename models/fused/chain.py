@@ -71,7 +71,7 @@ class Link:
         bias = layer.bias if self.has_bias else None
         if self.winograd and fits(x):
             made = convolve_3x3(x, layer.weight)
-            return made if bias is None else made + bias[:, None, None]
+            return made if bias is None else made + bias[:, None, None].to(made.dtype)
         if isinstance(layer, nn.Conv2d):
             return F.conv2d(x, layer.weight, bias, layer.stride, layer.padding)
         return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one

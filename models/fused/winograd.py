@@ -44,8 +44,11 @@ def fits(x: Tensor) -> bool:
 def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Images x (N, C, H, W), W even, convolved with weight (O, C, 3, 3) without padding: (N, O, H - 2, W - 2).
 
-    weight is float32 (float64 where x is); the result is of x's type and in channels-last order. Differentiable once.
+    weight is float32 (float64 where x is); the result is in channels-last order and of x's type, under autocast of
+    autocast's. Differentiable once.
     """
+    if torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
     y: Tensor = _Convolve.apply(x, weight)
     return y
 
@@ -116,7 +119,13 @@ def _join_weight(of_u: Sequence[Tensor], weight: Tensor, dtype: torch.dtype) -> 
 
 
 def _call(name: str, dtype: torch.dtype, shape: ctypes.Array[ctypes.c_long], *tensors: Tensor | list[Tensor]) -> None:
-    """A kernel by its name; four tensors that belong together are handed over as four addresses."""
+    """A kernel by its name, for images of `dtype`; four tensors that belong together are handed over as four
+    addresses. Raises TypeError where a tensor is of another type than the kernel would read."""
+    of_one = torch.promote_types(dtype, torch.float32) if name.startswith("weight") else dtype
+    for tensor in tensors:
+        parts, expected = (tensor, dtype) if isinstance(tensor, list) else ([tensor], of_one)
+        if any(part.dtype != expected for part in parts):
+            raise TypeError(f"{name} for {dtype} images was given {', '.join(str(part.dtype) for part in parts)}")
     arguments = [
         (ctypes.c_void_p * 4)(*(part.data_ptr() for part in tensor)) if isinstance(tensor, list) else pointer(tensor)
         for tensor in tensors
