@@ -1,0 +1,135 @@
+"""A face's age and sex as a network sees them.
+
+Ages by DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single image", ICCV
+workshops): a class for each year from 0 to 100, and the expectation over their probabilities. The trunk is a ResNet (He
+et al. 2016, arXiv:1512.03385) of torchvision, without weights from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from util.checkpoint import CheckpointError, adapt_state_dict, load_file, save_file
+from util.files import atomic_path
+
+TRUNKS: dict[str, Callable[..., nn.Module]] = {
+    "resnet18": torchvision.models.resnet18,
+    "resnet34": torchvision.models.resnet34,
+}
+YEARS = 101
+"""Classes: 0 to 100 years."""
+SIZES = range(32, 513)
+KIND = "age estimator"
+
+
+class Estimates(NamedTuple):
+    """Of N faces, float32: ages (N,) in years; male (N,), the probability of a man; features (N, D), which the two
+    follow from linearly."""
+
+    ages: Tensor
+    male: Tensor
+    features: Tensor
+
+
+class Logits(NamedTuple):
+    """Of N faces, raw: years (N, 101), male (N,), and the features (N, D) before them."""
+
+    years: Tensor
+    male: Tensor
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class EstimatorShape:
+    """What its weights fit: trunk, a key of TRUNKS; size, of the images that the trunk sees, in pixels; dropout, the
+    share of features left out in training."""
+
+    trunk: str = "resnet18"
+    size: int = 128
+    dropout: float = 0.0
+
+
+class AgeEstimator(nn.Module):
+    """Age and sex from images of whole crops (face and margin), as scripts/prepare_dataset.py makes them.
+
+    notes: what is known of its training: data, people held out, errors. sha256: of the file it came from, "" for none.
+    """
+
+    def __init__(self, shape: EstimatorShape, notes: Mapping[str, Any] | None = None, sha256: str = "") -> None:
+        super().__init__()
+        self.shape, self.notes, self.sha256 = shape, dict(notes or {}), sha256
+        self.trunk = TRUNKS[shape.trunk](weights=None)
+        width = self.trunk.fc.in_features
+        self.trunk.fc = nn.Identity()
+        self.years = nn.Linear(width, YEARS)
+        self.male = nn.Linear(width, 1)
+
+    def logits(self, images: Tensor) -> Logits:
+        """Of images (N, 3, H, W) in [-1, 1], resized to the trunk's size. Differentiable."""
+        size = (self.shape.size, self.shape.size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        features = self.trunk(images)
+        kept = F.dropout(features, self.shape.dropout, self.training)
+        return Logits(self.years(kept), self.male(kept).squeeze(1), features)
+
+    def forward(self, images: Tensor) -> Estimates:
+        """Of images (N, 3, H, W) in [-1, 1], of any size. Differentiable."""
+        logits = self.logits(images)
+        return Estimates(expected_age(logits.years), torch.sigmoid(logits.male.float()), logits.features.float())
+
+
+def expected_age(years: Tensor) -> Tensor:
+    """DEX: the mean over the classes' probabilities, from logits (N, 101) to years (N,), float32."""
+    classes = torch.arange(YEARS, dtype=torch.float32, device=years.device)
+    return torch.softmax(years.float(), dim=1) @ classes
+
+
+def save_estimator(estimator: AgeEstimator, path: Path) -> None:
+    """Write the estimator with its notes, atomically. Raises OSError."""
+    content = {
+        "kind": KIND,
+        "shape": asdict(estimator.shape),
+        "notes": estimator.notes,
+        "state_dict": {name: value.cpu() for name, value in estimator.state_dict().items()},
+    }
+    with atomic_path(path) as temporary:
+        save_file(content, temporary)
+
+
+def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
+    """An estimator for measuring: in evaluation mode, its weights frozen. Raises CheckpointError."""
+    content = load_file(path)
+    if not isinstance(content, Mapping) or content.get("kind") != KIND:
+        raise CheckpointError(f"{path} holds no age estimator: make one by scripts/train_age_estimator.py")
+    shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
+    estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
+    estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
+    return estimator.to(device).eval().requires_grad_(False)
+
+
+def _read_shape(values: Any, path: Path) -> EstimatorShape:
+    """Raises CheckpointError for what no estimator is saved with."""
+    try:
+        shape = EstimatorShape(**values)
+    except TypeError as error:
+        raise CheckpointError(f"{path} is damaged: it does not say what network it is of") from error
+    known = shape.trunk in TRUNKS and type(shape.size) is int and shape.size in SIZES
+    if not known or not isinstance(shape.dropout, float) or not 0 <= shape.dropout < 1:
+        raise CheckpointError(f"{path} is of an estimator that is not known here: {shape}")
+    return shape
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
