@@ -330,7 +330,7 @@ def test_the_report_shows_tables_pictures_and_faces(evaluated: Path, width: int)
             "SHA-256",
         ):
             assert expected in text
-        assert len(driver.find_elements(By.TAG_NAME, "img")) == 2 + 2 * 3 * 2 * 3  # pictures; faces of three images
+        assert len(driver.find_elements(By.TAG_NAME, "img")) == 2 * 3 + 2 * 3 * 2 * 3  # pictures; faces of three images
         assert len(driver.find_elements(By.CSS_SELECTOR, "figure.compare")) == 12
 
 
@@ -430,6 +430,30 @@ def test_inception_features_from_a_local_file(
         assert rows["AtoB", "all", images, "kid_inception"]["value"]
     record = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert sha256_of(tmp_path / "inception.pth") in {entry["sha256"] for entry in record["files"]}
+
+
+def test_packages_that_are_missing_are_named(
+    project: Path, tmp_path: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = words_of(project, "--age_estimator", project / "age.pth", "--output", tmp_path, "--num_test", "2")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    call(*words, "--bootstrap", "0", "--examples", "0")
+    assert "pip install matplotlib" in (tmp_path / "report.html").read_text()
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
+    with pytest.raises(UserError, match="pip install torch-fidelity"):
+        call(*words, "--inception", project / "age.pth")
+
+
+def test_a_model_that_diverged_is_told_of(project: Path, tmp_path: Path, call: Callable[..., str]) -> None:
+    run_folder = tmp_path / "checkpoints" / "run"
+    run_folder.mkdir(parents=True)
+    for name in ("latest_net_G_A.pth", "latest_net_G_B.pth"):
+        weights = torch.load(project / "checkpoints" / "run" / name, weights_only=True)
+        torch.save({key: value * torch.nan for key, value in weights.items()}, run_folder / name)
+    (run_folder / "opt.json").write_text((project / "checkpoints" / "run" / "opt.json").read_text())
+    words = words_of(project, "--age_estimator", project / "age.pth", "--checkpoints_dir", tmp_path / "checkpoints")
+    with pytest.raises(UserError, match=r"not finite.*--epoch"):
+        call(*words)
 
 
 def test_a_missing_default_estimator_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_distance_of_ages_is_scipys_weighted_too() -> None:
     assert wasserstein(first, first + 12.5)(np.ones((1, 7)), np.ones((1, 7)))[0] == pytest.approx(12.5)
 
 
-def covered(people_counted: bool, rounds: int = 300) -> float:
+def covered(people_counted: bool, rounds: int = 1000) -> float:
     """How often the 95 % interval of a mean holds the truth, 0, where 4 photos of each of 40 people resemble each
     other."""
     rng, hits = np.random.default_rng(5), 0
@@ -65,8 +65,8 @@ def covered(people_counted: bool, rounds: int = 300) -> float:
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say_if_people_are_drawn() -> None:
-    assert 0.91 <= covered(people_counted=True) <= 0.98
-    assert covered(people_counted=False) < 0.8, "photos of one person are no independent witnesses"
+    assert 0.92 <= covered(people_counted=True) <= 0.97
+    assert covered(people_counted=False) < 0.7, "photos of one person are no independent witnesses"
 
 
 def test_an_interval_follows_from_its_seed_and_needs_two_people() -> None:

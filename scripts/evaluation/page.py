@@ -53,9 +53,8 @@ def write_page(
     for direction in summary.columns:
         page.heading(f"{TITLES[direction]}: {len(measured[direction].names)} photos")
         page.add(_direction_table(summary, direction))
-        for text, path in pictures.items():
-            if path == f"{direction}.png":
-                page.picture(path, text)
+        for path, text in pictures.get(direction, {}).items():
+            page.picture(path, text)
     page.add(tags.ul(*(tags.li(f"{HEADINGS[name]}: {text}") for name, text in IMAGES.items())))
     page.heading("By gender")
     for direction in summary.columns:
@@ -73,7 +72,9 @@ def write_page(
     return page.write("report.html")
 
 
-def _pictures(page: Page, folder: Path, measured: Mapping[str, Measured], summary: Summary) -> dict[str, str]:
+def _pictures(
+    page: Page, folder: Path, measured: Mapping[str, Measured], summary: Summary
+) -> dict[str, dict[str, str]]:
     try:
         return draw_pictures(folder, measured, summary)
     except ImportError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,38 +22,52 @@ YEARS_A_BAR = 3
 COLOURS = {"photos": "#8a8a8a", "translated": "#c44e52", "real target faces": "#4a7fb5"}
 
 
-def draw_pictures(folder: Path, measured: Mapping[str, Measured], summary: Summary) -> dict[str, str]:
-    """Write DIRECTION.png for each direction that has translations; returns alternative text to file name.
+def draw_pictures(folder: Path, measured: Mapping[str, Measured], summary: Summary) -> dict[str, dict[str, str]]:
+    """Write three pictures for each direction that has translations; returns file name to text, by direction.
 
     Raises ImportError without matplotlib, OSError.
     """
-    from matplotlib.figure import Figure  # without pyplot: no window, no global state
-
-    drawn = {}
-    for direction in summary.columns:
-        figure = Figure(figsize=(13, 3.6), layout="constrained")
-        ages, gains, scatter = figure.subplots(1, 3)
-        _draw_ages(ages, measured, summary, direction)
-        _draw_gains(gains, summary.columns[direction]["gain"])
-        _draw_scatter(scatter, measured[direction], summary, direction)
-        figure.suptitle(TITLES[direction])
-        with atomic_path(folder / f"{direction}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=100)
-        text = f"{TITLES[direction]}: histograms of ages and of gains, and how gain and identity go together"
-        drawn[text] = f"{direction}.png"
+    drawn: dict[str, dict[str, str]] = {}
+    for direction, columns in summary.columns.items():
+        sets = _age_sets(measured, summary, direction)
+        own = measured[direction]
+        _draw(folder / f"{direction}_ages.png", partial(_draw_ages, sets=sets))
+        _draw(folder / f"{direction}_gains.png", partial(_draw_gains, gains=columns["gain"]))
+        _draw(folder / f"{direction}_identity.png", partial(_draw_scatter, own=own, summary=summary))
+        drawn[direction] = {
+            f"{direction}_ages.png": f"{TITLES[direction]}: histogram of ages",
+            f"{direction}_gains.png": f"{TITLES[direction]}: histogram of gains in age",
+            f"{direction}_identity.png": f"{TITLES[direction]}: age against identity",
+        }
     return drawn
 
 
-def _draw_ages(axes: Axes, measured: Mapping[str, Measured], summary: Summary, direction: str) -> None:
+def _draw(path: Path, draw: Callable[[Axes], None]) -> None:
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    figure = Figure(figsize=(4.1, 3.3), layout="constrained")
+    draw(figure.add_subplot())
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def _age_sets(measured: Mapping[str, Measured], summary: Summary, direction: str) -> dict[str, np.ndarray]:
+    """Estimated ages by the main estimator, of the three sets of faces."""
     columns = summary.columns[direction]
     sets = {"photos": columns["age_before"], "translated": columns["age_after"]}
     for key, other in measured.items():
         if key != direction and other.names:
-            sets["real target faces"] = next(v for name, v in other.real.items() if name.startswith("age@"))
-    bars = np.arange(0, 101 + YEARS_A_BAR, YEARS_A_BAR)
+            sets["real target faces"] = next(ages for name, ages in other.real.items() if name.startswith("age@"))
+    return sets
+
+
+def _draw_ages(axes: Axes, sets: Mapping[str, np.ndarray]) -> None:
+    bars = list(range(0, 101 + YEARS_A_BAR, YEARS_A_BAR))
     for name, ages in sets.items():
         weights = np.full(len(ages), 100 / max(1, len(ages)))
-        axes.hist(ages, list(bars), weights=weights, histtype="step", linewidth=1.6, color=COLOURS[name], label=name)
+        filled = name == "photos"
+        axes.hist(ages, bars, weights=weights, color=COLOURS[name], label=name, alpha=0.35 if filled else 1.0,
+                  histtype="stepfilled" if filled else "step", linewidth=1.6)  # fmt: skip
     axes.set(xlabel="estimated age in years", ylabel="% of the faces", title="ages")
     axes.legend(fontsize="small")
 
@@ -68,8 +83,8 @@ def _draw_gains(axes: Axes, gains: np.ndarray) -> None:
     axes.legend(fontsize="small")
 
 
-def _draw_scatter(axes: Axes, own: Measured, summary: Summary, direction: str) -> None:
-    columns = summary.columns[direction]
+def _draw_scatter(axes: Axes, own: Measured, summary: Summary) -> None:
+    columns = summary.columns[own.direction]
     has_faces = "cosine" in columns
     heights = columns["cosine"] if has_faces else columns["change_l1"]
     for (name, mask), colour in zip(own.women_and_men().items(), ("#dd8452", "#4c72b0"), strict=True):

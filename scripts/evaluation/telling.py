@@ -26,7 +26,7 @@ def shown(row: Row) -> str:
     kind, (value, low, high) = row.kind, row.estimate
     if not math.isfinite(value):
         return "-"
-    texts = [f"{number * kind.shown_as:.{kind.decimals}f}" for number in (value, low, high) if math.isfinite(number)]
+    texts = [f"{number * kind.shown_as:z.{kind.decimals}f}" for number in (value, low, high) if math.isfinite(number)]
     return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "")
 
 
@@ -68,7 +68,7 @@ def console_table(summary: Summary) -> str:
 
 
 def _aligned(title: str, cells: Sequence[str]) -> list[str]:
-    return [(f"{title:<58}" + "".join(f"{cell:>24}" for cell in cells)).rstrip()]
+    return [(f"{title:<58}" + "".join(f"{cell:>25}" for cell in cells)).rstrip()]
 
 
 def csv_table(rows: Sequence[Row]) -> str:

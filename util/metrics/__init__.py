@@ -55,7 +55,7 @@ METRICS: dict[str, Metric] = {
     "cosine": Metric("identity: cosine before/after", "", "cosine", decimals=3),
     "verified": _share("identity: verified at a false-accept rate of 0.1 %", "verified", statistics.mean, "+"),
     "gender_kept": _share("gender kept", "gender_kept", statistics.mean, "+"),
-    "kid_estimator": Metric("KID in the estimator's features", "x 10^-3", decimals=2, shown_as=1000.0, better="-"),
+    "kid_estimator": Metric("KID in the estimator's features", decimals=3, better="-"),
     "kid_inception": Metric("KID, Inception", "x 10^-3", decimals=2, shown_as=1000.0, better="-"),
     "fid_inception": Metric("FID, Inception", "", better="-"),
     "change_l1": Metric("change from the photo, L1", "of 255", "change_l1", decimals=2),
