@@ -75,10 +75,8 @@ def remarks(
                      "each photo counts as a person of its own")  # fmt: skip
     elif people.missing:
         notes.append(f"{people.missing} photos are not in {people.path}: each counts as a person of its own")
-    if options.run is None:
-        notes.append(
-            "a folder does not say what its model was trained with: take care that it was none of the estimators"
-        )
+    if not options.saved:
+        notes.append("what the model was trained with is not known: take care that it was none of these estimators")
     for direction in summary.columns:
         if not any(key != direction and own.names for key, own in measured.items()):
             target = DOMAINS[direction][1]

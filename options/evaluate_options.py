@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from models.face_embedder import FaceModelOptions
-from options.base_options import ChoiceOptions, Command, Sections, flatten_all, format_table
+from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
 from options.test_options import TestOptions, choose, read_run_options, run_sections
 from util.arguments import OptionError, Parser, build, option, section
+from util.run_folder import RunFolder
 
 DEFAULT_ESTIMATOR = Path("checkpoints/age_estimator.pth")
 
@@ -148,4 +149,14 @@ def _parse_folder(argv: Sequence[str] | None) -> EvaluateOptions:
     typed = parser.parse(argv)
     built = {name: build(options_class, typed) for name, options_class in FOLDER_SECTIONS.items()}
     values = flatten_all(built, training=False)
-    return EvaluateOptions(built["measures"], None, built["folder"], values, format_table(values, FOLDER_SECTIONS))
+    table, saved = format_table(values, FOLDER_SECTIONS), _saved_beside(built["measures"].results)
+    return EvaluateOptions(built["measures"], None, built["folder"], values, table, saved)
+
+
+def _saved_beside(results: Path) -> dict[str, Any]:
+    """What the run was trained with whose results these seem to be, as they lie in NAME/LABEL_PHASE; empty where there
+    is no such run."""
+    folder = results.resolve()
+    name = (folder.parent if folder.name == "images" else folder).parent.name
+    run = RunFolder(RunOptions.checkpoints_dir, name) if name else None
+    return run.read_options() if run and run.has_checkpoint else {}

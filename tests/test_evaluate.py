@@ -300,14 +300,18 @@ def test_results_out_of_files_measure_the_same_as_the_run(
     words = words_of(project)
     words[words.index("--bootstrap") : words.index("--bootstrap") + 2] = []
     run("test.py", *words)
+    other = write_estimator(project / "other.pth", seed=3)
     output = call("--results", project / "results" / "run" / "latest_test",
-                  "--manifest", project / "data" / "manifest.csv", "--age_estimator", project / "age.pth",
+                  "--manifest", project / "data" / "manifest.csv", "--age_estimator", f"{project / 'age.pth'},{other}",
                   "--output", project / "again",
                   "--gpu_ids", "-1", "--bootstrap", "100")  # fmt: skip
     assert "identity was not computed: give a face recogniser" in output and "docs/evaluation.md" in output
-    assert "take care that it was none of the estimators" in output
+    assert "take care that it was none of these estimators" in output
     ours, theirs = metrics_of(project / "again"), metrics_of(evaluated)
-    compared = {key for key in ours if not key[3].startswith("cycle8")}
+    assert (
+        ours["AtoB", "all", "translated", "gain_mean@other"]["value"] and "age gain, mean (years), by other" in output
+    )
+    compared = {key for key in ours if "@" not in key[3]}
     assert len(compared) > 100
     for key in compared:
         # The cycle back was rounded to 8 bits in the files, and networks differ a little with the batch's size.
@@ -334,7 +338,9 @@ def test_the_report_shows_tables_pictures_and_faces(evaluated: Path, width: int)
         assert len(driver.find_elements(By.CSS_SELECTOR, "figure.compare")) == 12
 
 
-def test_the_estimator_that_a_run_was_trained_against_is_refused(project: Path, call: Callable[..., str]) -> None:
+def test_the_estimator_that_a_run_was_trained_against_is_refused(
+    project: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (project / "copy.pth").write_bytes((project / "teacher.pth").read_bytes())
     with pytest.raises(
         UserError, match=r"copy\.pth is the estimator that this run was trained against \(--age_loss teacher"
@@ -342,6 +348,10 @@ def test_the_estimator_that_a_run_was_trained_against_is_refused(project: Path, 
         call(*words_of(project, "--age_estimator", project / "copy.pth"))
     with pytest.raises(UserError, match="trained against"):
         call(*words_of(project, "--age_estimator", f"{project / 'age.pth'},{project / 'teacher.pth'}"))
+    monkeypatch.chdir(project)
+    write_images(project / "somewhere" / "run" / "latest_test", {"1_real_A": face(1, 20), "1_fake_B": face(1, 30)})
+    with pytest.raises(UserError, match="trained against"):  # by the run of that name in checkpoints/
+        call("--results", project / "somewhere" / "run" / "latest_test", "--age_estimator", project / "copy.pth")
 
 
 def test_an_estimator_that_knows_the_test_people_is_told_of(
