@@ -26,6 +26,7 @@ from scripts.evaluation.table import Summary
 from scripts.evaluation.telling import console_table, json_record, write_files
 from util.device import describe_device, select_device
 from util.errors import UserError, told_in_one_line
+from util.metrics.identity import Verification
 from util.terminal import CountedWork
 from util.text import printable
 
@@ -83,11 +84,19 @@ def remarks(
             notes.append(
                 f"{TITLES[direction]}: without photos real_{target} there is no distance from real target faces"
             )
-    verified = summary.verification
-    if verified and verified.impostor_pairs < FEW_PAIRS:
-        notes.append(f"the threshold of one person, {verified.threshold:.3f}, rests on {verified.impostor_pairs} pairs "
-                     f"of different people only; {FEW_PAIRS} or more would do")  # fmt: skip
+    if summary.verification:
+        notes.append(describe_threshold(summary.verification))
     return notes + overlap_warnings(instruments, measured)
+
+
+def describe_threshold(verified: Verification) -> str:
+    """What counts as one person, and what that rests on."""
+    text = f"one person: a cosine of {verified.threshold:.3f} or more, which {verified.accepted:.2%} of "
+    text += f"{verified.impostor_pairs:,} pairs of different people reach"
+    if verified.genuine_pairs:
+        text += f", and {verified.genuine_accepted:.0%} of {verified.genuine_pairs:,} pairs of photos of one person"
+    few = f"; fewer than {FEW_PAIRS:,} pairs are little to set it by" if verified.impostor_pairs < FEW_PAIRS else ""
+    return text + few
 
 
 def overlap_warnings(instruments: Instruments, measured: Mapping[str, Measured]) -> list[str]:

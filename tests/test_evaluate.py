@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import browser
 import numpy as np
@@ -31,6 +35,7 @@ from scripts.evaluation.table import Summary
 from scripts.evaluation.telling import console_table, csv_table
 from util.errors import UserError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 YOUNG, OLD = range(40), range(40, 70)
 Translate = Callable[[int], np.ndarray]
 
@@ -267,6 +272,7 @@ def test_a_run_is_measured_and_told_in_files(evaluated: Path, project: Path) -> 
     output = (project / "output.txt").read_text()
     assert "young to old: 12 photos of 12 people" in output and "Traceback" not in output
     assert "FID and KID in Inception's features were not computed" in output and "--inception FILE" in output
+    assert "pairs of different people reach, and" in output and "fewer than 10,000 pairs" in output
     assert f"report: {evaluated / 'report.html'}" in output
     rows = metrics_of(evaluated)
     for direction in ("AtoB", "BtoA"):
@@ -452,6 +458,19 @@ def test_packages_that_are_missing_are_named(
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(UserError, match="pip install torch-fidelity"):
         call(*words, "--inception", project / "age.pth")
+
+
+def test_names_of_all_sorts_are_text(project: Path, tmp_path: Path, call: Callable[..., str]) -> None:
+    names = ["<b>&amp;", "a\x1b[2J", os.fsdecode(b"caf\xe9"), "%41 #?", "-x"]
+    for number, name in enumerate(names):
+        write_images(tmp_path / "results", {f"{name}_real": face(number, 20), f"{name}_fake": face(number, 40)})
+    output = call("--results", tmp_path / "results", "--age_estimator", project / "age.pth", "--gpu_ids", "-1")
+    assert output.isprintable() or set(output) - {"\n"} == {letter for letter in output if letter.isprintable()}
+    page = (tmp_path / "results" / "evaluation" / "report.html").read_text()
+    assert "<b>" not in page and "&lt;b&gt;&amp;amp;" in page and "\x1b" not in page
+    for path in re.findall(r'<img[^>]*src="([^"]+)"', page):
+        assert (tmp_path / "results" / "evaluation" / os.fsdecode(unquote_to_bytes(html.unescape(path)))).is_file()
+    assert len(list(csv.DictReader((tmp_path / "results" / "evaluation" / "per_photo.csv").open()))) == 5
 
 
 def test_a_model_that_diverged_is_told_of(project: Path, tmp_path: Path, call: Callable[..., str]) -> None:

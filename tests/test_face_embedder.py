@@ -17,6 +17,7 @@ from util.arguments import OptionError, Parser, build
 from util.checkpoint import CheckpointError
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 SIZE = 8
 
 
