@@ -1,6 +1,14 @@
-"""Command-line options of train.py and test.py, composed from what each component declares beside itself."""
+"""Command-line options of train.py, test.py and evaluate.py, composed of what each component declares."""
 
+from options.evaluate_options import EvaluateOptions, parse_evaluate_options
 from options.test_options import TestOptions, parse_test_options
 from options.train_options import TrainOptions, parse_train_options
 
-__all__ = ["TestOptions", "TrainOptions", "parse_test_options", "parse_train_options"]
+__all__ = [
+    "EvaluateOptions",
+    "TestOptions",
+    "TrainOptions",
+    "parse_evaluate_options",
+    "parse_test_options",
+    "parse_train_options",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ class TestOptions:
         return self.results.results_dir / self.run.name / f"{self.checkpoint.label}_{phase}"
 
 
-def _sections(choice: ChoiceOptions) -> Sections:
+def run_sections(choice: ChoiceOptions) -> Sections:
+    """The sections of test.py's options."""
     return {
         "choice": ChoiceOptions,
         "run": RunOptions,
@@ -82,14 +83,15 @@ def _sections(choice: ChoiceOptions) -> Sections:
     }
 
 
-def _choose(values: Mapping[str, Any]) -> ChoiceOptions:
+def choose(values: Mapping[str, Any]) -> ChoiceOptions:
+    """Model and dataset mode, from typed or saved values."""
     known = restore(ChoiceOptions, values)
     if known.get("model") == "test":
         known["dataset_mode"] = "single"
     return build(ChoiceOptions, known)
 
 
-COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, _choose)
+COMMAND = Command("test.py", "Translate photos and show the results on a page.", run_sections, False, choose)
 
 
 def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
@@ -98,10 +100,20 @@ def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
 
     Raises OptionError for combinations that cannot be; prints help or a message and exits for what argparse refuses.
     """
-    gathered = gather(COMMAND, argv, wants_saved=lambda typed: True)
+    return read_run_options(COMMAND, argv)[0]
+
+
+def read_run_options(
+    command: Command, argv: Sequence[str] | None
+) -> tuple[TestOptions, dict[str, Any], dict[str, Any]]:
+    """The same for a command that has further sections: also these, built, and the options saved with the run."""
+    gathered = gather(command, argv, wants_saved=lambda typed: True)
     built = build_all(gathered.sections, {**_defaults(gathered), **gathered.typed})
     values = flatten_all(built, training=False)
-    return TestOptions(**built, folder=gathered.folder, values=values, table=format_table(values, gathered.sections))
+    further = {name: built.pop(name) for name in set(built) - {field.name for field in fields(TestOptions)}}
+    table = format_table(values, gathered.sections)
+    options = TestOptions(**built, folder=gathered.folder, values=values, table=table)
+    return options, further, gathered.saved
 
 
 def _defaults(gathered: Gathered) -> dict[str, Any]:

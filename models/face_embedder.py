@@ -1,0 +1,186 @@
+"""Face recognisers from local files: ONNX or TorchScript, from a face to a vector whose direction tells who it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.age_estimator import sha256_of
+from util.arguments import OptionError, option
+from util.checkpoint import CheckpointError
+from util.metrics.identity import normalise
+
+SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
+ORDERS = ("RGB", "BGR")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """`127.5` or `0.5,0.5,0.5` as one or three finite numbers."""
+    values = tuple(float(part) for part in text.split(","))
+    if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected one number, or three separated by commas")
+    return values
+
+
+@dataclass(frozen=True)
+class FaceModelOptions:
+    """the face recogniser"""
+
+    face_model: Path | None = option(
+        None, help="file of a face recogniser, .onnx or TorchScript (.pt), that maps a face to a vector; FILE.json "
+                   "beside it may hold face_size, face_mean, face_std, face_order"
+    )  # fmt: skip
+    face_size: int | None = option(None, help="width and height of its input; none: 112", unit="pixels", most=1024)
+    face_mean: tuple[float, ...] | None = option(
+        None, help="subtracted from values of 0 to 255: one number, or three as R,G,B; none: 127.5", parse=_numbers
+    )
+    face_std: tuple[float, ...] | None = option(
+        None, help="divided by afterwards: one number, or three as R,G,B; none: 127.5", parse=_numbers
+    )
+    face_order: str | None = option(None, help="order of the colours in its input; none: RGB", choices=ORDERS)
+
+    def __post_init__(self) -> None:
+        if self.face_size is not None and self.face_size < 8:
+            raise OptionError(f"--face_size {self.face_size}: at least 8 pixels")
+        if self.face_std is not None and not all(self.face_std):
+            raise OptionError(f"--face_std {self.face_std}: must not be 0")
+
+
+@dataclass(frozen=True)
+class FaceInput:
+    """What a recogniser wants: size, in pixels; mean and std, of values of 0 to 255, in RGB; the order of colours."""
+
+    size: int = 112
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
+    order: str = "RGB"
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1], RGB, as (N, 3, size, size) in the recogniser's units and order."""
+        size = (self.size, self.size)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
+        mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        scaled = ((images + 1) * 127.5 - mean) / std
+        return scaled.flip(1) if self.order == "BGR" else scaled
+
+
+class FaceEmbedder:
+    """Faces to unit vectors. sha256: of the file."""
+
+    def __init__(self, path: Path, face: FaceInput, run: Callable[[Tensor], np.ndarray]) -> None:
+        self.path, self.face, self._run, self.sha256 = path, face, run, sha256_of(path)
+
+    def __call__(self, images: Tensor) -> np.ndarray:
+        """Images (N, 3, H, W) in [-1, 1] as embeddings (N, D), float32, of length 1. Raises CheckpointError."""
+        try:
+            made = np.asarray(self._run(self.face.prepare(images)))
+        except Exception as error:  # each runtime has errors of its own
+            raise CheckpointError(
+                f"--face_model {self.path} cannot be used on images of {self.face.size} pixels: "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}; "
+                "check --face_size"
+            ) from error
+        if made.ndim != 2 or len(made) != len(images) or not np.isfinite(made).all():
+            raise CheckpointError(
+                f"--face_model {self.path} made an array {made.shape} of {len(images)} faces, where one finite vector "
+                "for each was expected: (N, D)"
+            )
+        return normalise(made)
+
+
+def load_embedder(options: FaceModelOptions, device: torch.device) -> FaceEmbedder | None:
+    """The recogniser that `--face_model` names, or None. Raises CheckpointError, OptionError."""
+    path = options.face_model
+    if path is None:
+        return None
+    if not path.is_file():
+        raise CheckpointError(f"--face_model {path} does not exist")
+    face = _face_input(options, path)
+    if path.suffix.lower() == ".onnx":
+        return FaceEmbedder(path, face, _onnx(path))
+    if path.suffix.lower() in SCRIPTED:
+        return FaceEmbedder(path, face, _torchscript(path, device))
+    raise OptionError(f"--face_model {path}: expected a file that ends in .onnx or {', '.join(SCRIPTED)}")
+
+
+def _face_input(options: FaceModelOptions, path: Path) -> FaceInput:
+    """What was typed, else what the JSON file beside it says, else the defaults."""
+    typed = {name: getattr(options, name) for name in ("face_size", "face_mean", "face_std", "face_order")}
+    beside = path.with_name(path.name + ".json")
+    values = _read_beside(beside) if beside.is_file() else {}
+    values |= {name: value for name, value in typed.items() if value is not None}
+    return replace(FaceInput(), **{name.removeprefix("face_"): value for name, value in values.items()})
+
+
+def _read_beside(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, Mapping) or not values.keys() <= {"face_size", "face_mean", "face_std", "face_order"}:
+            raise ValueError("expected an object with face_size, face_mean, face_std, face_order")
+        read = dict(values)
+        for name in ("face_mean", "face_std"):
+            if name in read:
+                numbers = read[name] if isinstance(read[name], list) else [read[name]]
+                read[name] = _numbers(",".join(str(float(number)) for number in numbers))
+        if read.get("face_order", "RGB") not in ORDERS or type(read.get("face_size", 112)) is not int:
+            raise ValueError(f"face_order is one of {', '.join(ORDERS)}, face_size a whole number")
+        FaceModelOptions(**{name: read[name] for name in ("face_size", "face_std") if name in read})
+        if read.get("face_size", 0) > 1024:
+            raise ValueError("face_size: at most 1024")
+    except (ValueError, TypeError, OSError, RecursionError, OptionError, argparse.ArgumentTypeError) as error:
+        raise CheckpointError(f"{path} does not say how to prepare faces ({error}); mend or delete it") from error
+    return read
+
+
+def _onnx(path: Path) -> Callable[[Tensor], np.ndarray]:
+    """Computed on the CPU. Raises OptionError without onnxruntime, CheckpointError for a file it cannot read."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise OptionError(f"--face_model {path}: .onnx files need a package: pip install onnxruntime") from error
+    try:
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3
+        settings.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+    except Exception as error:
+        raise CheckpointError(f"--face_model {path} is no ONNX model of one input ({type(error).__name__})") from error
+    first, one_at_a_time = session.get_outputs()[0].name, isinstance(given.shape[0], int) and given.shape[0] == 1
+
+    def run(faces: Tensor) -> np.ndarray:
+        array = np.ascontiguousarray(faces.float().cpu().numpy())
+        parts = np.split(array, len(array)) if one_at_a_time else [array]
+        return np.concatenate([session.run([first], {given.name: part})[0] for part in parts])
+
+    return run
+
+
+def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], np.ndarray]:
+    """Raises CheckpointError. Such a file holds a program of torch's operations; it cannot run Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is what recognisers come in, all the same
+            script = torch.jit.load(str(path), map_location=device).eval()
+    except Exception as error:
+        raise CheckpointError(f"--face_model {path} is no TorchScript file ({type(error).__name__}); of a plain state "
+                              "dict make one by torch.jit.trace(...).save(FILE)") from error  # fmt: skip
+
+    @torch.no_grad()
+    def run(faces: Tensor) -> np.ndarray:
+        made = script(faces.to(device))
+        return (made[0] if isinstance(made, (tuple, list)) else made).float().cpu().numpy()
+
+    return run

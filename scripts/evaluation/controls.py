@@ -1,0 +1,52 @@
+"""The controls beside the translations: doing nothing, and real photos of the target age."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scripts.evaluation.measuring import UNCHANGED, Measured, columns_of
+from scripts.evaluation.table import Photos
+
+
+def images_in_place(
+    own: Measured,
+    other: Measured | None,
+    people: np.ndarray,
+    target_people: np.ndarray,
+    estimators: Sequence[str],
+    threshold: float,
+    seed: int,
+) -> dict[str, Photos]:
+    """The translations and the controls."""
+    unchanged = {name: np.full(len(own.names), UNCHANGED[name]) for name in own.pairs}
+    for number, name in enumerate(estimators):
+        unchanged[f"age_error@{name}" if number else "age_error"] = own.real[f"age@{name}"] - own.true_ages
+    kinds = {
+        "translated": Photos(columns_of(own, own.fake, own.pairs, estimators, threshold), own.fake, people),
+        "untouched": Photos(columns_of(own, own.real, unchanged, estimators, threshold), own.real, people),
+    }
+    if other:
+        partners = pair_at_random(own, other, seed)
+        features = {name: values[partners] for name, values in other.real.items()}
+        pairs = {"true_gain": own.sign * (other.true_ages[partners] - own.true_ages)}
+        # Where one photo stands in for several, it is its person's luck that the numbers share.
+        kinds["target"] = Photos(
+            columns_of(own, features, pairs, estimators, threshold), features, target_people[partners]
+        )
+    return kinds
+
+
+def pair_at_random(own: Measured, other: Measured, seed: int) -> np.ndarray:
+    """For each photo of `own` the place of one of `other`, of the same gender where there are such. All of them are
+    used, equally often."""
+    rng = np.random.default_rng(seed)
+    partners = np.empty(len(own.names), dtype=int)
+    ours, theirs = own.women_and_men(), other.women_and_men()
+    for gender, mask in ours.items():
+        candidates = np.flatnonzero(theirs[gender]) if theirs[gender].any() else np.arange(len(other.names))
+        needed = int(mask.sum())
+        rounds = [rng.permutation(candidates) for _ in range(-(-needed // len(candidates)))]
+        partners[mask] = np.concatenate([*rounds, np.zeros(0, dtype=int)])[:needed]
+    return partners

@@ -1,0 +1,147 @@
+"""From batches of pairs to numbers of each photo; images are looked at once and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scripts.evaluation.instruments import Instruments
+from scripts.evaluation.people import People, Person
+from scripts.evaluation.sources import DOMAINS, Pairs, rounded
+from util.errors import UserError
+from util.metrics import fidelity
+from util.metrics.fidelity import MOST_PSNR
+from util.metrics.identity import cosines
+
+PAIR_COLUMNS = ("change_l1", "cycle_l1", "cycle_psnr", "cycle_ssim", "cycle8_l1", "cycle8_psnr", "cycle8_ssim")
+UNCHANGED = {name: MOST_PSNR if "psnr" in name else 1.0 if "ssim" in name else 0.0 for name in PAIR_COLUMNS}
+"""The columns of photos that nothing was done to."""
+
+Columns = dict[str, np.ndarray]
+"""By name, numbers (N,) or features (N, D) of N photos."""
+
+
+@dataclass
+class Measured:
+    """A direction's photos: `real` and `fake` hold what is said of single images (age@ESTIMATOR, male, sharpness,
+    features, and where there are such: embedding, inception), `pairs` what compares images. Without translations,
+    `fake` is empty."""
+
+    direction: str
+    names: list[str] = field(default_factory=list)
+    persons: list[Person] = field(default_factory=list)
+    real: Columns = field(default_factory=dict)
+    fake: Columns = field(default_factory=dict)
+    pairs: Columns = field(default_factory=dict)
+
+    @property
+    def sign(self) -> int:
+        """What a gain in age has to be multiplied by, so that more of it is more of what was asked for."""
+        return 1 if self.direction == "AtoB" else -1
+
+    @property
+    def true_ages(self) -> np.ndarray:
+        """(N,), NaN where unknown."""
+        return np.array([person.age for person in self.persons])
+
+    def women_and_men(self) -> dict[str, np.ndarray]:
+        """Which photos (N,) are of each gender: by the manifest, else by the estimator."""
+        known = np.array([person.gender for person in self.persons])
+        male = np.where(known == "", self.real["male"] >= 0.5, known == "male")
+        return {"women": ~male, "men": male}
+
+
+def measure(
+    direction: str, batches: Iterable[Pairs], instruments: Instruments, people: People, advance: Callable[[int], None]
+) -> Measured:
+    """Everything about the photos of one direction. advance: is told how many more are done."""
+    measured = Measured(direction)
+    parts: dict[str, list[Columns]] = {"real": [], "fake": [], "pairs": []}
+    domain = DOMAINS[direction][0]
+    for pairs in batches:
+        measured.names += pairs.names
+        measured.persons += [people.find(domain, file) for file in pairs.files]
+        # Translations are judged as they would be stored, so that results out of files give the same numbers.
+        images = {label: image if label == "rec" else rounded(image) for label, image in pairs.images.items()}
+        _refuse_infinite(images)
+        for label in ("real", "fake"):
+            if label in images:
+                parts[label].append(_look_at(images[label], instruments))
+        if "fake" in images:
+            parts["pairs"].append(_compare(images))
+        advance(len(pairs.names))
+    # By name: whatever is drawn at random later must not depend on how the files were listed.
+    order = sorted(range(len(measured.names)), key=lambda place: measured.names[place])
+    measured.names = [measured.names[place] for place in order]
+    measured.persons = [measured.persons[place] for place in order]
+    measured.real, measured.fake, measured.pairs = (_joined(parts[label], order) for label in ("real", "fake", "pairs"))
+    return measured
+
+
+def _refuse_infinite(images: Mapping[str, Tensor]) -> None:
+    """Raise UserError for translations that are not images: of a training that diverged."""
+    if "fake" in images and not torch.isfinite(images["fake"]).all():
+        raise UserError("the networks make values that are not finite: choose an earlier --epoch")
+
+
+@torch.no_grad()
+def _look_at(images: Tensor, instruments: Instruments) -> Columns:
+    """What is said of single images (N, 3, H, W)."""
+    columns = {}
+    for number, (name, estimator) in enumerate(instruments.estimators.items()):
+        estimates = estimator(images)
+        columns[f"age@{name}"] = _numbers(estimates.ages)
+        if number == 0:
+            columns |= {"male": _numbers(estimates.male), "features": estimates.features.float().cpu().numpy()}
+    columns["sharpness"] = _numbers(fidelity.sharpness(images))
+    if instruments.embedder:
+        columns["embedding"] = instruments.embedder(images)
+    if instruments.inception:
+        columns["inception"] = instruments.inception(images)
+    return columns
+
+
+@torch.no_grad()
+def _compare(images: Mapping[str, Tensor]) -> Columns:
+    """What compares a photo with its translation, and with that translated back."""
+    columns = {"change_l1": _numbers(fidelity.l1(images["fake"], images["real"]))}
+    for label, prefix in (("rec", "cycle"), ("rec8", "cycle8")):
+        if label in images:
+            for name, compare in (("l1", fidelity.l1), ("psnr", fidelity.psnr), ("ssim", fidelity.ssim)):
+                columns[f"{prefix}_{name}"] = _numbers(compare(images[label], images["real"]))
+    return columns
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
+
+
+def _joined(parts: Sequence[Columns], order: Sequence[int]) -> Columns:
+    """The batches' columns one behind another, in that order."""
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]} if parts else {}
+
+
+def columns_of(
+    measured: Measured, after: Columns, pairs: Columns, estimators: Sequence[str], threshold: float
+) -> Columns:
+    """The columns of METRICS, (N,) each, for images `after` in the place of the measured photos.
+
+    threshold: of the cosine, for one person. Those of estimators but the first are called COLUMN@ESTIMATOR.
+    """
+    before, columns = measured.real, dict(pairs)
+    for number, name in enumerate(estimators):
+        suffix = f"@{name}" if number else ""
+        first, second = before[f"age@{name}"], after[f"age@{name}"]
+        columns |= {f"age_before{suffix}": first, f"age_after{suffix}": second,
+                    f"gain{suffix}": measured.sign * (second - first)}  # fmt: skip
+    columns["gender_kept"] = ((before["male"] >= 0.5) == (after["male"] >= 0.5)).astype(float)
+    columns["sharpness"] = (after["sharpness"] + 1e-6) / (before["sharpness"] + 1e-6)
+    if "embedding" in before:
+        columns["cosine"] = cosines(before["embedding"], after["embedding"])
+        if np.isfinite(threshold):
+            columns["verified"] = (columns["cosine"] >= threshold).astype(float)
+    return columns

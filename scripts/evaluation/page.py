@@ -1,0 +1,131 @@
+"""report.html: the tables, the histograms, and the best, the median and the worst faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dominate import tags
+from dominate.util import raw
+
+from scripts.evaluation.measuring import Measured
+from scripts.evaluation.pictures import draw_pictures
+from scripts.evaluation.sources import TITLES, Source, Weights
+from scripts.evaluation.table import GROUPS, IMAGES, Summary
+from scripts.evaluation.telling import HEADINGS, by_metric, shown, title_of
+from util.arguments import format_value
+from util.html import Page
+from util.images import save_png
+from util.text import printable
+
+STYLE = """
+.numbers { overflow-x: auto; } .numbers td, .numbers th { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.numbers tr:nth-child(even) td { background: #8881; } .numbers td:first-child { white-space: normal; min-width: 14rem; }
+.files td { font-family: ui-monospace, monospace; font-size: .8rem; overflow-wrap: anywhere; }
+"""
+CAUTION = (
+    "Ages, identities and genders here are networks' opinions of images, and estimators disagree on translated faces "
+    "by years: read gains beside the estimator's error on real photos, both controls, and another estimator. Identity, "
+    "gender and cycle without a gain in age mean nothing: the untouched photo wins them."
+)
+
+
+def write_page(
+    folder: Path,
+    source: Source,
+    measured: Mapping[str, Measured],
+    summary: Summary,
+    weights: Sequence[Weights],
+    notes: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    examples: int,
+    image_size: int,
+) -> Path:
+    """Write report.html with its pictures and images; returns its path. Raises OSError."""
+    page = Page(folder, f"Evaluation of {source.title}", image_size=image_size)
+    page.add(tags.style(raw(STYLE)))
+    page.paragraph(CAUTION)
+    page.add(tags.ul(*(tags.li(printable(note)) for note in notes)))
+    pictures = _pictures(page, folder, measured, summary)
+    for direction in summary.columns:
+        page.heading(f"{TITLES[direction]}: {len(measured[direction].names)} photos")
+        page.add(_direction_table(summary, direction))
+        for text, path in pictures.items():
+            if path == f"{direction}.png":
+                page.picture(path, text)
+    page.add(tags.ul(*(tags.li(f"{HEADINGS[name]}: {text}") for name, text in IMAGES.items())))
+    page.heading("By gender")
+    for direction in summary.columns:
+        for group in GROUPS[1:]:
+            if table := by_metric(summary.rows, direction, group):
+                count = max(row.n for rows in table.values() for row in rows.values() if row.images == "translated")
+                title = f"{TITLES[direction]}, {group}: {count} photos"
+                page.add(tags.details(tags.summary(title), _direction_table(summary, direction, group)))
+    for direction in summary.columns:
+        _add_faces(page, folder, source, measured[direction], summary, examples)
+    page.heading("Files that measured, and were measured")
+    page.add(_files_table(weights))
+    page.links({name: name for name in ("metrics.csv", "metrics.json", "per_photo.csv")})
+    page.folded_table("options", {name: format_value(value) for name, value in options.items()})
+    return page.write("report.html")
+
+
+def _pictures(page: Page, folder: Path, measured: Mapping[str, Measured], summary: Summary) -> dict[str, str]:
+    try:
+        return draw_pictures(folder, measured, summary)
+    except ImportError as error:
+        page.paragraph(f"There are no histograms here: drawing needs a package, pip install matplotlib ({error})")
+        return {}
+
+
+def _direction_table(summary: Summary, direction: str, group: str = "all") -> tags.html_tag:
+    table = by_metric(summary.rows, direction, group)
+    kinds = [kind for kind in IMAGES if any(kind in rows for rows in table.values())]
+    head = tags.tr(tags.th("[95 % interval]"), *(tags.th(HEADINGS[kind]) for kind in kinds))
+    body = [
+        tags.tr(tags.td(title_of(metric)), *(tags.td(shown(rows[kind]) if kind in rows else "") for kind in kinds))
+        for metric, rows in table.items()
+    ]
+    return tags.div(tags.table(head, *body), cls="numbers")
+
+
+def _files_table(weights: Sequence[Weights]) -> tags.html_tag:
+    head = tags.tr(tags.th("role"), tags.th("file"), tags.th("SHA-256"))
+    rows = [tags.tr(tags.td(role), tags.td(printable(path)), tags.td(sha256)) for role, path, sha256 in weights]
+    return tags.div(tags.table(head, *rows), cls="files")
+
+
+def chosen_faces(gains: np.ndarray, examples: int) -> dict[str, list[int]]:
+    """The places of the photos with the largest, the middle and the smallest gains, none of them twice."""
+    order = np.argsort(-gains, kind="stable").tolist()
+    count = min(examples, len(order))
+    best, worst = order[:count], order[max(count, len(order) - count) :]
+    rest = order[count : len(order) - len(worst)]
+    start = max(0, (len(rest) - count) // 2)
+    return {"best": best, "median": rest[start : start + count], "worst": worst[::-1]}
+
+
+def _add_faces(page: Page, folder: Path, source: Source, own: Measured, summary: Summary, examples: int) -> None:
+    """Rows of the photo, its translation, and that translated back."""
+    columns = summary.columns[own.direction]
+    for kind, places in chosen_faces(columns["gain"], examples).items():
+        if not places:
+            continue
+        page.heading(f"{TITLES[own.direction]}: the {kind} faces by gain")
+        for place in places:
+            name = own.names[place]
+            images = {}
+            for label, image in source.shown(own.direction, name).items():
+                images[label] = f"images/{name}_{label}.png"
+                save_png(folder / images[label], image)
+            before, after = list(images)[:2]
+            page.row(_caption(name, columns, place), images, compare=(before, after))
+
+
+def _caption(name: str, columns: Mapping[str, np.ndarray], place: int) -> str:
+    text = f"{name}: {columns['age_before'][place]:.0f} to {columns['age_after'][place]:.0f} years"
+    text += f", gain {columns['gain'][place]:+.1f}"
+    return text + (f", cosine {columns['cosine'][place]:.2f}" if "cosine" in columns else "")

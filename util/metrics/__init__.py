@@ -1,0 +1,73 @@
+"""What evaluate.py measures, as pure functions. To add a number: a line in METRICS, and its column in
+scripts/evaluation/measuring.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from util.metrics import statistics
+from util.metrics.statistics import OfValues
+
+AIM = 30
+"""Years that the translation is to add or take away."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a set of photos.
+
+    column: the number of each photo that it sums up; "" for a distance of two sets, which has none. shown_as: the
+    factor by which people are shown it, in `unit`, with `decimals`. better: "+" more, "-" less, "" neither. interval:
+    whether the bootstrap tells something about it.
+    """
+
+    title: str
+    unit: str = ""
+    column: str = ""
+    statistic: OfValues = statistics.mean
+    decimals: int = 1
+    shown_as: float = 1.0
+    better: str = ""
+    interval: bool = True
+
+
+def _share(title: str, column: str, statistic: OfValues, better: str) -> Metric:
+    return Metric(title, "%", column, statistic, shown_as=100.0, better=better)
+
+
+METRICS: dict[str, Metric] = {
+    "age_before": Metric("estimated age of the photo", "years", "age_before"),
+    "age_after": Metric("estimated age of the image in its place", "years", "age_after"),
+    "gain_mean": Metric("age gain, mean", "years", "gain", better="+"),
+    "gain_median": Metric("age gain, median", "years", "gain", statistics.median, better="+"),
+    # The percentile bootstrap of a maximum is not consistent: no replicate exceeds it.
+    "gain_max": Metric("age gain, maximum", "years", "gain", statistics.maximum, interval=False),
+    "gain_above_10": _share("gain above 10 years", "gain", statistics.share_above(10), "+"),
+    "gain_above_15": _share("gain above 15 years", "gain", statistics.share_above(15), "+"),
+    "gain_above_20": _share("gain above 20 years", "gain", statistics.share_above(20), "+"),
+    "gain_wrong": _share("in the wrong direction", "gain", statistics.share_below(0), "-"),
+    "gain_from_30": Metric(f"mean gain's distance from {AIM} years", "years", "gain",
+                           statistics.mean_distance_from(AIM), better="-"),
+    "true_gain": Metric("gain by the true ages, mean", "years", "true_gain"),
+    "age_distance": Metric("ages' distance from real target ages (W1)", "years", better="-"),
+    "estimator_mae": Metric("estimator's error on real photos (MAE)", "years", "age_error", statistics.mean_absolute),
+    "estimator_bias": Metric("estimator's error on real photos, mean", "years", "age_error"),
+    "cosine": Metric("identity: cosine before/after", "", "cosine", decimals=3),
+    "verified": _share("identity: verified at a false-accept rate of 0.1 %", "verified", statistics.mean, "+"),
+    "gender_kept": _share("gender kept", "gender_kept", statistics.mean, "+"),
+    "kid_estimator": Metric("KID in the estimator's features", "x 10^-3", decimals=2, shown_as=1000.0, better="-"),
+    "kid_inception": Metric("KID, Inception", "x 10^-3", decimals=2, shown_as=1000.0, better="-"),
+    "fid_inception": Metric("FID, Inception", "", better="-"),
+    "change_l1": Metric("change from the photo, L1", "of 255", "change_l1", decimals=2),
+    "cycle_l1": Metric("cycle error, L1", "of 255", "cycle_l1", decimals=2, better="-"),
+    "cycle_psnr": Metric("cycle, PSNR", "dB", "cycle_psnr", better="+"),
+    "cycle_ssim": Metric("cycle, SSIM", "", "cycle_ssim", decimals=3, better="+"),
+    "cycle8_l1": Metric("cycle error after rounding to 8 bits, L1", "of 255", "cycle8_l1", decimals=2, better="-"),
+    "cycle8_psnr": Metric("cycle after rounding, PSNR", "dB", "cycle8_psnr", better="+"),
+    "cycle8_ssim": Metric("cycle after rounding, SSIM", "", "cycle8_ssim", decimals=3, better="+"),
+    "sharpness": Metric("sharpness, relative to the photo", "", "sharpness", statistics.geometric_mean, decimals=2),
+}  # fmt: skip
+"""By the names that metrics.csv has, in the order of the tables."""
+
+AGE_COLUMNS = ("age_before", "age_after", "gain", "age_error")
+"""Which every age estimator has of its own."""
