@@ -68,7 +68,7 @@ class AgeEstimator(nn.Module):
         super().__init__()
         self.shape, self.notes, self.sha256 = shape, dict(notes or {}), sha256
         self.trunk = TRUNKS[shape.trunk](weights=None)
-        width = self.trunk.fc.in_features
+        width = int(self.trunk.fc.in_features)  # type: ignore[arg-type, union-attr]  # of a linear layer
         self.trunk.fc = nn.Identity()
         self.years = nn.Linear(width, YEARS)
         self.male = nn.Linear(width, 1)

@@ -1,0 +1,7 @@
+"""Training an age estimator: see scripts/train_age_estimator.py.
+
+faces.py      which faces of a prepared set are for training, validation, testing; their pixels
+augment.py    random changes of a batch
+training.py   the loop, its state
+scores.py     errors on people held out
+"""

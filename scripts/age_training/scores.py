@@ -1,0 +1,60 @@
+"""How well ages and sexes are told of people who were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from models.age_estimator import AgeEstimator
+from scripts.age_training.faces import Faces
+from util.images import uint8_to_tensor
+
+
+@torch.inference_mode()
+def estimate(
+    estimator: AgeEstimator, pixels: Tensor, device: torch.device, batch_size: int = 64
+) -> dict[str, np.ndarray]:
+    """Ages (N,) in years and male (N,), probabilities, of uint8 images (N, 3, S, S)."""
+    parts = [estimator(uint8_to_tensor(part.to(device))) for part in pixels.split(batch_size)]
+    return {
+        "ages": torch.cat([part.ages for part in parts]).cpu().numpy(),
+        "male": torch.cat([part.male for part in parts]).cpu().numpy(),
+    }
+
+
+def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The probability that a positive one has the higher score than a negative one (ties count half): the area under
+    the ROC curve. NaN where there is only one kind."""
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        return float("nan")
+    ranks = rankdata(scores)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
+def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Errors on N faces: mean absolute error, bias (both in years), young/old AUC, gender accuracy; each but the first
+    two also holds where ages or sexes are many more of one kind."""
+    error = estimates["ages"] - faces.ages
+    known = faces.male >= 0
+    right = (estimates["male"][known] > 0.5) == (faces.male[known] == 1)
+    return {
+        "faces": len(faces),
+        "people": len(np.unique(faces.people)),
+        "mean_absolute_error": float(np.abs(error).mean()),
+        "bias": float(error.mean()),
+        "young_old_auc": area_under_curve(estimates["ages"], faces.old),
+        "gender_accuracy": float(right.mean()) if len(right) else float("nan"),
+    }
+
+
+def describe(scores: Mapping[str, float]) -> str:
+    """The scores in a line."""
+    return (
+        f"mean absolute error {scores['mean_absolute_error']:.2f} years (bias {scores['bias']:+.2f}), young/old AUC "
+        f"{scores['young_old_auc']:.4f}, gender accuracy {scores['gender_accuracy']:.4f} on {scores['faces']:.0f} faces"
+    )

@@ -1,0 +1,203 @@
+"""The training of an age estimator: the loop, and its state, which a stopped training goes on from."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from models.age_estimator import SIZES, TRUNKS, YEARS, AgeEstimator, EstimatorShape, expected_age
+from models.precision import AUTOCAST, PRECISIONS, resolve_precision
+from scripts.age_training.augment import augment
+from scripts.age_training.faces import UNKNOWN, Faces
+from util.arguments import OptionError, flatten, option
+from util.checkpoint import CheckpointError, load_file, save_file
+from util.files import atomic_path
+from util.images import uint8_to_tensor
+
+MARGIN = 1.125
+"""Photos are kept so much larger than the trunk sees them, for turning and zooming."""
+SPREAD = 2.5
+"""Standard deviation, in years, of the distribution that is learnt in place of one year."""
+YEARS_WEIGHT = 0.05
+MIXING = 0.2
+SMALLEST_SHARE, GROWN_AT = 0.65, 0.75
+"""The first epochs see images of that share of the size; from that share of the epochs on, they see all of it."""
+AVERAGE_STEPS, AVERAGE_SHARE = 200, 0.1
+"""The result is the weights' average over so many last steps, or over that share of all of them."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """network and training"""
+
+    trunk: str = option("resnet18", help="network", choices=tuple(TRUNKS))
+    size: int = option(128, help="of the images that it sees", unit="pixels")
+    dropout: float = option(0.2, help="share of features left out in training")
+    epochs: int = option(40, help="passes over the faces", unit="epochs", most=10000)
+    batch_size: int = option(64, help="faces in a step", unit="faces", most=4096)
+    lr: float = option(1e-3, help="highest learning rate")
+    weight_decay: float = option(0.05, help="of AdamW")
+    val_fraction: float = option(0.05, help="share of the training people to validate on")
+    seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
+    precision: str = option("auto", help="what the network computes in; auto: bf16 where the device is quick at it",
+                            choices=tuple(name for name in PRECISIONS if name != "fp16"))  # fmt: skip
+    gpu_ids: str = option("auto", help="GPU's number, mps, or -1 for the CPU; auto: the best there is")
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise OptionError(f"--size {self.size}: from {SIZES[0]} to {SIZES[-1]} pixels")
+        if not 0 <= self.dropout < 1 or not 0 <= self.val_fraction < 0.5:
+            raise OptionError("--dropout: at least 0 and below 1; --val_fraction: at least 0 and below 0.5")
+        if self.epochs < 1 or self.batch_size < 2:
+            raise OptionError("--epochs: at least 1; --batch_size: at least 2, for the network's batch norms")
+        if not 0 < self.lr <= 1 or self.weight_decay < 0 or self.seed < 0:
+            raise OptionError("--lr: above 0, at most 1; --weight_decay and --seed: at least 0")
+
+
+class Training:
+    """An estimator in the making: trained epoch by epoch, its running average of weights being the result."""
+
+    def __init__(self, options: TrainingOptions, device: torch.device) -> None:
+        torch.manual_seed(options.seed)
+        self.options, self.device = options, device
+        self.precision = resolve_precision(options.precision, device, training=True)
+        self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, options.dropout))
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(), use_buffers=True)
+        decayed = [value for value in self.network.parameters() if value.ndim > 1]
+        others = [value for value in self.network.parameters() if value.ndim <= 1]
+        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": options.weight_decay},
+                                            {"params": others, "weight_decay": 0.0}], lr=options.lr)  # fmt: skip
+        self.epoch = 0
+        """epochs done"""
+
+    @property
+    def estimator(self) -> AgeEstimator:
+        """What is to be used: the average of the last steps' weights."""
+        result: AgeEstimator = self.average.module  # type: ignore[assignment]  # what it is the average of
+        return result.eval()
+
+    def train_epoch(self, faces: Faces, pixels: Tensor) -> float:
+        """One pass over N faces with uint8 pixels (N, 3, S, S); returns the mean loss. Draws follow from the seed and
+        the epoch alone."""
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.epoch)
+        torch.manual_seed(self.options.seed * 1_000_003 + self.epoch)  # dropout
+        order = torch.randperm(len(faces), generator=generator)
+        batches = [part for part in order.split(self.options.batch_size) if len(part) > 1]
+        ages, male = torch.from_numpy(faces.ages), torch.from_numpy(faces.male)
+        size = size_at(self.options, self.epoch)
+        span = min(AVERAGE_STEPS, max(2.0, AVERAGE_SHARE * len(batches) * self.options.epochs))
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(1 - 1 / span)
+        self.network.train()
+        total = torch.zeros((), device=self.device)
+        for number, chosen in enumerate(batches):
+            self._set_rate((self.epoch + number / len(batches)) / self.options.epochs)
+            images = augment(uint8_to_tensor(pixels[chosen].to(self.device)), size, generator)
+            targets = years_around(ages[chosen].to(self.device)), male[chosen].to(self.device)
+            total += self._step(images, *targets, generator)
+        self.epoch += 1
+        return float(total) / len(batches)
+
+    def _step(self, images: Tensor, years: Tensor, male: Tensor, generator: torch.Generator) -> Tensor:
+        """A step on images (N, 3, H, W), each mixed with another and its labels with the other's (Zhang et al. 2018,
+        arXiv:1710.09412)."""
+        share = torch.distributions.Beta(MIXING, MIXING).sample().item() if MIXING else 1.0
+        other = torch.randperm(len(images), generator=generator).to(images.device)
+        images = share * images + (1 - share) * images[other]
+        images = images.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
+            logits = forward_at_own_size(self.network, images)
+        loss = share * loss_of(logits, years, male) + (1 - share) * loss_of(logits, years[other], male[other])
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        return loss.detach()
+
+    def _set_rate(self, done: float) -> None:
+        """Rising over the first tenth, then falling along a cosine; done: share of the training."""
+        rate = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.lr * max(rate, 1e-3)
+
+    def save(self, path: Path, data: str) -> None:
+        """Write all that going on needs, atomically; `data` names what it is trained on."""
+        state = {"options": _settings(self.options), "data": data, "epoch": self.epoch,
+                 "network": self.network.state_dict(), "average": self.average.state_dict(),
+                 "optimizer": self.optimizer.state_dict()}  # fmt: skip
+        with atomic_path(path) as temporary:
+            save_file(state, temporary)
+
+    def restore(self, path: Path, data: str) -> None:
+        """The reverse of `save`. Raises CheckpointError for another training's state."""
+        state = load_file(path, self.device)
+        differing = _differences(state, _settings(self.options), data) if isinstance(state, Mapping) else "everything"
+        if differing:
+            raise CheckpointError(f"{path} is of another training ({differing}): give the same options to go on with "
+                                  "it, --overwrite to begin anew, or another --output")  # fmt: skip
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch = state["epoch"]
+
+
+def _settings(options: TrainingOptions) -> dict[str, Any]:
+    return {name: value for name, value in flatten(options).items() if name not in ("gpu_ids", "precision")}
+
+
+def _differences(state: Mapping[str, Any], settings: Mapping[str, Any], data: str) -> str:
+    then = state.get("options")
+    if not isinstance(then, Mapping):
+        return "it holds no options"
+    differing = [
+        f"--{name} {then.get(name)}, not {value}" for name, value in settings.items() if then.get(name) != value
+    ]
+    return ", ".join(differing + ["other faces"] * (state.get("data") != data))
+
+
+def forward_at_own_size(network: AgeEstimator, images: Tensor) -> Any:
+    """The network's logits of images that are not to be resized: while it grows, it sees smaller ones."""
+    features = network.trunk(images)
+    kept = F.dropout(features, network.shape.dropout, network.training)
+    return network.years(kept), network.male(kept).squeeze(1)
+
+
+def size_at(options: TrainingOptions, epoch: int) -> int:
+    """Width and height of the images in an epoch (from 0), in pixels: growing, which is quicker, and harmless."""
+    share = min(1.0, SMALLEST_SHARE + (1 - SMALLEST_SHARE) * epoch / max(1.0, GROWN_AT * options.epochs))
+    return min(options.size, max(32, round(options.size * share / 16) * 16))
+
+
+def years_around(ages: Tensor) -> Tensor:
+    """Distributions (N, 101) over years around ages (N,): normal ones (Gao et al. 2017, arXiv:1611.01731)."""
+    distance = torch.arange(YEARS, dtype=torch.float32, device=ages.device) - ages[:, None]
+    return torch.softmax(-0.5 * (distance / SPREAD) ** 2, dim=1)
+
+
+def loss_of(logits: tuple[Tensor, Tensor], years: Tensor, male: Tensor) -> Tensor:
+    """Cross entropy of the years, some of the distance of the expectation, cross entropy of the sexes that are
+    known."""
+    classes = torch.arange(YEARS, dtype=torch.float32, device=years.device)
+    by_years = F.cross_entropy(logits[0].float(), years)
+    by_age = F.smooth_l1_loss(expected_age(logits[0]), years @ classes, beta=2.0)
+    known = (male != UNKNOWN).float()
+    by_sex = F.binary_cross_entropy_with_logits(logits[1].float(), male.clamp_min(0), weight=known)
+    return by_years + YEARS_WEIGHT * by_age + by_sex
+
+
+def parse_path(text: str) -> Path:
+    """A file's path that is no folder's. Raises ArgumentTypeError."""
+    path = Path(text)
+    if path.is_dir() or not path.name:
+        raise ArgumentTypeError(f"{text!r} is a folder: name a file")
+    return path

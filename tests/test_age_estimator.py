@@ -1,0 +1,205 @@
+"""The estimator of age and sex: what it computes, its files, its training by the command."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from processes import ROOT, run
+
+from models.age_estimator import (
+    AgeEstimator,
+    EstimatorShape,
+    expected_age,
+    load_estimator,
+    save_estimator,
+    sha256_of,
+)
+from scripts.age_training.augment import augment
+from scripts.age_training.faces import Faces, person_hash, read_faces, split_people
+from scripts.age_training.scores import area_under_curve, score
+from scripts.age_training.training import Training, TrainingOptions, loss_of, size_at, years_around
+from scripts.train_age_estimator import CommandOptions, refuse_collision
+from util.checkpoint import CheckpointError
+from util.errors import UserError
+
+CPU = torch.device("cpu")
+SMALL = ["--size", "32", "--epochs", "2", "--batch_size", "32", "--gpu_ids", "-1", "--precision", "float32",
+         "--val_fraction", "0.2"]  # fmt: skip
+
+
+def small_estimator(**notes: object) -> AgeEstimator:
+    torch.manual_seed(0)
+    return AgeEstimator(EstimatorShape("resnet18", 32), notes).eval()
+
+
+def test_the_age_is_the_expectation_over_years() -> None:
+    logits = torch.full((2, 101), -50.0)
+    logits[0, 37] = 0.0
+    logits[1, [20, 60]] = 0.0
+    assert expected_age(logits).tolist() == pytest.approx([37.0, 40.0], abs=1e-4)
+
+
+def test_estimates_of_images_of_any_size_and_their_gradients() -> None:
+    estimator = small_estimator()
+    images = torch.rand(3, 3, 50, 70) * 2 - 1
+    images.requires_grad_()
+    made = estimator(images)
+    assert made.ages.shape == made.male.shape == (3,) and made.features.shape == (3, 512)
+    assert ((made.ages > 0) & (made.ages < 100)).all() and ((made.male > 0) & (made.male < 1)).all()
+    made.ages.sum().backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_a_file_gives_the_same_estimates_and_names_itself(tmp_path: Path) -> None:
+    estimator, path = small_estimator(people_trained=["ab"], scores={"test": {"bias": 0.5}}), tmp_path / "ages.pth"
+    save_estimator(estimator, path)
+    loaded = load_estimator(path, CPU)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded(images).ages, estimator(images).ages)
+    assert loaded.sha256 == sha256_of(path) and loaded.notes == estimator.notes
+    assert not loaded.training and not any(value.requires_grad for value in loaded.parameters())
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save(small_estimator().state_dict(), path)
+    with pytest.raises(CheckpointError, match="holds no age estimator: make one by"):
+        load_estimator(path, CPU)
+    for shape in ({"trunk": "vgg"}, {"size": 10**9}, {"dropout": "much"}, {"depth": 3}, None):
+        torch.save({"kind": "age estimator", "shape": shape, "state_dict": {}}, path)
+        with pytest.raises(CheckpointError, match=r"other\.pth is"):
+            load_estimator(path, CPU)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match=r"other\.pth is damaged"):
+        load_estimator(path, CPU)
+
+
+def faces_of(ages: list[float], male: list[float], people: list[str] | None = None) -> Faces:
+    names = people or [person_hash("", str(number)) for number in range(len(ages))]
+    values = np.array(ages, np.float32)
+    return Faces(tuple(Path(f"{n}.jpg") for n in range(len(ages))), values, np.array(male, np.float32), values > 40,
+                 np.array(names))  # fmt: skip
+
+
+def test_scores_with_known_answers() -> None:
+    faces = faces_of([20, 30, 50, 60], [1, 0, -1, 1])
+    made = score(faces, {"ages": np.array([22.0, 30.0, 56.0, 52.0]), "male": np.array([0.9, 0.8, 0.1, 0.7])})
+    assert made["mean_absolute_error"] == pytest.approx(4.0) and made["bias"] == pytest.approx(0.0)
+    assert made["young_old_auc"] == 1.0 and made["gender_accuracy"] == pytest.approx(2 / 3)
+    scores, positive = np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True])
+    assert area_under_curve(scores, positive) == pytest.approx(3.5 / 4)
+    assert np.isnan(area_under_curve(scores, np.zeros(4, bool)))
+
+
+def test_people_are_never_on_both_sides() -> None:
+    people = [person_hash(f"person {number % 50}", "") for number in range(200)]
+    faces = faces_of([25.0] * 200, [1.0] * 200, people)
+    ours, theirs = split_people(faces, 0.3, seed=1)
+    assert len(ours) + len(theirs) == 200 and not set(ours.people) & set(theirs.people)
+    assert 20 < len(theirs) < 110
+    assert split_people(faces, 0.3, seed=1)[1].files == theirs.files != split_people(faces, 0.3, seed=2)[1].files
+
+
+def test_changes_follow_from_the_seed_and_keep_the_range() -> None:
+    images = torch.rand(16, 3, 40, 40) * 2 - 1
+    first, second, other = (augment(images, 32, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert first.shape == (16, 3, 32, 32) and first.min() >= -1 and first.max() <= 1
+    assert len({image.mean().item() for image in augment(images[:1].expand(8, -1, -1, -1), 32, torch.Generator())}) == 8
+
+
+def test_the_loss_is_least_at_the_truth_and_unknown_sexes_do_not_count() -> None:
+    years = years_around(torch.tensor([25.0]))
+    assert years.sum().item() == pytest.approx(1.0) and years.argmax().item() == 25
+    right, wrong = years.clamp_min(1e-9).log(), years_around(torch.tensor([55.0])).clamp_min(1e-9).log()
+    male = torch.tensor([1.0])
+    assert loss_of((right, torch.tensor([9.0])), years, male) < loss_of((wrong, torch.tensor([9.0])), years, male) - 5
+    assert loss_of((right, torch.tensor([9.0])), years, male) < loss_of((right, torch.tensor([-9.0])), years, male) - 5
+    unknown = [loss_of((right, torch.tensor([logit])), years, torch.tensor([-1.0])).item() for logit in (-9.0, 9.0)]
+    assert unknown[0] == unknown[1]
+
+
+def test_sizes_grow_to_the_whole() -> None:
+    options = TrainingOptions(size=112, epochs=20)
+    sizes = [size_at(options, epoch) for epoch in range(20)]
+    assert sizes == sorted(sizes) and sizes[0] < 90 and sizes[-5:] == [112] * 5
+    assert size_at(TrainingOptions(size=32), 0) == 32
+
+
+@pytest.fixture(scope="module")
+def prepared(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn faces with ages, prepared as photos of one's own are."""
+    folder, output = tmp_path_factory.mktemp("ages"), tmp_path_factory.mktemp("sets") / "young2old"
+    photos = sorted(path for name in ("trainA", "trainB", "testA", "testB") for path in (demo_faces / name).iterdir())
+    with (folder / "faces.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "age", "gender", "identity"])
+        for number, photo in enumerate(photos):
+            name = f"{photo.parent.name}_{photo.name}"
+            (folder / name).hardlink_to(photo)
+            age = (22 if photo.parent.name.endswith("A") else 52) + number % 7
+            rows.writerow([name, age, ("female", "male", "")[number % 3], f"person {number}"])
+    run("scripts/prepare_dataset.py", "folder", "--input", folder, "--output", output, "--size", "48", "--min_size",
+        "32", "--min_colour", "0", "--duplicate_distance", "-1", "--test_fraction", "0.25")  # fmt: skip
+    return output
+
+
+def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
+    phases = read_faces(prepared)
+    assert sum(map(len, phases.values())) == 104
+    for faces in phases.values():
+        assert all(path.is_file() for path in faces.files)
+        assert ((faces.ages >= 50) == faces.old).all() and set(faces.male) == {-1.0, 0.0, 1.0}
+    assert not set(phases["train"].people) & set(phases["test"].people)
+    with pytest.raises(UserError, match=r"must be a folder that scripts/prepare_dataset\.py made"):
+        read_faces(tmp_path)
+    manifest = (prepared / "manifest.csv").read_text().splitlines()
+    (tmp_path / "manifest.csv").write_text("\n".join(line.replace("testA", "otherA").replace("testB", "otherB")
+                                                     for line in manifest))  # fmt: skip
+    with pytest.raises(UserError, match="both phases need some"):
+        read_faces(tmp_path)
+    (tmp_path / "manifest.csv").write_text("path,folder\na,b\n")
+    with pytest.raises(UserError, match="lacks the columns file, age, gender, identity"):
+        read_faces(tmp_path)
+
+
+def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole.pth", tmp_path / "broken.pth"
+    printed = run("scripts/train_age_estimator.py", "--dataroot", prepared, "--output", whole, *SMALL)
+    assert "test: mean absolute error" in printed and not list(tmp_path.glob("*.training"))
+    words = [sys.executable, "scripts/train_age_estimator.py", "--dataroot", str(prepared), "--output", str(broken)]
+    with (tmp_path / "output.txt").open("w+") as output:
+        process = subprocess.Popen([*words, *SMALL], cwd=ROOT, stdout=output)
+        while "epoch 1/2" not in (tmp_path / "output.txt").read_text():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not broken.exists() and broken.with_name("broken.pth.training").exists()
+    other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
+    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.001, not 0.5, other faces\)"):
+        other.restore(broken.with_name("broken.pth.training"), "others")
+    assert "going on after epoch" in run(*words[1:], *SMALL)
+    ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
+    assert ours.notes["scores"] == theirs.notes["scores"]
+    assert len(ours.notes["people_trained"]) < len(read_faces(prepared)["train"])
+    with pytest.raises(UserError, match=r"broken\.pth exists: give --overwrite to replace it"):
+        refuse_collision(CommandOptions(dataroot=prepared, output=broken))
+
+
+def test_it_learns_to_tell_young_from_old(prepared: Path, tmp_path: Path) -> None:
+    """Of drawn faces of people who were not trained on."""
+    path = tmp_path / "ages.pth"
+    run("scripts/train_age_estimator.py", "--dataroot", prepared, "--output", path, *SMALL, "--epochs", "14", "--size",
+        "48", "--batch_size", "16")  # fmt: skip
+    scores = load_estimator(path, CPU).notes["scores"]["test"]
+    assert scores["young_old_auc"] > 0.75  # 14 epochs on 60 faces; chance is 0.5
