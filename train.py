@@ -10,17 +10,20 @@ Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from data import Batch, Loader, create_loader
+from data.held_out import load_held_out
 from data.photo_lists import PhotoLists
 from models import BaseModel, create_model
 from models.guard import Guard
+from models.held_out import Best, HeldOut
 from models.process_state import count_processes
 from options import TrainOptions, parse_train_options
 from util import distributed
@@ -31,12 +34,12 @@ from util.distributed import place
 from util.errors import UserError, told_in_one_line
 from util.interrupts import StopTogether
 from util.progress import Progress
-from util.run_folder import LATEST, RunFolder
+from util.run_folder import BEST, LATEST, RunFolder
 from util.saving import Part, Saver
 from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
-from util.sinks.loss_log import CsvSink, LossLogSink
+from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink
 from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
@@ -68,14 +71,17 @@ def main() -> int:
         with create_visualizer(options, device, progress, console) as visualizer:
             guard = create_guard(options, model, progress, console)
             photos = PhotoLists(loader.dataset, console.say)
-            others: dict[str, Part] = {"display": visualizer, "guard": guard, "photos": photos}
+            held_out = distributed.on_main(lambda: create_held_out(options, device, channels, console))
+            best = Best(held_out.name if held_out else "")
+            others: dict[str, Part] = {"display": visualizer, "guard": guard, "photos": photos, "best": best}
             restore_parts(others, state)
             saver = Saver(options.folder, model.networks, {"model": model, "progress": progress, **others}, progress,
                           keep_last=options.saving.keep_last, options=options.values, check=guard.check,
                           say=console.say)  # fmt: skip
             if options.guard.on_nan == "rollback" and not options.folder.describe_latest():
                 saver.save()  # something to go back to
-            train(options, guard, loader, progress, visualizer, saver, stop)
+            measure = functools.partial(measure_held_out, options, held_out, best, model, progress, visualizer)
+            train(options, guard, loader, progress, visualizer, saver, stop, measure)
         status = conclude(options, progress, saver, stop, console)
     distributed.barrier()  # torchrun ends all others when one ends early, as a stopped one does
     return status
@@ -89,8 +95,12 @@ def train(
     visualizer: Visualizer,
     saver: Saver,
     stop: StopTogether,
+    measure: Callable[[], list[str]],
 ) -> None:
-    """The training loop: from where `progress` stands to the last epoch, or to a request to stop."""
+    """The training loop: from where `progress` stands to the last epoch, or to a request to stop.
+
+    measure: called after each epoch, returns labels to keep its networks by.
+    """
     saving, model = options.saving, guard.model
     for epoch in progress.epochs():
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
@@ -108,8 +118,9 @@ def train(
         guard.check()
         model.end_epoch()
         visualizer.epoch_end(progress)
+        keep = measure() + [str(epoch)] * (epoch % saving.save_epoch_freq == 0)
         progress.end_epoch()
-        saver.save(keep=[str(epoch)] if epoch % saving.save_epoch_freq == 0 else [])
+        saver.save(keep=keep)
 
 
 def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
@@ -217,6 +228,39 @@ def restore_parts(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
             part.load_state_dict(state[name])
 
 
+def create_held_out(
+    options: TrainOptions, device: torch.device, channels: dict[str, int], console: ConsoleSink
+) -> HeldOut | None:
+    """What measures translations during the training; None where that is not asked for. Its photos and weights are
+    looked for before the first step."""
+    if options.held_out.eval_freq == 0:
+        return None
+    if channels != {"A": 3, "B": 3}:
+        raise OptionError("--eval_freq needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
+    photos = load_held_out(options.data, options.held_out.eval_phase, channels, options.held_out.eval_faces,
+                           console.say)  # fmt: skip
+    return HeldOut.load(options.held_out, photos, device)
+
+
+def measure_held_out(
+    options: TrainOptions,
+    held_out: HeldOut | None,
+    best: Best,
+    model: BaseModel,
+    progress: Progress,
+    visualizer: Visualizer,
+) -> list[str]:
+    """Measure and show what held-out faces score, where it is due; returns the label of the best networks so far,
+    where these are."""
+    if not options.held_out.due(progress.epoch):
+        return []
+    values = distributed.on_main(lambda: held_out.measure(model) if held_out else None)
+    if values is None:  # of several processes, the main one measures
+        return []
+    visualizer.measures(progress, values)
+    return [BEST] if best.improved(values["score"], progress.epoch) else []
+
+
 def create_guard(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> Guard:
     """The guard against losses that are not finite, with the run's folder to go back to."""
     folder = options.folder
@@ -247,15 +291,17 @@ def create_visualizer(
     log = CsvSink(path, progress.total_images)
     changes = [f"changed: {change}" for change in options.changes]
     log_of_public_format = LossLogSink(path, progress.epoch, progress.epoch_images, changes)
-    sinks: list[Sink] = [console, log_of_public_format, log]
+    measured = MeasureCsvSink(path, progress.epoch)
+    sinks: list[Sink] = [console, log_of_public_format, log, measured]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:
-        page = HtmlSink(path, f"{name}: training", display.display_winsize, options.values, log.history)
+        page = HtmlSink(path, f"{name}: training", display.display_winsize, options.values, log.history,
+                        measured.history)  # fmt: skip
         sinks.append(page)
         image_frequencies[page] = display.update_html_freq
     if not display.no_visdom:
         dashboard = VisdomSink(display.display_server, display.display_port, display.display_env, display.display_ncols,
-                               name, options.table, log.history)  # fmt: skip
+                               name, options.table, log.history, measured.history)  # fmt: skip
         sinks.append(dashboard)
         image_frequencies[dashboard] = display.display_freq
     if display.tensorboard:

@@ -50,11 +50,12 @@ class Logits(NamedTuple):
 
 @dataclass(frozen=True)
 class EstimatorShape:
-    """What its weights fit: trunk, a key of TRUNKS; size, of the images that the trunk sees, in pixels; dropout, the
-    share of features left out in training."""
+    """What its weights fit: trunk, a key of TRUNKS; size, of the images that the trunk sees, in pixels; seen, the share
+    of width and height, in the middle, that it sees of a crop; dropout, the share of features left out in training."""
 
     trunk: str = "resnet18"
     size: int = 128
+    seen: float = 1.0
     dropout: float = 0.0
 
 
@@ -74,10 +75,17 @@ class AgeEstimator(nn.Module):
         self.male = nn.Linear(width, 1)
 
     def logits(self, images: Tensor) -> Logits:
-        """Of images (N, 3, H, W) in [-1, 1], resized to the trunk's size. Differentiable."""
+        """Of images (N, 3, H, W) in [-1, 1], whose middle is resized to the trunk's size. Differentiable."""
+        height, width = (max(1, round(length * self.shape.seen)) for length in images.shape[-2:])
+        top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
+        images = images[..., top : top + height, left : left + width]
         size = (self.shape.size, self.shape.size)
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        return self.logits_of_seen(images)
+
+    def logits_of_seen(self, images: Tensor) -> Logits:
+        """Of images (N, 3, H, W) as the trunk is to see them; in training, smaller ones, too."""
         features = self.trunk(images)
         kept = F.dropout(features, self.shape.dropout, self.training)
         return Logits(self.years(kept), self.male(kept).squeeze(1), features)
@@ -124,7 +132,8 @@ def _read_shape(values: Any, path: Path) -> EstimatorShape:
     except TypeError as error:
         raise CheckpointError(f"{path} is damaged: it does not say what network it is of") from error
     known = shape.trunk in TRUNKS and type(shape.size) is int and shape.size in SIZES
-    if not known or not isinstance(shape.dropout, float) or not 0 <= shape.dropout < 1:
+    shares = isinstance(shape.dropout, float) and isinstance(shape.seen, float)
+    if not known or not shares or not 0 <= shape.dropout < 1 or not 0.1 <= shape.seen <= 1:
         raise CheckpointError(f"{path} is of an estimator that is not known here: {shape}")
     return shape
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -80,6 +81,17 @@ class BaseModel(ABC):
         """Switch every network to evaluation: no dropout, batch norms by their running statistics."""
         for network in self.networks.values():
             network.eval()
+
+    @contextlib.contextmanager
+    def for_inference(self) -> Iterator[None]:
+        """Within, every network is in evaluation mode; afterwards in that which it was in."""
+        modes = {name: network.training for name, network in self.networks.items()}
+        self.inference()
+        try:
+            yield
+        finally:
+            for name, network in self.networks.items():
+                network.train(modes[name])
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs besides the networks' weights: tensors and plain values only.

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
 from models import MODELS
+from models.face_embedder import FaceModelOptions
 from models.guard import GuardOptions
+from models.held_out import HeldOutOptions
 from models.speed import SpeedOptions
 from options.base_options import (
     CheckpointChoice,
@@ -43,6 +45,7 @@ class TrainOptions:
     saving: SavingOptions
     checkpoint: CheckpointChoice
     guard: GuardOptions
+    held_out: HeldOutOptions
     display: DisplayOptions
     folder: RunFolder
     values: dict[str, Any]
@@ -65,7 +68,8 @@ NOT_CONTINUED = (
 )
 """Options of one call of train.py rather than of the run."""
 
-CHANGEABLE_SECTIONS = (SavingOptions, CheckpointChoice, GuardOptions, DisplayOptions, SpeedOptions, CacheOptions)
+CHANGEABLE_SECTIONS = (SavingOptions, CheckpointChoice, GuardOptions, HeldOutOptions, FaceModelOptions, DisplayOptions,
+                       SpeedOptions, CacheOptions)  # fmt: skip
 CHANGEABLE = ("gpu_ids", "verbose", "num_threads", "prefetch_factor", "accumulate", "dataroot", "n_epochs",
               "n_epochs_decay", "lr", "lr_policy", "lr_decay_iters", *NOT_CONTINUED)  # fmt: skip
 """The rule: what a run that goes on may have otherwise than before. Lengths and learning rate, which people adjust;
@@ -83,6 +87,7 @@ def _sections(choice: ChoiceOptions) -> Sections:
         "saving": SavingOptions,
         "checkpoint": CheckpointChoice,
         "guard": GuardOptions,
+        "held_out": HeldOutOptions,
         "display": DisplayOptions,
     }
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from models.age_estimator import AgeEstimator, save_estimator
 from scripts.age_training.faces import Faces, load_pixels, read_faces, split_people
 from scripts.age_training.scores import describe, estimate, score
-from scripts.age_training.training import MARGIN, Training, TrainingOptions, parse_path
+from scripts.age_training.training import Training, TrainingOptions, parse_path, size_kept
 from util.arguments import OptionError, Parser, build, flatten, option, section
 from util.device import describe_device, keep_freed_memory, select_device
 from util.errors import UserError, told_in_one_line
@@ -67,7 +67,7 @@ def main() -> None:
         raise UserError(f"{len(both)} people of {options.dataroot} are in training and testing folders: prepare it "
                         "again, with --overwrite")  # fmt: skip
     print(f"training on {trained.describe()}", flush=True)
-    size = round(options.training.size * MARGIN)
+    size = size_kept(options.training)
     held_out = {"validation": validated, "test": phases["test"]}
     measured = {name: load_pixels(faces, size, f"{name} faces") for name, faces in held_out.items() if len(faces)}
     training = train(options, device, *load_pixels(trained, size, "training faces"), measured.get("validation"))

@@ -23,9 +23,10 @@ from models.age_estimator import (
     sha256_of,
 )
 from scripts.age_training.augment import augment
-from scripts.age_training.faces import Faces, person_hash, read_faces, split_people
+from scripts.age_training.faces import Faces, read_faces, split_people
 from scripts.age_training.scores import area_under_curve, score
 from scripts.age_training.training import Training, TrainingOptions, loss_of, size_at, years_around
+from scripts.evaluation.people import person_hash
 from scripts.train_age_estimator import CommandOptions, refuse_collision
 from util.checkpoint import CheckpointError
 from util.errors import UserError
@@ -45,6 +46,16 @@ def test_the_age_is_the_expectation_over_years() -> None:
     logits[0, 37] = 0.0
     logits[1, [20, 60]] = 0.0
     assert expected_age(logits).tolist() == pytest.approx([37.0, 40.0], abs=1e-4)
+
+
+def test_only_the_middle_is_seen() -> None:
+    torch.manual_seed(0)
+    estimator = AgeEstimator(EstimatorShape("resnet18", 32, seen=0.5)).eval()
+    images = torch.rand(1, 3, 64, 64)
+    framed = images.clone()
+    framed[..., :16, :], framed[..., :, 48:] = 0, 1
+    assert torch.equal(estimator(images).ages, estimator(framed).ages)
+    assert torch.equal(estimator(images).features, estimator.trunk(images[..., 16:48, 16:48]))
 
 
 def test_estimates_of_images_of_any_size_and_their_gradients() -> None:
@@ -73,7 +84,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save(small_estimator().state_dict(), path)
     with pytest.raises(CheckpointError, match="holds no age estimator: make one by"):
         load_estimator(path, CPU)
-    for shape in ({"trunk": "vgg"}, {"size": 10**9}, {"dropout": "much"}, {"depth": 3}, None):
+    for shape in ({"trunk": "vgg"}, {"size": 10**9}, {"dropout": "much"}, {"seen": 0.0}, {"depth": 3}, None):
         torch.save({"kind": "age estimator", "shape": shape, "state_dict": {}}, path)
         with pytest.raises(CheckpointError, match=r"other\.pth is"):
             load_estimator(path, CPU)
@@ -83,7 +94,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 def faces_of(ages: list[float], male: list[float], people: list[str] | None = None) -> Faces:
-    names = people or [person_hash("", str(number)) for number in range(len(ages))]
+    names = people or [person_hash(str(number)) for number in range(len(ages))]
     values = np.array(ages, np.float32)
     return Faces(tuple(Path(f"{n}.jpg") for n in range(len(ages))), values, np.array(male, np.float32), values > 40,
                  np.array(names))  # fmt: skip
@@ -100,7 +111,7 @@ def test_scores_with_known_answers() -> None:
 
 
 def test_people_are_never_on_both_sides() -> None:
-    people = [person_hash(f"person {number % 50}", "") for number in range(200)]
+    people = [person_hash(f"person {number % 50}") for number in range(200)]
     faces = faces_of([25.0] * 200, [1.0] * 200, people)
     ours, theirs = split_people(faces, 0.3, seed=1)
     assert len(ours) + len(theirs) == 200 and not set(ours.people) & set(theirs.people)
@@ -110,10 +121,13 @@ def test_people_are_never_on_both_sides() -> None:
 
 def test_changes_follow_from_the_seed_and_keep_the_range() -> None:
     images = torch.rand(16, 3, 40, 40) * 2 - 1
-    first, second, other = (augment(images, 32, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, second, other = (augment(images, 32, 0.8, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert first.shape == (16, 3, 32, 32) and first.min() >= -1 and first.max() <= 1
-    assert len({image.mean().item() for image in augment(images[:1].expand(8, -1, -1, -1), 32, torch.Generator())}) == 8
+    assert (
+        len({image.mean().item() for image in augment(images[:1].expand(8, -1, -1, -1), 32, 0.8, torch.Generator())})
+        == 8
+    )
 
 
 def test_the_loss_is_least_at_the_truth_and_unknown_sexes_do_not_count() -> None:
@@ -185,7 +199,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
         process.wait()
     assert not broken.exists() and broken.with_name("broken.pth.training").exists()
     other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
-    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.001, not 0.5, other faces\)"):
+    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.0005, not 0.5, other faces\)"):
         other.restore(broken.with_name("broken.pth.training"), "others")
     assert "going on after epoch" in run(*words[1:], *SMALL)
     ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)

@@ -18,6 +18,8 @@ from util.files import link_or_copy, locked, sync_folder, write_text
 from util.snapshots import Snapshot, hash_of, list_snapshots, remove, require_space, tidy, write_snapshot
 
 LATEST = "latest"
+BEST = "best"
+"""Labels of the newest networks, and of those with the best score so far."""
 STATE_NAME = "latest_state.pth"
 Say = Callable[[str], None]
 
@@ -194,7 +196,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete what a run leaves here, and nothing else."""
-        for pattern in ("*_net_*.pth", STATE_NAME, "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv"):
+        for pattern in ("*_net_*.pth", STATE_NAME, "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv",
+                        "held_out.csv"):  # fmt: skip
             for path in self.path.glob(pattern):
                 path.unlink()
         for folder in ("web", "tensorboard", "snapshots"):

@@ -105,6 +105,11 @@ class Visualizer:
             arrays = {name: tensor_to_uint8(image[0]) for name, image in images.items()}
             self._each(lambda sink: sink.images(moment, arrays), due)
 
+    def measures(self, progress: Progress, values: Mapping[str, float]) -> None:
+        """Show what translations of held-out faces score."""
+        moment = self._moment(progress)
+        self._each(lambda sink: sink.measures(moment, values))
+
     def epoch_end(self, progress: Progress) -> None:
         """Tell the sinks that an epoch is done."""
         seconds = time.perf_counter() - self._epoch_start

@@ -8,15 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DEGREES, ZOOM, SHIFT, STRETCH = 12.0, 0.14, 0.06, 0.06
+DEGREES, ZOOM, SHIFT, STRETCH = 12.0, 0.15, 0.05, 0.06
 BRIGHTNESS, CONTRAST, SATURATION = 0.25, 0.3, 0.4
 GREY_SHARE, HIDDEN_SHARE, HIDDEN_SIDE = 0.2, 0.35, (0.1, 0.35)
 
 
-def augment(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, size: int, seen: float, generator: torch.Generator) -> Tensor:
     """Images (N, 3, H, W) in [-1, 1] turned, zoomed, shifted, mirrored, and changed in light and colour; some made
-    grey, some with a rectangle hidden (Zhong et al. 2017, arXiv:1708.04896). Returns (N, 3, size, size) in [-1, 1]."""
-    images = F.grid_sample(images, _grid(len(images), size, images, generator), padding_mode="reflection",
+    grey, some with a rectangle hidden (Zhong et al. 2017, arXiv:1708.04896).
+
+    seen: the share of width and height, about the middle, that is left. Returns (N, 3, size, size) in [-1, 1].
+    """
+    images = F.grid_sample(images, _grid(len(images), size, seen, images, generator), padding_mode="reflection",
                            align_corners=False)  # fmt: skip
     return _hide(_recolour(images, generator), generator)
 
@@ -25,10 +28,10 @@ def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch
     return (torch.rand(count, generator=generator) * (high - low) + low).to(like.device)
 
 
-def _grid(count: int, size: int, like: Tensor, generator: torch.Generator) -> Tensor:
+def _grid(count: int, size: int, seen: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """Where each pixel of the results comes from."""
     angle = _uniform(count, -DEGREES, DEGREES, like, generator) * (math.pi / 180)
-    zoom = 1 - ZOOM / 2 + _uniform(count, -ZOOM, ZOOM, like, generator)  # mostly nearer: crops have a wide margin
+    zoom = seen * (1 + _uniform(count, -ZOOM, ZOOM, like, generator))
     stretch = 1 + _uniform(count, -STRETCH, STRETCH, like, generator)
     mirror = _uniform(count, -1, 1, like, generator).sign()
     across, down = (_uniform(count, -SHIFT, SHIFT, like, generator) for _ in range(2))

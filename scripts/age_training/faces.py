@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.age_estimator import YEARS
+from scripts.evaluation.people import person_hash
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork
@@ -51,12 +52,6 @@ class Faces:
                 f"{int(self.old.sum())} old; {women} women, {men} men)")  # fmt: skip
 
 
-def person_hash(identity: str, path: str) -> str:
-    """16 hexadecimal digits for who is on a photo; where nobody knows, everyone is a person of their own."""
-    text = identity or f"path:{path}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-
-
 def read_faces(dataroot: Path) -> dict[str, Faces]:
     """The faces of a set that scripts/prepare_dataset.py made, by phase: "train" and "test". Raises UserError."""
     path = dataroot / "manifest.csv"
@@ -82,7 +77,9 @@ def _faces(dataroot: Path, table: pd.DataFrame, path: Path) -> Faces:
         ages=table["age"].to_numpy(np.float32),
         male=table["gender"].map({"male": 1.0, "female": 0.0}).fillna(UNKNOWN).to_numpy(np.float32),
         old=table["folder"].str.endswith("B").to_numpy(bool),
-        people=np.array([person_hash(*row) for row in zip(table["identity"], table["path"], strict=True)]),
+        people=np.array(
+            [person_hash(who or f"path:{path}") for who, path in zip(table["identity"], table["path"], strict=True)]
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import ArgumentTypeError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ from util.checkpoint import CheckpointError, load_file, save_file
 from util.files import atomic_path
 from util.images import uint8_to_tensor
 
-MARGIN = 1.125
-"""Photos are kept so much larger than the trunk sees them, for turning and zooming."""
 SPREAD = 2.5
 """Standard deviation, in years, of the distribution that is learnt in place of one year."""
 YEARS_WEIGHT = 0.05
-MIXING = 0.2
+MOST_GRADIENT = 5.0
+"""Longer gradients are shortened to that norm."""
 SMALLEST_SHARE, GROWN_AT = 0.65, 0.75
 """The first epochs see images of that share of the size; from that share of the epochs on, they see all of it."""
 AVERAGE_STEPS, AVERAGE_SHARE = 200, 0.1
@@ -40,11 +39,12 @@ class TrainingOptions:
     """network and training"""
 
     trunk: str = option("resnet18", help="network", choices=tuple(TRUNKS))
-    size: int = option(128, help="of the images that it sees", unit="pixels")
+    size: int = option(96, help="of the images that it sees", unit="pixels")
+    seen: float = option(0.8, help="share of the width and height of a crop that it sees, in the middle")
     dropout: float = option(0.2, help="share of features left out in training")
     epochs: int = option(40, help="passes over the faces", unit="epochs", most=10000)
-    batch_size: int = option(64, help="faces in a step", unit="faces", most=4096)
-    lr: float = option(1e-3, help="highest learning rate")
+    batch_size: int = option(32, help="faces in a step", unit="faces", most=4096)
+    lr: float = option(5e-4, help="highest learning rate")
     weight_decay: float = option(0.05, help="of AdamW")
     val_fraction: float = option(0.05, help="share of the training people to validate on")
     seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
@@ -57,10 +57,17 @@ class TrainingOptions:
             raise OptionError(f"--size {self.size}: from {SIZES[0]} to {SIZES[-1]} pixels")
         if not 0 <= self.dropout < 1 or not 0 <= self.val_fraction < 0.5:
             raise OptionError("--dropout: at least 0 and below 1; --val_fraction: at least 0 and below 0.5")
+        if not 0.1 <= self.seen <= 1:
+            raise OptionError(f"--seen {self.seen}: from 0.1 to 1")
         if self.epochs < 1 or self.batch_size < 2:
             raise OptionError("--epochs: at least 1; --batch_size: at least 2, for the network's batch norms")
         if not 0 < self.lr <= 1 or self.weight_decay < 0 or self.seed < 0:
             raise OptionError("--lr: above 0, at most 1; --weight_decay and --seed: at least 0")
+
+
+def size_kept(options: TrainingOptions) -> int:
+    """Width and height, in pixels, that photos are kept at: what is seen of them has the size that the trunk sees."""
+    return math.ceil(options.size / options.seen)
 
 
 class Training:
@@ -70,7 +77,7 @@ class Training:
         torch.manual_seed(options.seed)
         self.options, self.device = options, device
         self.precision = resolve_precision(options.precision, device, training=True)
-        self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, options.dropout))
+        self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, options.seen, options.dropout))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(), use_buffers=True)
         decayed = [value for value in self.network.parameters() if value.ndim > 1]
@@ -101,25 +108,21 @@ class Training:
         total = torch.zeros((), device=self.device)
         for number, chosen in enumerate(batches):
             self._set_rate((self.epoch + number / len(batches)) / self.options.epochs)
-            images = augment(uint8_to_tensor(pixels[chosen].to(self.device)), size, generator)
+            images = augment(uint8_to_tensor(pixels[chosen].to(self.device)), size, self.options.seen, generator)
             targets = years_around(ages[chosen].to(self.device)), male[chosen].to(self.device)
-            total += self._step(images, *targets, generator)
+            total += self._step(images, *targets)
         self.epoch += 1
         return float(total) / len(batches)
 
-    def _step(self, images: Tensor, years: Tensor, male: Tensor, generator: torch.Generator) -> Tensor:
-        """A step on images (N, 3, H, W), each mixed with another and its labels with the other's (Zhang et al. 2018,
-        arXiv:1710.09412)."""
-        share = torch.distributions.Beta(MIXING, MIXING).sample().item() if MIXING else 1.0
-        other = torch.randperm(len(images), generator=generator).to(images.device)
-        images = share * images + (1 - share) * images[other]
+    def _step(self, images: Tensor, years: Tensor, male: Tensor) -> Tensor:
+        """A step on images (N, 3, H, W), distributions over years (N, 101) and sexes (N,); returns the loss."""
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
-            logits = forward_at_own_size(self.network, images)
-        loss = share * loss_of(logits, years, male) + (1 - share) * loss_of(logits, years[other], male[other])
+            logits = self.network.logits_of_seen(images)
+        loss = loss_of(logits, years, male)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         return loss.detach()
@@ -165,13 +168,6 @@ def _differences(state: Mapping[str, Any], settings: Mapping[str, Any], data: st
     return ", ".join(differing + ["other faces"] * (state.get("data") != data))
 
 
-def forward_at_own_size(network: AgeEstimator, images: Tensor) -> Any:
-    """The network's logits of images that are not to be resized: while it grows, it sees smaller ones."""
-    features = network.trunk(images)
-    kept = F.dropout(features, network.shape.dropout, network.training)
-    return network.years(kept), network.male(kept).squeeze(1)
-
-
 def size_at(options: TrainingOptions, epoch: int) -> int:
     """Width and height of the images in an epoch (from 0), in pixels: growing, which is quicker, and harmless."""
     share = min(1.0, SMALLEST_SHARE + (1 - SMALLEST_SHARE) * epoch / max(1.0, GROWN_AT * options.epochs))
@@ -184,9 +180,9 @@ def years_around(ages: Tensor) -> Tensor:
     return torch.softmax(-0.5 * (distance / SPREAD) ** 2, dim=1)
 
 
-def loss_of(logits: tuple[Tensor, Tensor], years: Tensor, male: Tensor) -> Tensor:
-    """Cross entropy of the years, some of the distance of the expectation, cross entropy of the sexes that are
-    known."""
+def loss_of(logits: Sequence[Tensor], years: Tensor, male: Tensor) -> Tensor:
+    """Of logits of years (N, 101) and of sexes (N,): cross entropy of the years, some of the distance of the
+    expectation, cross entropy of the sexes that are known."""
     classes = torch.arange(YEARS, dtype=torch.float32, device=years.device)
     by_years = F.cross_entropy(logits[0].float(), years)
     by_age = F.smooth_l1_loss(expected_age(logits[0]), years @ classes, beta=2.0)

@@ -47,6 +47,9 @@ class Sink:
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
         """The first image of each kind in the last step, uint8 (H, W, 3) or (H, W, 1)."""
 
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        """What translations of held-out faces score, every `--eval_freq` epochs."""
+
     def epoch_end(self, moment: Moment, seconds: float) -> None:
         """An epoch is done; it took `seconds`."""
 

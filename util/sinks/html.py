@@ -26,7 +26,7 @@ class HtmlSink(Sink):
     """Keeps the last images of each epoch as `web/images/epoch003_fake_B.png`, curves as `web/losses.png`, and pages.
 
     index.html has the newest epochs, newest first; older ones are on pages of EPOCHS_PER_PAGE each, which do not change
-    any more. history: the reports of a run that goes on.
+    any more. history, measured: the reports of a run that goes on, and what held-out faces scored.
     """
 
     def __init__(
@@ -36,10 +36,11 @@ class HtmlSink(Sink):
         image_size: int = 256,
         options: Mapping[str, object] | None = None,
         history: Sequence[LossRecord] = (),
+        measured: Sequence[LossRecord] = (),
     ) -> None:
         self.folder, self.title, self.image_size = folder / "web", title, image_size
         self.options = options or {}
-        self.history = list(history)
+        self.history, self.measured = list(history), list(measured)
         self._curves_drawn_at = float("-inf")
         self._without_curves = ""
         self._written: set[int] = set()
@@ -50,6 +51,9 @@ class HtmlSink(Sink):
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         self.history.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(losses)))
+
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        self.measured.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(values)))
 
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
         row = self.names[moment.epoch] = {}
@@ -67,17 +71,19 @@ class HtmlSink(Sink):
 
     def _draw_curves(self) -> None:
         self._curves_drawn_at = time.monotonic()
-        if not self.history:
-            return
-        epochs = np.array([record.epochs for record in self.history])
-        names = list(self.history[-1].losses)
-        curves = {name: Curve(name, epochs, np.array([record.losses.get(name, np.nan) for record in self.history]))
-                  for name in names}  # fmt: skip
         try:
-            panels = {title: [curves[name] for name in group] for title, group in by_pairs(names).items()}
-            draw_curves(self.folder / "losses.png", panels)
+            for name, (records, smoothing, _) in self._pictures().items():
+                if records:
+                    draw_curves(self.folder / name, panels_of(records), smoothing=smoothing)
         except ImportError:
             self._without_curves = "There is no picture of the curves: it needs matplotlib (pip install matplotlib)."
+
+    def _pictures(self) -> dict[str, tuple[Sequence[LossRecord], float, str]]:
+        """By file: what is drawn, how far it is smoothed, and what the page says of it."""
+        return {
+            "losses.png": (self.history, 0.9, "losses by epoch: each as it was reported, and smoothed"),
+            "held_out.png": (self.measured, 0.0, "what translations of held-out faces score, by epoch"),
+        }
 
     def _write(self, refresh_seconds: int) -> None:
         """Write index.html, and the older pages that are not there as they should be."""
@@ -100,13 +106,23 @@ class HtmlSink(Sink):
         if is_newest:
             if self._without_curves:
                 page.paragraph(self._without_curves)
-            elif (self.folder / "losses.png").exists():
-                page.picture("losses.png", "losses by epoch: each as it was reported, and smoothed")
+            for name, (records, _, meaning) in self._pictures().items():
+                if records and (self.folder / name).exists():
+                    page.picture(name, meaning)
             if self.options:
                 page.folded_table("options", self.options)
         for epoch in reversed(epochs):
             page.row(f"epoch [{epoch}]", self.names[epoch])
         return page
+
+
+def panels_of(records: Sequence[LossRecord]) -> dict[str, list[Curve]]:
+    """Curves of the values that the last record has, by panel."""
+    epochs = np.array([record.epochs for record in records])
+    names = list(records[-1].losses)
+    curves = {name: Curve(name, epochs, np.array([record.losses.get(name, np.nan) for record in records]))
+              for name in names}  # fmt: skip
+    return {title: [curves[name] for name in group] for title, group in by_pairs(names).items()}
 
 
 def page_name(number: int) -> str:

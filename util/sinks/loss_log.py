@@ -52,6 +52,7 @@ class GrowingFile:
         return not self._waiting and (not self.path.exists() or self.path.stat().st_size == 0)
 
 
+HELD_OUT = "held out) "
 POSITION = re.compile(r"\(epoch: (\d+), iters: (\d+), ")
 
 
@@ -76,6 +77,8 @@ class LossLogSink(Sink):
         for line in lines:
             match = POSITION.match(line)
             is_earlier = match is None or (int(match[1]), int(match[2])) <= (epoch, epoch_images)
+            if HELD_OUT in line and match is not None:  # measured after the epoch's last step
+                is_earlier = int(match[1]) < epoch
             if is_earlier and line.endswith("\n"):  # a killed process may have left half a line
                 kept.append(line)
         if kept != lines:
@@ -85,6 +88,10 @@ class LossLogSink(Sink):
         position = f"(epoch: {moment.epoch}, iters: {moment.epoch_images}, "
         timing = f"time: {moment.seconds_per_image:.3f}, data: {moment.data_seconds_per_image:.3f}) "
         self.file.append(position + timing + " ".join(f"{name}: {loss:.3f}" for name, loss in losses.items()) + "\n")
+
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        position = f"(epoch: {moment.epoch}, iters: {moment.epoch_images}, {HELD_OUT}"
+        self.file.append(position + " ".join(f"{name}: {value:.3f}" for name, value in values.items()) + "\n")
 
 
 class LossRecord(NamedTuple):
@@ -126,8 +133,10 @@ class CsvSink(Sink):
     Where a run goes on from `total_images`, rows beyond are dropped first: no position comes twice.
     """
 
+    file_name = "loss_log.csv"
+
     def __init__(self, folder: Path, total_images: int = 0) -> None:
-        self.file = GrowingFile(folder / "loss_log.csv")
+        self.file = GrowingFile(folder / self.file_name)
         self.history: list[LossRecord] = []
         """the reports of the run so far, as the file has them"""
         if self.file.path.exists():
@@ -138,7 +147,7 @@ class CsvSink(Sink):
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half a line
         reader = csv.DictReader(lines)
-        rows = [row for row in whole_rows(reader) if int(row["total_images"]) <= total_images]
+        rows = [row for row in whole_rows(reader) if self._is_of_run(row, total_images)]
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, reader.fieldnames or [])
             if rows:
@@ -148,7 +157,14 @@ class CsvSink(Sink):
             losses = {name: float(row[name]) for name in row if name not in POSITION_COLUMNS + OTHER_COLUMNS}
             self.history.append(LossRecord(float(row["epochs"]), float(row["learning_rate"]), losses))
 
+    def _is_of_run(self, row: Mapping[str, str], total_images: int) -> bool:
+        """Whether a run that goes on from `total_images` has this row behind it."""
+        return int(row["total_images"]) <= total_images
+
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        self._append(moment, losses)
+
+    def _append(self, moment: Moment, values: Mapping[str, float]) -> None:
         row = {
             "epoch": moment.epoch,
             "epoch_images": moment.epoch_images,
@@ -157,8 +173,27 @@ class CsvSink(Sink):
             "learning_rate": moment.learning_rate,
             "seconds_per_image": f"{moment.seconds_per_image:.6f}",
             "data_seconds_per_image": f"{moment.data_seconds_per_image:.6f}",
-            **losses,
+            **values,
         }
         text = io.StringIO()
         csv.writer(text).writerows([list(row)] * self.file.is_empty + [list(row.values())])
         self.file.append(text.getvalue())
+
+
+class MeasureCsvSink(CsvSink):
+    """The same for what translations of held-out faces score after the epochs before `epoch`: `held_out.csv`."""
+
+    file_name = "held_out.csv"
+
+    def __init__(self, folder: Path, epoch: int = 1) -> None:
+        self.epoch = epoch
+        super().__init__(folder)
+
+    def _is_of_run(self, row: Mapping[str, str], total_images: int) -> bool:
+        return int(row["epoch"]) < self.epoch
+
+    def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
+        """Nothing: losses have a file of their own."""
+
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        self._append(moment, values)

@@ -35,6 +35,11 @@ class TensorBoardSink(Sink):
         for name, value in values.items():
             self.writer.add_scalar(name, value, moment.total_images)
 
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.writer.add_scalar(f"held_out/{name}", value, moment.total_images)
+        self.writer.flush()
+
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
         for name, image in images.items():
             self.writer.add_image(name, image, moment.total_images, dataformats="HWC")

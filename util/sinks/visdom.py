@@ -25,27 +25,39 @@ CLOSE_SECONDS = 5.0
 class VisdomSink(Sink):
     """Shows the loss curves, the learning rate, the last images and the run's options.
 
-    The whole history is kept, and sent again when a server appears late, or comes back without its windows. `history`:
-    the reports of a run that goes on.
+    The whole history is kept, and sent again when a server appears late, or comes back without its windows. `history`,
+    `measured`: the reports of a run that goes on, and what held-out faces scored.
     """
 
     def __init__(
-        self, server: str, port: int, env: str, ncols: int, name: str, options: str, history: Sequence[LossRecord] = ()
+        self,
+        server: str,
+        port: int,
+        env: str,
+        ncols: int,
+        name: str,
+        options: str,
+        history: Sequence[LossRecord] = (),
+        measured: Sequence[LossRecord] = (),
     ) -> None:
         self.address, self.ncols, self.name, self.options = f"{server}:{port}", ncols, name, options
         self._connect = partial(connect, server, port, env)
-        self._history = list(history)
+        self._history, self._measured = list(history), list(measured)
         self._images: dict[str, np.ndarray] = {}
         self._image_title = ""
         self._news, self._closing = threading.Event(), threading.Event()
         self._client: Any = None
-        self._sent = 0
+        self._sent, self._sent_measured = 0, 0
         self._warned = False
         self._thread = threading.Thread(target=self._run, name="visdom", daemon=True)
         self._thread.start()
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         self._history.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(losses)))
+        self._news.set()
+
+    def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
+        self._measured.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(values)))
         self._news.set()
 
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
@@ -83,9 +95,9 @@ class VisdomSink(Sink):
     def _deliver(self) -> None:
         if self._client is None:
             self._client = self._connect()
-            self._sent = 0
+            self._sent, self._sent_measured = 0, 0
         if self._sent and not self._client.win_exists(f"{self.name} losses"):
-            self._sent = 0  # another server, without our windows
+            self._sent, self._sent_measured = 0, 0  # another server, without our windows
         if self._sent == 0:
             self._client.text(f"<pre>{html.escape(self.options)}</pre>", win=f"{self.name} options",
                               opts={"title": f"{self.name}: options", "width": 420})  # fmt: skip
@@ -93,26 +105,37 @@ class VisdomSink(Sink):
         if records:
             self._draw_curves(records, update="append" if self._sent else None)
             self._sent += len(records)
+        if measured := self._measured[self._sent_measured :]:
+            self._draw("held-out faces", [record.epochs for record in measured], [record.losses for record in measured],
+                       "append" if self._sent_measured else None)  # fmt: skip
+            self._sent_measured += len(measured)
         if images := self._images:
             grid = captioned_grid(images, self.ncols)
             title = f"{self.name}: {self._image_title}"
             self._client.image(grid.transpose(2, 0, 1), win=f"{self.name} images", opts={"title": title})
 
     def _draw_curves(self, records: Sequence[LossRecord], update: str | None) -> None:
-        names = list(records[0].losses)
-        epochs = np.array([record.epochs for record in records])
-        losses = np.array([[record.losses.get(name, np.nan) for name in names] for record in records])
-        for title, values, legend, scale in (
-            ("losses", losses, names, {"ylabel": "loss"}),
-            ("learning rate", np.array([[record.learning_rate] for record in records]), ["learning rate"], {}),
-        ):
-            self._client.line(
-                X=np.repeat(epochs[:, None], values.shape[1], axis=1),
-                Y=values,
-                win=f"{self.name} {title}",
-                update=update,
-                opts={"title": f"{self.name}: {title}", "legend": legend, "xlabel": "epoch", **scale},
-            )
+        epochs = [record.epochs for record in records]
+        self._draw("losses", epochs, [record.losses for record in records], update, ylabel="loss")
+        self._draw("learning rate", epochs, [{"learning rate": record.learning_rate} for record in records], update)
+
+    def _draw(
+        self,
+        title: str,
+        epochs: Sequence[float],
+        values: Sequence[Mapping[str, float]],
+        update: str | None,
+        **opts: str,
+    ) -> None:
+        """A window of curves: those that the first of the values, by name, has."""
+        names = list(values[0])
+        self._client.line(
+            X=np.repeat(np.array(epochs)[:, None], len(names), axis=1),
+            Y=np.array([[row.get(name, np.nan) for name in names] for row in values]),
+            win=f"{self.name} {title}",
+            update=update,
+            opts={"title": f"{self.name}: {title}", "legend": names, "xlabel": "epoch", **opts},
+        )
 
 
 def connect(server: str, port: int, env: str) -> Any:
