@@ -120,7 +120,8 @@ def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} holds no age estimator: make one by scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
-    estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
+    with torch.random.fork_rng(devices=()):  # its first weights are drawn, and a run that goes on must not notice
+        estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
     estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
     return estimator.to(device).eval().requires_grad_(False)
 

@@ -136,6 +136,18 @@ def test_curves_rate_options_and_images_arrive(server: Server) -> None:
     assert image["title"] == "run: epoch 1, image 30"
 
 
+def test_what_held_out_faces_score_has_a_window_that_goes_on(server: Server) -> None:
+    before = LossRecord(moment(1).epochs_done, 0.0002, {"years_A": 1.5, "score": 1.0})
+    sink = VisdomSink("http://localhost", server.port, "main", 3, "run", "", (), (before,))
+    sink.measures(moment(2), {"years_A": 2.5, "score": 2.0})
+    wait_until(lambda: server.window("run held-out faces"))
+    sink.measures(moment(3), {"years_A": 3.5, "score": 3.0})
+    sink.close()
+    traces = {trace["name"]: trace for trace in server.window("run held-out faces")["content"]["data"]}
+    assert traces["years_A"]["y"] == [1.5, 2.5, 3.5] and traces["score"]["y"] == [1.0, 2.0, 3.0]
+    assert traces["score"]["x"] == pytest.approx([moment(report).epochs_done for report in (1, 2, 3)])
+
+
 @browser.needs_browser
 def test_a_plot_of_the_eight_losses_is_in_the_page(server: Server) -> None:
     sink = sink_on(server.port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,9 @@ class Training:
 
     @property
     def estimator(self) -> AgeEstimator:
-        """What is to be used: the average of the last steps' weights."""
+        """What is to be used: the average of the last steps' weights, for images as large as it saw last."""
         result: AgeEstimator = self.average.module  # type: ignore[assignment]  # what it is the average of
+        result.shape = replace(self.network.shape, size=size_at(self.options, max(0, self.epoch - 1)))
         return result.eval()
 
     def train_epoch(self, faces: Faces, pixels: Tensor) -> float:
