@@ -118,11 +118,12 @@ class Visualizer:
         self._each(lambda sink: sink.epoch_end(moment, seconds))
 
     def state_dict(self) -> dict[str, float]:
-        """The speed, and the time that the epoch in progress has taken."""
+        """The speed, the time that the epoch in progress has taken, and the learning rate of its last step."""
         return {
             "epoch_seconds": time.perf_counter() - self._epoch_start,
             "seconds_per_image": self._seconds_per_image,
             "data_seconds_per_image": self._data_seconds_per_image,
+            "learning_rate": self.learning_rate,
         }
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
@@ -130,6 +131,7 @@ class Visualizer:
         self._epoch_start = time.perf_counter() - state["epoch_seconds"]
         self._seconds_per_image = state["seconds_per_image"]
         self._data_seconds_per_image = state["data_seconds_per_image"]
+        self.learning_rate = state.get("learning_rate", 0.0)  # older versions saved none
 
     def _measure_speed(self, seconds_waited: float) -> None:
         now = time.perf_counter()
