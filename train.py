@@ -239,7 +239,7 @@ def create_held_out(
         raise OptionError("--eval_freq needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
     photos = load_held_out(options.data, options.held_out.eval_phase, channels, options.held_out.eval_faces,
                            console.say)  # fmt: skip
-    return HeldOut.load(options.held_out, photos, device)
+    return HeldOut.load(options.held_out, photos, device, young="A" if options.data.direction == "AtoB" else "B")
 
 
 def measure_held_out(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.age_loss import AgeLoss, AgeLossOptions
 from models.base_model import BaseModel, Step
 from models.cuda_graph import GraphedStep
 from models.discriminators import DiscriminatorOptions, create_discriminator
@@ -28,8 +29,8 @@ from models.speed import SpeedOptions, accelerate
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 
-LOSS_NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-"""In the order in which the public code base lists them."""
+LOSS_NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B", "age_A", "age_B")
+"""In the order in which the public code base lists them; those of age are our own."""
 IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
 
 
@@ -62,11 +63,14 @@ class CycleGANOptions:
     generator: GeneratorOptions = section(GeneratorOptions)
     discriminator: DiscriminatorOptions = section(DiscriminatorOptions, train_only=True)
     objective: ObjectiveOptions = section(ObjectiveOptions, train_only=True)
+    age: AgeLossOptions = section(AgeLossOptions, train_only=True)
     schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
     speed: SpeedOptions = section(SpeedOptions)
 
     def check_trainable(self) -> None:
         """Raise OptionError where these options can translate, but not train."""
+        if self.age.age_loss is not None and (self.network.input_nc, self.network.output_nc) != (3, 3):
+            raise OptionError("--age_loss needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
         if self.generator.residual and self.network.input_nc != self.network.output_nc:
             raise OptionError("--residual needs --input_nc equal to --output_nc: the output is the input plus a change")
         if self.objective.lambda_identity > 0 and self.network.input_nc != self.network.output_nc:
@@ -111,6 +115,8 @@ class CycleGANModel(BaseModel):
         passes_can_merge = network.norm != "batch" and not options.generator.dropout
         self.merges_passes = passes_can_merge and "merge" in self.speed.speedups
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
+        path = options.age.age_loss
+        self.age_loss = AgeLoss(path, options.age.lambda_age, device) if path is not None else None
         self.averaging: dict[str, GradientAveraging] = {}
         self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
         self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
@@ -226,6 +232,9 @@ class CycleGANModel(BaseModel):
             weight_A, weight_B = weights.lambda_identity * weights.lambda_A, weights.lambda_identity * weights.lambda_B
             losses["idt_A"] = weight_B * reconstruction(images["same_B"], images["real_B"])
             losses["idt_B"] = weight_A * reconstruction(images["same_A"], images["real_A"])
+        if self.age_loss is not None:
+            losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
+            losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)
         return losses
 
     def discriminator_losses(self, images: Mapping[str, Tensor], part: int = 0) -> dict[str, Tensor]:

@@ -84,8 +84,8 @@ class Best:
 class HeldOut:
     """Measures a model on fixed photos.
 
-    photos: float tensors (N, 3, S, S) in [-1, 1] by domain, on the CPU. In all names, A is the translation of young
-    faces into old ones, and B the other way, as in the names of losses.
+    photos: float tensors (N, 3, S, S) in [-1, 1] by domain, on the CPU. young: the domain of young faces, "A" unless
+    the domains are exchanged. In the names of values, A is what is made of A's photos, as in those of losses.
     """
 
     def __init__(
@@ -94,17 +94,20 @@ class HeldOut:
         estimator: AgeEstimator,
         embedder: FaceEmbedder | None,
         device: torch.device,
+        young: str = "A",
         batch_size: int = 4,
     ) -> None:
+        self.young = young
         self.photos, self.estimator, self.embedder, self.device = photos, estimator, embedder, device
         self.batch_size = batch_size
         self._before = {domain: self._look(list(images.split(batch_size))) for domain, images in photos.items()}
         self.threshold = self._threshold()
 
     @classmethod
-    def load(cls, options: HeldOutOptions, photos: Mapping[str, Tensor], device: torch.device) -> HeldOut:
+    def load(cls, options: HeldOutOptions, photos: Mapping[str, Tensor], device: torch.device, young: str) -> HeldOut:
         """With the estimator and the recogniser that the options name. Raises CheckpointError, OptionError."""
-        return cls(photos, load_estimator(options.age_estimator, device), load_embedder(options.face, device), device)
+        estimator, embedder = load_estimator(options.age_estimator, device), load_embedder(options.face, device)
+        return cls(photos, estimator, embedder, device, young)
 
     @property
     def name(self) -> str:
@@ -115,10 +118,10 @@ class HeldOut:
     def measure(self, model: BaseModel) -> dict[str, float]:
         """Scores by name.
 
-        years: by how much translations look older (A) or younger (B), the mean, as the estimator sees it; sex: the
-        share whose sex it sees unchanged; cosine and verified, with a recogniser: see util.metrics.identity. score: the
-        mean over both directions of each face's years, at most 30 of them, where sex and person (with a recogniser)
-        are kept, else of 0; years in the wrong direction always count.
+        years: by how much translations of the young look older, and those of the old younger, the mean, as the
+        estimator sees it; sex: the share whose sex it sees unchanged; cosine and verified, with a recogniser: see
+        util.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them, where sex
+        and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
         """
         values: dict[str, float] = {}
         scores: list[np.ndarray] = []
@@ -151,7 +154,7 @@ class HeldOut:
     def _compare(self, domain: str, after: Look, scores: list[np.ndarray]) -> dict[str, float]:
         """The values of one domain; what each of its faces scores is added to `scores`."""
         before = self._before[domain]
-        years = (after.ages - before.ages) * (1 if domain == "A" else -1)
+        years = (after.ages - before.ages) * (1 if domain == self.young else -1)
         kept = after.male == before.male
         values = {f"years_{domain}": float(years.mean()), f"sex_{domain}": float(kept.mean())}
         if before.embeddings is not None and after.embeddings is not None:

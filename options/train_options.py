@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
 from models import MODELS
+from models.age_estimator import sha256_of
 from models.face_embedder import FaceModelOptions
 from models.guard import GuardOptions
 from models.held_out import HeldOutOptions
@@ -55,6 +56,9 @@ class TrainOptions:
     changes: tuple[str, ...] = ()
     """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
 
+
+TEACHER = "age_loss_sha256"
+"""Saved with the options, though it is none."""
 
 NOT_CONTINUED = (
     "continue_train",
@@ -116,11 +120,35 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     built = build_all(gathered.sections, {**kept, **gathered.typed})
     values = flatten_all(built, training=True)
+    table = format_table(values, gathered.sections)
     changes = find_changes(gathered, values)
     if built["checkpoint"].label == LATEST:
         refuse_other_run(gathered, changes)
-    return TrainOptions(**built, folder=gathered.folder, values=values, table=format_table(values, gathered.sections),
+    return TrainOptions(**built, folder=gathered.folder, values=values | note_teacher(built, gathered), table=table,
                         changes=tuple(change.told for change in changes.values()))  # fmt: skip
+
+
+def note_teacher(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str]:
+    """The SHA-256 of the estimator that the run is trained against: what evaluate.py must not measure it by.
+
+    Raises OptionError where it cannot be used, or is another one than that of the run that is continued.
+    """
+    path = built["model"].age.age_loss
+    if path is None:
+        return {}
+    if built["data"].direction == "BtoA":
+        raise OptionError("--age_loss needs --direction AtoB: A is to be the young faces")
+    if not path.is_file():
+        raise OptionError(f"--age_loss {path} does not exist: bring it back, or make one by train_age_estimator.py")
+    sha256, then = sha256_of(path), gathered.saved.get(TEACHER)
+    if then not in (None, sha256):
+        raise OptionError(f"--age_loss {path} is not the estimator that the run in {gathered.folder.path} was trained "
+                          f"against so far (its SHA-256 was {then}): bring that back")  # fmt: skip
+    held_out = built["held_out"]
+    if held_out.eval_freq and held_out.age_estimator.is_file() and sha256_of(held_out.age_estimator) == sha256:
+        raise OptionError(f"--age_estimator {held_out.age_estimator} is what --age_loss trains against: measure "
+                          "held-out faces by another estimator")  # fmt: skip
+    return {TEACHER: sha256}
 
 
 class Change(NamedTuple):

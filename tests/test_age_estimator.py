@@ -180,6 +180,11 @@ def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
                                                      for line in manifest))  # fmt: skip
     with pytest.raises(UserError, match="both phases need some"):
         read_faces(tmp_path)
+    for age, name, message in ((25, "../../x.jpg", "in none of its folders"), ("old", "x.jpg", "an age that is no")):
+        row = f"a.jpg,trainA,{name},{age},male,\n"
+        (tmp_path / "manifest.csv").write_text("path,folder,file,age,gender,identity\n" + row)
+        with pytest.raises(UserError, match=message):
+            read_faces(tmp_path)
     (tmp_path / "manifest.csv").write_text("path,folder\na,b\n")
     with pytest.raises(UserError, match="lacks the columns file, age, gender, identity"):
         read_faces(tmp_path)

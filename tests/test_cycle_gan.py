@@ -49,7 +49,7 @@ def test_losses_of_one_step_follow_the_formulas(mode: str) -> None:
     A, B = batch["A"], batch["B"]
     losses = model.optimize(batch).losses
 
-    assert tuple(losses) == LOSS_NAMES
+    assert tuple(losses) == LOSS_NAMES[:8]  # without those of age
     fake_B, fake_A = before.G_A(A), before.G_B(B)
     expected = {
         "cycle_A": 7.0 * (before.G_B(fake_B) - A).abs().mean(),
@@ -219,7 +219,7 @@ def test_merging_the_identity_pass_changes_nothing(norm: str, count: int) -> Non
     merged.G_A.register_forward_hook(lambda module, images, output: passes.append(len(output)))
     a, b = merged.optimize(batch), apart.optimize(batch)
     assert passes == [2 * count, count]
-    for name in LOSS_NAMES:
+    for name in b.losses:
         assert a.losses[name].item() == pytest.approx(b.losses[name].item(), rel=1e-5), name
     for name, network in merged.networks.items():
         for ours, theirs in zip(network.parameters(), apart.networks[name].parameters(), strict=True):

@@ -18,6 +18,7 @@ from scripts.evaluation.people import person_hash
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork
+from util.text import printable
 from util.workers import usable_cores
 
 COLUMNS = ("path", "folder", "file", "age", "gender", "identity")
@@ -64,7 +65,15 @@ def read_faces(dataroot: Path) -> dict[str, Faces]:
         raise UserError(f"{path} cannot be read ({error}): prepare the set again, with --overwrite") from error
     if missing := [name for name in COLUMNS if name not in table.columns]:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}: prepare the set again, with --overwrite")
-    table = table[table["folder"].str.fullmatch("(train|test)[AB]") & table["age"].between(0, YEARS - 1)]
+    try:
+        known = pd.to_numeric(table["age"]).between(0, YEARS - 1)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} holds an age that is no number ({error}): mend it, or prepare the set again"
+        ) from error
+    table = table[table["folder"].str.fullmatch("(train|test)[AB]") & known]
+    if outside := [name for name in table["file"] if Path(name).name != name or name in ("", "..")]:
+        raise UserError(f"{path} names a file that is in none of its folders: {printable(outside[0])}")
     return {phase: _faces(dataroot, table[table["folder"].str.startswith(phase)], path) for phase in ("train", "test")}
 
 
@@ -74,7 +83,7 @@ def _faces(dataroot: Path, table: pd.DataFrame, path: Path) -> Faces:
                         "wiki, cacd, utkface, and in folder with an age column; both phases need some")  # fmt: skip
     return Faces(
         files=tuple(dataroot / folder / file for folder, file in zip(table["folder"], table["file"], strict=True)),
-        ages=table["age"].to_numpy(np.float32),
+        ages=pd.to_numeric(table["age"]).to_numpy(np.float32),
         male=table["gender"].map({"male": 1.0, "female": 0.0}).fillna(UNKNOWN).to_numpy(np.float32),
         old=table["folder"].str.endswith("B").to_numpy(bool),
         people=np.array(

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.age_estimator import AgeEstimator, load_estimator, sha256_of
 from models.face_embedder import FaceEmbedder, load_embedder
 from options.evaluate_options import DEFAULT_ESTIMATOR, MeasureOptions
+from options.train_options import TEACHER
 from scripts.evaluation.sources import Weights
 from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
@@ -105,7 +106,7 @@ def load_instruments(options: MeasureOptions, saved: Mapping[str, Any], device: 
 
 def _refuse_the_teacher(estimator: AgeEstimator, path: Path, saved: Mapping[str, Any]) -> None:
     """Raise UserError for the estimator whose verdict the run was trained to please: it would praise whatever does."""
-    if saved.get("age_loss_sha256") and saved["age_loss_sha256"] == estimator.sha256:
+    if saved.get(TEACHER) and saved[TEACHER] == estimator.sha256:
         raise UserError(
             f"--age_estimator {path} is the estimator that this run was trained against (--age_loss "
             f"{saved.get('age_loss')}, SHA-256 {estimator.sha256}): measure by another one, "
