@@ -91,9 +91,11 @@ class AgeEstimator(nn.Module):
         return Logits(self.years(kept), self.male(kept).squeeze(1), features)
 
     def forward(self, images: Tensor) -> Estimates:
-        """Of images (N, 3, H, W) in [-1, 1], of any size. Differentiable."""
-        logits = self.logits(images)
-        return Estimates(expected_age(logits.years), torch.sigmoid(logits.male.float()), logits.features.float())
+        """Of images (N, 3, H, W) in [-1, 1], of any size: the mean of what it sees in each and in its mirror image.
+        Differentiable."""
+        logits = self.logits(torch.cat([images, images.flip(3)]))
+        both = expected_age(logits.years), torch.sigmoid(logits.male.float()), logits.features.float()
+        return Estimates(*(values.unflatten(0, (2, -1)).mean(dim=0) for values in both))
 
 
 def expected_age(years: Tensor) -> Tensor:

@@ -55,7 +55,15 @@ def test_only_the_middle_is_seen() -> None:
     framed = images.clone()
     framed[..., :16, :], framed[..., :, 48:] = 0, 1
     assert torch.equal(estimator(images).ages, estimator(framed).ages)
-    assert torch.equal(estimator(images).features, estimator.trunk(images[..., 16:48, 16:48]))
+    middle = images[..., 16:48, 16:48]
+    features = (estimator.trunk(middle) + estimator.trunk(middle.flip(3))) / 2
+    assert torch.allclose(estimator(images).features, features, atol=1e-6)
+
+
+def test_a_face_and_its_mirror_image_are_of_one_age() -> None:
+    estimator, images = small_estimator(), torch.rand(2, 3, 32, 32)
+    for ours, mirrored in zip(estimator(images), estimator(images.flip(3)), strict=True):
+        assert torch.allclose(ours, mirrored, atol=1e-5)
 
 
 def test_estimates_of_images_of_any_size_and_their_gradients() -> None:

@@ -89,7 +89,7 @@ def test_dropout_can_be_said_both_ways() -> None:
     ("words", "message"),
     [
         (["--nmae", "x"], "unknown option --nmae (did you mean --name?)"),
-        (["--loadsize", "3"], "known options: --accumulate --age_estimator --batch_size"),
+        (["--loadsize", "3"], "known options: --accumulate --age_estimator --age_loss"),
         (["--model", "pix2pix"], "'cycle_gan', 'test'"),
         (["--dataset_mode", "aligned"], "'unaligned', 'single'"),
         (["--netG", "resnet_0blocks"], "known: resnet_9blocks, resnet_6blocks, resnet_Nblocks, unet_128, unet_256"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--leave_one_out", action="store_true", help="the fast way without each of its parts, too")
     parser.add_argument("--autocast", action="store_true", help="the plain way in the fast one's precision, too")
     parser.add_argument("--compile", choices=COMPILE_MODES[1:], help="a way compiled by torch.compile, too")
-    parser.add_argument("--dataroot", help="photos to load, each way by a loader of its own; without: random ones")
+    parser.add_argument(
+        "--dataroot", type=Path, help="photos to load, each way by a loader of its own; without: random ones"
+    )
     parser.add_argument("--num_threads", type=int, default=4, help="processes that load photos")
     parser.add_argument("--gpu_ids", default="auto", help="as of train.py")
 
