@@ -17,6 +17,7 @@ from processes import ROOT, TINY, run
 from raw_collections import encode
 from scipy.io import loadmat
 
+from models.age_estimator import sha256_of
 from scripts.preparation.photo import CHECKED, colourfulness, crop_to, middle_square, perceptual_hash
 from util.photos import read_image
 
@@ -87,6 +88,27 @@ def test_the_defaults_keep_what_the_documentation_says(tmp_path: Path) -> None:
     assert all(len(side) == 1 for side in sides.values())
     made = {f"{row['folder']}/{row['file']}" for row in kept}
     assert made == {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").glob("t*/*.jpg")}
+
+
+def test_an_estimator_learns_of_real_faces_and_measures_translations(tmp_path: Path) -> None:
+    """That all parts fit: in seconds, it learns little."""
+    faces, estimator = tmp_path / "faces", tmp_path / "ages.pth"
+    run("scripts/prepare_dataset.py", "wiki", "--input", FOLDER.parent, "--output", faces, "--size", "64",
+        "--max_per_class", "120")  # fmt: skip
+    run("scripts/train_age_estimator.py", "--dataroot", faces, "--output", estimator, "--size", "32", "--epochs", "2",
+        "--gpu_ids", "-1")  # fmt: skip
+    words = ["--dataroot", faces, "--checkpoints_dir", tmp_path]
+    run("train.py", *words, *TINY.split(), "--n_epochs", "1", "--n_epochs_decay", "0", "--max_dataset_size", "8",
+        "--eval_freq", "1", "--eval_faces", "4", "--age_estimator", estimator)  # fmt: skip
+    run("evaluate.py", *words, "--results_dir", tmp_path, "--gpu_ids", "-1", "--age_estimator", estimator)
+    record = json.loads((tmp_path / "experiment_name" / "latest_test" / "evaluation" / "metrics.json").read_text())
+    with (faces / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        tested = [row for row in csv.DictReader(file) if row["folder"] == "testA"]
+    with (tmp_path / "experiment_name" / "latest_test" / "evaluation" / "metrics.csv").open(newline="") as file:
+        rows = {(row["direction"], row["group"], row["images"], row["metric"]): row for row in csv.DictReader(file)}
+    of_real = rows["AtoB", "all", "target", "true_gain"]
+    assert 20 < float(of_real["value"]) < 40 and int(rows["AtoB", "all", "translated", "gain_mean"]["n"]) == len(tested)
+    assert record["files"][0]["sha256"] == sha256_of(estimator)
 
 
 def small(image: Image.Image) -> np.ndarray:
