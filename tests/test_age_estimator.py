@@ -223,6 +223,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
         refuse_collision(CommandOptions(dataroot=prepared, output=broken))
 
 
+@pytest.mark.slow
 def test_it_learns_to_tell_young_from_old(prepared: Path, tmp_path: Path) -> None:
     """Of drawn faces of people who were not trained on."""
     path = tmp_path / "ages.pth"
