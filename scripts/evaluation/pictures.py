@@ -91,7 +91,7 @@ def _draw_scatter(axes: Axes, own: Measured, summary: Summary) -> None:
         axes.scatter(columns["gain"][mask], heights[mask], s=10, alpha=0.6, color=colour, label=name)
     if has_faces and summary.verification and np.isfinite(summary.verification.threshold):
         axes.axhline(summary.verification.threshold, color="black", linewidth=0.8, linestyle="--", label="one person")
-    title = "age against identity" if has_faces else "age against change (identity: not computed)"
+    title = "age against identity" if has_faces else "age against change (no identity)"
     label = "cosine before/after" if has_faces else "L1 change, of 255"
     axes.set(xlabel="gain in years", ylabel=label, title=title)
     axes.legend(fontsize="small")
