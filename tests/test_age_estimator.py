@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import ROOT, run
+from processes import ENVIRONMENT, ROOT, run
 
 from models.age_estimator import (
     AgeEstimator,
@@ -204,7 +204,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     assert "test: mean absolute error" in printed and not list(tmp_path.glob("*.training"))
     words = [sys.executable, "scripts/train_age_estimator.py", "--dataroot", str(prepared), "--output", str(broken)]
     with (tmp_path / "output.txt").open("w+") as output:
-        process = subprocess.Popen([*words, *SMALL], cwd=ROOT, stdout=output)
+        process = subprocess.Popen([*words, *SMALL], cwd=ROOT, env=ENVIRONMENT, stdout=output)
         while "epoch 1/2" not in (tmp_path / "output.txt").read_text():
             assert process.poll() is None
             time.sleep(0.02)
