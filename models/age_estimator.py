@@ -7,7 +7,6 @@ et al. 2016, arXiv:1512.03385) of torchvision, without weights from elsewhere.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from util.checkpoint import CheckpointError, adapt_state_dict, load_file, save_file
-from util.files import atomic_path
+from util.files import atomic_path, sha256_of
 
 TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": torchvision.models.resnet18,
@@ -29,6 +28,7 @@ YEARS = 101
 """Classes: 0 to 100 years."""
 SIZES = range(32, 513)
 KIND = "age estimator"
+DEFAULT_PATH = Path("checkpoints/age_estimator.pth")
 
 
 class Estimates(NamedTuple):
@@ -139,9 +139,3 @@ def _read_shape(values: Any, path: Path) -> EstimatorShape:
     if not known or not shares or not 0 <= shape.dropout < 1 or not 0.1 <= shape.seen <= 1:
         raise CheckpointError(f"{path} is of an estimator that is not known here: {shape}")
     return shape
-
-
-def sha256_of(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.age_estimator import sha256_of
 from util.arguments import OptionError, option
 from util.checkpoint import CheckpointError
+from util.files import sha256_of
 from util.metrics.identity import normalise
 
 SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")

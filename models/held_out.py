@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.age_estimator import AgeEstimator, load_estimator
+from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
 from models.base_model import BaseModel
 from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
 from util.arguments import OptionError, option, section
@@ -29,7 +29,7 @@ class HeldOutOptions:
                                     "far kept as best_net_*; 0: never", unit="epochs")  # fmt: skip
     eval_faces: int = option(64, help="held-out faces of each domain", unit="photos", most=100_000)
     eval_phase: str = option("test", help="their folders: EVAL_PHASE followed by A and by B")
-    age_estimator: Path = option(Path("checkpoints/age_estimator.pth"),
+    age_estimator: Path = option(DEFAULT_PATH,
                                  help="what tells ages and sexes: a file of train_age_estimator.py")  # fmt: skip
     face: FaceModelOptions = section(FaceModelOptions)
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
 from options.test_options import TestOptions, choose, read_run_options, run_sections
 from util.arguments import OptionError, Parser, build, option, section
 from util.run_folder import RunFolder
-
-DEFAULT_ESTIMATOR = Path("checkpoints/age_estimator.pth")
 
 
 def _paths(text: str) -> tuple[Path, ...]:
@@ -33,7 +32,7 @@ class MeasureOptions:
                    "instead of a run; further options then: --direction --batch_size --gpu_ids --seed"
     )  # fmt: skip
     age_estimator: tuple[Path, ...] = option(
-        (DEFAULT_ESTIMATOR,), help="files of scripts/train_age_estimator.py, separated by commas: the first measures, "
+        (DEFAULT_PATH,), help="files of scripts/train_age_estimator.py, separated by commas: the first measures, "
                                    "the others show how far estimators differ", parse=_paths
     )  # fmt: skip
     inception: Path | None = option(None, help="weights file for FID and KID by torch-fidelity; none: left out")

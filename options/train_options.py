@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
 from models import MODELS
-from models.age_estimator import sha256_of
 from models.face_embedder import FaceModelOptions
 from models.guard import GuardOptions
 from models.held_out import HeldOutOptions
@@ -29,6 +28,7 @@ from options.base_options import (
     restore_all,
 )
 from util.arguments import OptionError, build, flags_of, format_value, restore
+from util.files import sha256_of
 from util.run_folder import LATEST, RunFolder
 from util.saving import SavingOptions
 from util.visualizer import DisplayOptions

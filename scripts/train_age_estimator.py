@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from models.age_estimator import AgeEstimator, save_estimator
+from models.age_estimator import DEFAULT_PATH, AgeEstimator, save_estimator
 from scripts.age_training.faces import Faces, load_pixels, read_faces, split_people
 from scripts.age_training.scores import describe, estimate, score
 from scripts.age_training.training import Training, TrainingOptions, parse_path, size_kept
@@ -38,7 +38,7 @@ class CommandOptions:
     """all options"""
 
     dataroot: Path = option(None, help="set that scripts/prepare_dataset.py made, with ages")
-    output: Path = option(Path("checkpoints/age_estimator.pth"), help="file to write", parse=parse_path)
+    output: Path = option(DEFAULT_PATH, help="file to write", parse=parse_path)
     overwrite: bool = option(False, help="replace the file, and begin anew where a training was stopped")
     training: TrainingOptions = section(TrainingOptions)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import processes
 import pytest
 import torch
+from jail import Jail
 
 torch.set_num_threads(1)  # the networks of most tests are too small to share out
 
@@ -18,6 +20,14 @@ def demo_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     processes.run("scripts/make_demo_faces.py", "--output", folder, "--size", "72", "--train", "40", "--test", "12")
     return folder
+
+
+@pytest.fixture(scope="module")
+def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jail]:
+    """A process with limits, for hostile input."""
+    jail = Jail(tmp_path_factory.mktemp("hostile"))
+    yield jail
+    jail.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

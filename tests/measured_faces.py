@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.age_estimator import Estimates
+from models.age_estimator import AgeEstimator, Estimates, EstimatorShape, save_estimator
 from models.face_embedder import FaceEmbedder, FaceInput
 from scripts.evaluation.instruments import Instruments
 
@@ -43,6 +43,15 @@ class LevelEstimator(nn.Module):
         means = images.mean(dim=(2, 3))
         ages = (means.mean(dim=1) + 1) * 50 + self.error
         return Estimates(ages, (means[:, 0] > means[:, 1]).float(), torch.cat([means, means.square()], dim=1))
+
+
+def write_estimator(path: Path, seed: int = 0, notes: dict | None = None, spread: float = 3.0) -> Path:
+    """An untrained one: its ages mean nothing, but differ from image to image."""
+    torch.manual_seed(seed)
+    estimator = AgeEstimator(EstimatorShape("resnet18", 32), notes)
+    nn.init.normal_(estimator.years.weight, std=spread)
+    save_estimator(estimator, path)
+    return path
 
 
 def read_pattern(images: Tensor) -> np.ndarray:

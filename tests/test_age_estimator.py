@@ -20,7 +20,6 @@ from models.age_estimator import (
     expected_age,
     load_estimator,
     save_estimator,
-    sha256_of,
 )
 from scripts.age_training.augment import augment
 from scripts.age_training.faces import Faces, read_faces, split_people
@@ -30,6 +29,7 @@ from scripts.evaluation.people import person_hash
 from scripts.train_age_estimator import CommandOptions, refuse_collision
 from util.checkpoint import CheckpointError
 from util.errors import UserError
+from util.files import sha256_of
 
 CPU = torch.device("cpu")
 SMALL = ["--size", "32", "--epochs", "2", "--batch_size", "32", "--gpu_ids", "-1", "--precision", "float32",

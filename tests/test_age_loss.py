@@ -8,22 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from measured_faces import LevelEstimator
+from measured_faces import LevelEstimator, write_estimator
 from processes import Nursery, run
 from torch import Tensor
 
-from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator, sha256_of
 from models.age_loss import AgeLoss
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from util.arguments import OptionError, build
+from util.files import sha256_of
 
 CPU = torch.device("cpu")
-
-
-def write_estimator(path: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    save_estimator(AgeEstimator(EstimatorShape("resnet18", 32)), path)
-    return path
 
 
 @pytest.fixture(scope="module")

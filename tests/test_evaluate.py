@@ -16,13 +16,12 @@ import browser
 import numpy as np
 import pytest
 import torch
-from measured_faces import SIZE, face, instruments, write_images, write_manifest
+from measured_faces import SIZE, face, instruments, write_estimator, write_images, write_manifest
 from PIL import Image
 from processes import run
 from selenium.webdriver.common.by import By
 
 import evaluate
-from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator, sha256_of
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from scripts.evaluation.folder_source import FolderSource
@@ -34,6 +33,7 @@ from scripts.evaluation.summary import summarize
 from scripts.evaluation.table import Summary
 from scripts.evaluation.telling import console_table, csv_table
 from util.errors import UserError
+from util.files import sha256_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 YOUNG, OLD = range(40), range(40, 70)
@@ -198,15 +198,6 @@ def test_the_best_the_median_and_the_worst_faces_are_shown() -> None:
     assert chosen_faces(np.array([5.0, 1, 9, 3, 7, 2, 8]), 2) == {"best": [2, 6], "median": [4, 0], "worst": [1, 5]}
     assert chosen_faces(np.array([5.0, 1, 9]), 2) == {"best": [2, 0], "median": [], "worst": [1]}
     assert chosen_faces(np.array([5.0]), 0) == {"best": [], "median": [], "worst": []}
-
-
-def write_estimator(path: Path, seed: int = 0, notes: dict | None = None) -> Path:
-    """An untrained one: its ages mean nothing, but differ from image to image."""
-    torch.manual_seed(seed)
-    estimator = AgeEstimator(EstimatorShape("resnet18", 32), notes)
-    torch.nn.init.normal_(estimator.years.weight, std=3.0)
-    save_estimator(estimator, path)
-    return path
 
 
 @pytest.fixture(scope="module")

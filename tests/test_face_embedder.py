@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.age_estimator import sha256_of
 from models.face_embedder import FaceInput, FaceModelOptions, load_embedder
 from util.arguments import OptionError, Parser, build
 from util.checkpoint import CheckpointError
+from util.files import sha256_of
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measured_faces import SIZE, LevelEstimator, face, read_pattern
+from measured_faces import SIZE, LevelEstimator, face, read_pattern, write_estimator
 from processes import Nursery
 from torch import Tensor
 
-from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator
 from models.base_model import BaseModel
 from models.face_embedder import FaceEmbedder, FaceInput
 from models.held_out import Best, HeldOut
@@ -107,12 +106,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture(scope="module")
 def estimator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
-    made = AgeEstimator(EstimatorShape("resnet18", 32))
-    torch.nn.init.normal_(made.years.weight, std=1.0)  # so that it sees something
-    path = tmp_path_factory.mktemp("estimator") / "ages.pth"
-    save_estimator(made, path)
-    return path
+    return write_estimator(tmp_path_factory.mktemp("estimator") / "ages.pth", seed=3, spread=1.0)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

@@ -13,7 +13,6 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import hostile_corpus as corpus
@@ -26,13 +25,6 @@ from PIL import Image
 
 from util.files import atomic_path, write_text
 from util.text import printable
-
-
-@pytest.fixture(scope="module")
-def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jail]:
-    jail = Jail(tmp_path_factory.mktemp("bombs"))
-    yield jail
-    jail.close()
 
 
 def told(jail: Jail, target: str, *arguments: object) -> str:

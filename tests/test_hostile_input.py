@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,6 @@ from jail import Jail
 
 from data.transforms import MODES
 from util.files import IMAGE_SUFFIXES
-
-
-@pytest.fixture(scope="module")
-def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jail]:
-    jail = Jail(tmp_path_factory.mktemp("hostile"))
-    yield jail
-    jail.close()
 
 
 def attack(jail: Jail, target: str, *arguments: object) -> str:

@@ -17,8 +17,8 @@ from processes import ROOT, TINY, run
 from raw_collections import encode
 from scipy.io import loadmat
 
-from models.age_estimator import sha256_of
 from scripts.preparation.photo import CHECKED, colourfulness, crop_to, middle_square, perceptual_hash
+from util.files import sha256_of
 from util.photos import read_image
 
 FOLDER = Path(os.environ.get("WIKI_FACES", ROOT.parent / "shared" / "wiki_faces")) / "wiki_crop"

@@ -60,6 +60,12 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sync_folder(path: Path) -> None:
     """Flush a folder's list of files to disk, so that what was renamed in it is found after a power failure."""
     if os.name == "nt":  # no folder can be opened there

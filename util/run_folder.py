@@ -14,8 +14,8 @@ from torch import nn
 
 from util.checkpoint import CheckpointError, load_file, load_network
 from util.errors import UserError
-from util.files import link_or_copy, locked, sync_folder, write_text
-from util.snapshots import Snapshot, hash_of, list_snapshots, remove, require_space, tidy, write_snapshot
+from util.files import link_or_copy, locked, sha256_of, sync_folder, write_text
+from util.snapshots import Snapshot, list_snapshots, remove, require_space, tidy, write_snapshot
 
 LATEST = "latest"
 BEST = "best"
@@ -250,4 +250,4 @@ def _is_in(path: Path, snapshots: Sequence[Snapshot]) -> bool:
             hashes.add(snapshot.manifest()["files"].get(path.name, {}).get("sha256"))
         except ValueError:
             return True
-    return hash_of(path) in hashes
+    return sha256_of(path) in hashes

@@ -9,7 +9,6 @@ files of different moments, and a damaged file is known as such before it is use
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from util.checkpoint import save_file, size_of
-from util.files import sync_folder
+from util.files import sha256_of, sync_folder
 
 MANIFEST = "manifest.json"
 SPARE_BYTES = 2**20
@@ -61,7 +60,7 @@ class Snapshot:
                 return f"{path} is missing"
             if path.stat().st_size != known["bytes"]:
                 return f"{path} has {path.stat().st_size} bytes, not the {known['bytes']} that were saved"
-            if hash_of(path) != known["sha256"]:
+            if sha256_of(path) != known["sha256"]:
                 return f"{path} is not as it was saved: its SHA-256 differs"
         return ""
 
@@ -71,12 +70,6 @@ def _is_list_of_files(files: Any) -> bool:
         Path(name).name == name and isinstance(known, dict) and {"bytes", "sha256"} <= set(known)
         for name, known in files.items()
     )
-
-
-def hash_of(path: Path) -> str:
-    """A file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_snapshots(folder: Path) -> list[Snapshot]:

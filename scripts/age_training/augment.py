@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from util.metrics.fidelity import LUMA
+
 DEGREES, ZOOM, SHIFT, STRETCH = 12.0, 0.15, 0.05, 0.06
 BRIGHTNESS, CONTRAST, SATURATION = 0.25, 0.3, 0.4
 GREY_SHARE, HIDDEN_SHARE, HIDDEN_SIDE = 0.2, 0.35, (0.1, 0.35)
@@ -49,7 +51,7 @@ def _recolour(images: Tensor, generator: torch.Generator) -> Tensor:
     def drawn(low: float, high: float) -> Tensor:
         return _uniform(len(images), low, high, images, generator)[:, None, None, None]
 
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device)[:, None, None]
+    weights = torch.tensor(LUMA, device=images.device)[:, None, None]
     grey = (images * weights).sum(dim=1, keepdim=True)
     keeps_colour = (drawn(0, 1) > GREY_SHARE).float() * drawn(1 - SATURATION, 1 + SATURATION)
     images = grey + (images - grey) * keeps_colour

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
 
 from models.age_estimator import YEARS
-from scripts.evaluation.people import person_hash
+from scripts.evaluation.people import manifest_rows, person_hash, person_key
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork
 from util.text import printable
 from util.workers import usable_cores
 
-COLUMNS = ("path", "folder", "file", "age", "gender", "identity")
+FOLDERS = ("trainA", "trainB", "testA", "testB")
+GENDERS = {"male": 1.0, "female": 0.0}
 UNKNOWN = -1.0
 """Stands for a gender that the collection does not tell."""
 
@@ -58,37 +58,35 @@ def read_faces(dataroot: Path) -> dict[str, Faces]:
     path = dataroot / "manifest.csv"
     if not path.is_file():
         raise UserError(f"{path} does not exist: --dataroot must be a folder that scripts/prepare_dataset.py made")
+    rows: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
+    for row in manifest_rows(path):
+        if row["folder"] in FOLDERS and 0 <= _age(row, path) < YEARS:
+            rows[row["folder"][:-1]].append(row)
+            if Path(row["file"]).name != row["file"] or row["file"] in ("", ".."):
+                raise UserError(f"{path} names a file that is in none of its folders: {printable(row['file'])}")
+    return {phase: _faces(dataroot, chosen, path) for phase, chosen in rows.items()}
+
+
+def _age(row: dict[str, str], path: Path) -> float:
+    """In years; NaN where the manifest has none."""
     try:
-        table = pd.read_csv(path, dtype={name: str for name in COLUMNS if name != "age"}, keep_default_na=False,
-                            na_values={"age": [""]}, encoding_errors="surrogateescape")  # fmt: skip
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}): prepare the set again, with --overwrite") from error
-    if missing := [name for name in COLUMNS if name not in table.columns]:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}: prepare the set again, with --overwrite")
-    try:
-        known = pd.to_numeric(table["age"]).between(0, YEARS - 1)
-    except (ValueError, TypeError) as error:
+        return float(row["age"] or "nan")
+    except ValueError as error:
         raise UserError(
             f"{path} holds an age that is no number ({error}): mend it, or prepare the set again"
         ) from error
-    table = table[table["folder"].str.fullmatch("(train|test)[AB]") & known]
-    if outside := [name for name in table["file"] if Path(name).name != name or name in ("", "..")]:
-        raise UserError(f"{path} names a file that is in none of its folders: {printable(outside[0])}")
-    return {phase: _faces(dataroot, table[table["folder"].str.startswith(phase)], path) for phase in ("train", "test")}
 
 
-def _faces(dataroot: Path, table: pd.DataFrame, path: Path) -> Faces:
-    if table.empty:
+def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path) -> Faces:
+    if not rows:
         raise UserError(f"{path} tells no age of a photo in train and test folders: ages are in the collections imdb, "
                         "wiki, cacd, utkface, and in folder with an age column; both phases need some")  # fmt: skip
     return Faces(
-        files=tuple(dataroot / folder / file for folder, file in zip(table["folder"], table["file"], strict=True)),
-        ages=pd.to_numeric(table["age"]).to_numpy(np.float32),
-        male=table["gender"].map({"male": 1.0, "female": 0.0}).fillna(UNKNOWN).to_numpy(np.float32),
-        old=table["folder"].str.endswith("B").to_numpy(bool),
-        people=np.array(
-            [person_hash(who or f"path:{path}") for who, path in zip(table["identity"], table["path"], strict=True)]
-        ),
+        files=tuple(dataroot / row["folder"] / row["file"] for row in rows),
+        ages=np.array([_age(row, path) for row in rows], np.float32),
+        male=np.array([GENDERS.get(row["gender"], UNKNOWN) for row in rows], np.float32),
+        old=np.array([row["folder"].endswith("B") for row in rows]),
+        people=np.array([person_hash(person_key(row)) for row in rows]),
     )
 
 

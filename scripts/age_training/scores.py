@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from models.age_estimator import AgeEstimator
@@ -29,11 +29,10 @@ def estimate(
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
     """The probability that a positive one has the higher score than a negative one (ties count half): the area under
     the ROC curve. NaN where there is only one kind."""
-    count = int(positive.sum())
-    if count in (0, len(positive)):
+    if positive.all() or not positive.any():
         return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+    pairs = int(positive.sum()) * int((~positive).sum())
+    return float(mannwhitneyu(scores[positive], scores[~positive], method="asymptotic").statistic / pairs)
 
 
 def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from data.cache import CacheOptions
 from data.cache.pixels import CachedPhotos
 from data.transforms import MODES, TransformOptions
 from data.unaligned_dataset import UnalignedOptions
-from scripts.benchmarking.rounds import columns, in_rotation, median, ratios, verdict
+from scripts.benchmarking.rounds import columns, in_rotation, ratios, verdict
 from util.device import describe_device, select_device
 from util.errors import told_in_one_line
 from util.terminal import format_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from statistics import median
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from models.precision import Network
 from models.speed import COMPILE_MODES, Speed, SpeedOptions, accelerate
-from scripts.benchmarking.rounds import columns, in_rotation, median, ratios, verdict, wait_for
+from scripts.benchmarking.rounds import columns, in_rotation, ratios, verdict, wait_for
 from util.device import describe_device, has_quick_bf16, select_device
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
+import numpy as np
 import torch
 
 
@@ -35,15 +37,7 @@ def in_rotation(
 
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which that share of them lies, to the nearest of them."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two in the middle."""
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else 0.5 * (ordered[half - 1] + ordered[half])
+    return float(np.quantile(values, share, method="nearest"))
 
 
 def ratios(base: Sequence[float], other: Sequence[float]) -> dict[str, float]:

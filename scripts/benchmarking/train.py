@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from data.unaligned_dataset import UnalignedOptions
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from models.precision import resolve_precision
 from models.speed import COMPILE_MODES, SPEEDUPS
-from scripts.benchmarking.rounds import columns, in_rotation, median, quantile, ratios, verdict, wait_for
+from scripts.benchmarking.rounds import columns, in_rotation, quantile, ratios, verdict, wait_for
 from util.arguments import build
 from util.device import describe_device, keep_freed_memory, memory_in_use, select_device
 

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.age_estimator import AgeEstimator, load_estimator, sha256_of
+from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
 from models.face_embedder import FaceEmbedder, load_embedder
-from options.evaluate_options import DEFAULT_ESTIMATOR, MeasureOptions
+from options.evaluate_options import MeasureOptions
 from options.train_options import TEACHER
 from scripts.evaluation.sources import Weights
 from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
+from util.files import sha256_of
 
 NO_FACE_MODEL = (
     "identity was not computed: give a face recogniser (.onnx or TorchScript) by --face_model FILE; "
@@ -90,9 +91,9 @@ def load_instruments(options: MeasureOptions, saved: Mapping[str, Any], device: 
 
     Raises UserError for a missing or unfit file, and for an estimator that the run was trained against.
     """
-    if options.age_estimator == (DEFAULT_ESTIMATOR,) and not DEFAULT_ESTIMATOR.is_file():
+    if options.age_estimator == (DEFAULT_PATH,) and not DEFAULT_PATH.is_file():
         raise UserError("ages are measured by an age estimator: give its file by --age_estimator FILE, or make "
-                        f"{DEFAULT_ESTIMATOR} by scripts/train_age_estimator.py")  # fmt: skip
+                        f"{DEFAULT_PATH} by scripts/train_age_estimator.py")  # fmt: skip
     estimators: dict[str, AgeEstimator] = {}
     paths: dict[str, Path] = {}
     for path in options.age_estimator:

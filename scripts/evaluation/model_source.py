@@ -12,9 +12,9 @@ from data import create_test_loaders
 from data.image_folder import unique_stems
 from data.samples import Draw, collate
 from models import create_model
-from models.age_estimator import sha256_of
 from options import TestOptions
 from scripts.evaluation.sources import DOMAINS, Pairs, Weights, in_colour, rounded
+from util.files import sha256_of
 from util.images import tensor_to_uint8
 
 

@@ -26,6 +26,11 @@ class Person:
     gender: str = ""
 
 
+def person_key(row: dict[str, str]) -> str:
+    """Who is on the photo of a manifest's row; where nobody knows, everyone is a person of their own."""
+    return row["identity"] or f"path:{row['path']}"
+
+
 def person_hash(identity: str) -> str:
     """16 hexadecimal digits that tell a person from others without naming them."""
     return hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
@@ -41,7 +46,7 @@ class People:
         """photos that were asked for and are not in the manifest"""
         self._persons: dict[tuple[str, str], Person] = {}
         if path:
-            for row in _rows(path):
+            for row in manifest_rows(path):
                 folder, file = row["folder"], row["file"]
                 if file and folder in (f"{phase}A", f"{phase}B"):
                     # By its stem: results are named after that, and it is unique in a prepared folder.
@@ -60,7 +65,7 @@ class People:
 
 
 def _person(row: dict[str, str]) -> Person:
-    key = row["identity"] or f"path:{row['path']}"
+    key = person_key(row)
     try:
         age = float(row["age"])
     except ValueError:
@@ -69,14 +74,16 @@ def _person(row: dict[str, str]) -> Person:
     return Person(key, person_hash(key), age if 0 <= age <= 130 else math.nan, gender)
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
+def manifest_rows(path: Path) -> Iterator[dict[str, str]]:
     """The rows of a manifest. Raises UserError."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if lacking:
-                raise UserError(f"{path} is no manifest of scripts/prepare_dataset.py: it lacks {', '.join(lacking)}")
+                raise UserError(
+                    f"{path} is no manifest of scripts/prepare_dataset.py: it lacks the columns {', '.join(lacking)}"
+                )
             for row in reader:
                 yield {name: row[name] or "" for name in COLUMNS}
     except OSError as error:
