@@ -53,6 +53,10 @@ class FaceModelOptions:
     def __post_init__(self) -> None:
         if self.face_size is not None and self.face_size < 8:
             raise OptionError(f"--face_size {self.face_size}: at least 8 pixels")
+        for flag in ("face_mean", "face_std"):
+            values = getattr(self, flag)
+            if values is not None and len(values) not in (1, 3):
+                raise OptionError(f"--{flag} {values}: one number, or three")
         if self.face_std is not None and not all(self.face_std):
             raise OptionError(f"--face_std {self.face_std}: must not be 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_spellings_of_2018_are_accepted_with_a_note(capsys: pytest.CaptureFixtur
 def test_dropout_can_be_said_both_ways() -> None:
     assert train("--dropout").model.generator.dropout is True
     assert train("--no_dropout").model.generator.dropout is False
+
+
+@pytest.mark.parametrize("value", [True, 0, {}, [True], ["a"], [1.0, 2.0], "a", "1,2", [], [10**400]])
+def test_saved_numbers_that_cannot_be_are_told(tmp_path: Path, value: object) -> None:
+    (tmp_path / "run").mkdir()
+    words = ["--dataroot", "faces", "--name", "run", "--checkpoints_dir", str(tmp_path)]
+    saved = parse_train_options(words).values
+    for kept, good in ((saved | {"face_std": [1, 2.5, 3]}, True), (saved | {"face_std": value}, False)):
+        (tmp_path / "run" / "opt.json").write_text(json.dumps(kept))
+        with contextlib.nullcontext() if good else pytest.raises(OptionError, match="face_std"):
+            assert parse_train_options([*words, "--continue_train"]).held_out.face.face_std == (1, 2.5, 3)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
                                   "delete the run's opt.json")  # fmt: skip
             if isinstance(value, str) and _base_type(flag.type) is Path:
                 value = Path(value)
+            elif isinstance(value, str) and _is_tuple(flag):
+                value = _parser_of(flag)(value)
             restored[flag.name] = tuple(value) if isinstance(value, list) else value
     return restored
 
@@ -181,6 +183,8 @@ def _may_have(flag: Flag, value: Any) -> bool:
         kinds = {float: (int, float), Path: (str,)}.get(base, (base,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and base is not bool):
             return False
+    if _is_tuple(flag) and not isinstance(value, str):
+        return isinstance(value, (list, tuple)) and all(_is_of(typing.get_args(base)[0], part) for part in value)
     if isinstance(value, float) and not math.isfinite(value):
         return False
     if flag.metadata["parse"] and isinstance(value, str):
@@ -189,6 +193,19 @@ def _may_have(flag: Flag, value: Any) -> bool:
         except (ValueError, argparse.ArgumentTypeError):
             return False
     return not flag.metadata["choices"] or value in flag.metadata["choices"]
+
+
+MOST_NUMBER = 1e30
+
+
+def _is_tuple(flag: Flag) -> bool:
+    return typing.get_origin(_base_type(flag.type)) is tuple
+
+
+def _is_of(kind: Any, part: Any) -> bool:
+    """Whether one of a tuple's values is of its type, and no number beyond all others."""
+    kinds = {float: (int, float), Path: (str,)}.get(kind, (kind,))
+    return isinstance(part, kinds) and not isinstance(part, bool) and (kind is not float or abs(part) < MOST_NUMBER)
 
 
 def _base_type(annotation: Any) -> Any:
