@@ -8,7 +8,7 @@ import torch
 
 from models.base_model import BaseModel, Step
 from models.cycle_gan_model import CycleGANModel
-from models.test_model import OneDirectionModel
+from models.one_direction_model import OneDirectionModel
 
 __all__ = ["MODELS", "BaseModel", "Step", "create_model"]
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.fast.speed import Speed
 from models.optimizers import load_moments
 from models.process_state import join, take_own
 from models.schedules import Schedule
-from models.speed import Speed
 from util.device import random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from models.age_loss import AgeLoss, AgeLossOptions
 from models.base_model import BaseModel, Step
-from models.cuda_graph import GraphedStep
 from models.discriminators import DiscriminatorOptions, create_discriminator
+from models.fast.cuda_graph import GraphedStep
+from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.gradient_averaging import GradientAveraging
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
@@ -25,7 +26,6 @@ from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
 from models.optimizers import create_adam
 from models.precision import Network
 from models.schedules import Schedule, ScheduleOptions
-from models.speed import SpeedOptions, accelerate
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 

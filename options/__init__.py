@@ -1,7 +1,7 @@
 """Command-line options of train.py, test.py and evaluate.py, composed of what each component declares."""
 
 from options.evaluate_options import EvaluateOptions, parse_evaluate_options
-from options.test_options import TestOptions, parse_test_options
+from options.testing_options import TestOptions, parse_test_options
 from options.train_options import TrainOptions, parse_train_options
 
 __all__ = [

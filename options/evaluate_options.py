@@ -11,7 +11,7 @@ from typing import Any
 from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
-from options.test_options import TestOptions, choose, read_run_options, run_sections
+from options.testing_options import TestOptions, choose, read_run_options, run_sections
 from util.arguments import OptionError, Parser, build, option, section
 from util.run_folder import RunFolder
 

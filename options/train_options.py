@@ -11,9 +11,9 @@ from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
 from models import MODELS
 from models.face_embedder import FaceModelOptions
+from models.fast.speed import SpeedOptions
 from models.guard import GuardOptions
 from models.held_out import HeldOutOptions
-from models.speed import SpeedOptions
 from options.base_options import (
     CheckpointChoice,
     ChoiceOptions,

@@ -13,9 +13,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.discriminators import DiscriminatorOptions, create_discriminator
+from models.fast.speed import SPEEDUPS, Speed, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from models.speed import SPEEDUPS, Speed, accelerate
 
 PROCESSES = (8, 64, 512)
 LINKS = {"NVLink, 450 GB/s": 450e9, "400 Gb/s": 50e9, "100 Gb/s": 12.5e9, "25 Gb/s": 3.125e9}

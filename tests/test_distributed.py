@@ -20,8 +20,8 @@ import torch
 from processes import ENVIRONMENT, ROOT, TINY, run
 
 from data.loader import EpochSampler, LoaderOptions
+from models.fast.speed import SpeedOptions
 from models.layers import NetworkOptions, synchronise_batch_norms
-from models.speed import SpeedOptions
 from util import distributed
 from util.arguments import OptionError
 from util.device import select_device
@@ -132,8 +132,8 @@ def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_there_are_no_cuda_graphs_with_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.speed.place", lambda: Place(0, 2))
-    monkeypatch.setattr("models.speed.kernels_work", lambda device, dtype: "not here")
+    monkeypatch.setattr("models.fast.speed.place", lambda: Place(0, 2))
+    monkeypatch.setattr("models.fast.speed.kernels_work", lambda device, dtype: "not here")
     speed = SpeedOptions("float32").resolve(torch.device("cuda"), training=True)
     assert not speed.cuda_graphs and "no CUDA graphs: several processes" in speed.describe()
     with pytest.raises(OptionError, match="--cuda_graphs"):

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from processes import ROOT
 from torch import Tensor, nn
 
-from models.fused import compiled as compiled_kernels
-from models.fused import winograd
-from models.fused.norm import composed, kernels_work, norm_act_pad, reference
-from models.fused.winograd import convolve_3x3, fits, pays
+from models.fast import compiled as compiled_kernels
+from models.fast import winograd
+from models.fast.norm import composed, kernels_work, norm_act_pad, reference
+from models.fast.speed import SPEEDUPS, Speed, accelerate
+from models.fast.winograd import convolve_3x3, fits, pays
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from models.speed import SPEEDUPS, Speed, accelerate
 
 CASES = [  # images, channels, height, width, padding, slope, with residual
     (1, 5, 7, 9, 0, 0.0, False),
@@ -143,7 +143,7 @@ def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
     tmp_path: Path, compiler: str, reason: str
 ) -> None:
     code = (
-        "import torch; from models.speed import SpeedOptions; cpu = torch.device('cpu')\n"
+        "import torch; from models.fast.speed import SpeedOptions; cpu = torch.device('cpu')\n"
         "speed = SpeedOptions(precision='float32').resolve(cpu, training=True)\n"
         "print(speed.channels_last, speed.describe())"
     )
@@ -157,7 +157,7 @@ def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
 
 def test_kernels_are_compiled_once(tmp_path: Path, compiled: None) -> None:
     code = (
-        "import torch; from models.fused.norm import kernels_work\n"
+        "import torch; from models.fast.norm import kernels_work\n"
         "assert not kernels_work(torch.device('cpu'), torch.float32)"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}

@@ -50,7 +50,7 @@ def test_the_kernels_compile_for_ampere_and_hopper(capability: int) -> None:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from models.fused import norm_cuda
+    from models.fast import norm_cuda
 
     kinds = {"x": "*bf16", "padded": "*bf16", "of_padded": "*bf16", "of_x": "*bf16"}
     kinds |= dict.fromkeys(("residual", "plain", "mean", "scale", "partial", "of_plain", "of_residual"), "*fp32")
@@ -68,6 +68,6 @@ def test_the_kernels_compile_for_ampere_and_hopper(capability: int) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_on_a_gpu_they_pass_their_own_check(dtype: torch.dtype) -> None:
-    from models.fused.norm import kernels_work
+    from models.fast.norm import kernels_work
 
     assert kernels_work(torch.device("cuda", 0), dtype) == ""

@@ -10,11 +10,11 @@ from processes import run
 from replay import recorded
 from torch import Tensor
 
-from models import speed as speed_module
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from models.fused.chain import Chain
+from models.fast import speed as speed_module
+from models.fast.chain import Chain
+from models.fast.speed import SPEEDUPS, Speed, SpeedOptions, accelerate, speedup_names
 from models.optimizers import create_adam, set_learning_rate
-from models.speed import SPEEDUPS, Speed, SpeedOptions, accelerate, speedup_names
 from util.arguments import OptionError, Parser, build
 
 CPU = torch.device("cpu")

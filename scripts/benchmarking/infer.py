@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from models.fast.speed import COMPILE_MODES, Speed, SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from models.precision import Network
-from models.speed import COMPILE_MODES, Speed, SpeedOptions, accelerate
 from scripts.benchmarking.rounds import columns, in_rotation, ratios, verdict, wait_for
 from util.device import describe_device, has_quick_bf16, select_device
 

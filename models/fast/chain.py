@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fused.norm import composed, norm_act_pad
-from models.fused.winograd import convolve_3x3, fits, pays
+from models.fast.norm import composed, norm_act_pad
+from models.fast.winograd import convolve_3x3, fits, pays
 
 Layer = TypeVar("Layer", bound=nn.Module)
 

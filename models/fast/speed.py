@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from models.fused.chain import Link, Savings, fuse
-from models.fused.norm import kernels_work
+from models.fast.chain import Link, Savings, fuse
+from models.fast.norm import kernels_work
 from models.generators import ResnetBlock
 from models.precision import AUTOCAST, PRECISIONS, Network, resolve_precision
 from util.arguments import OptionError, option
@@ -153,7 +153,7 @@ def accelerate(network: Network, speed: Speed) -> None:
     if not speed.channels_last:
         return
     if chain is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
-        network.channels_last = False  # torch's own instance norm is wrong there: see models.fused.norm
+        network.channels_last = False  # torch's own instance norm is wrong there: see models.fast.norm
         return
     if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
         network.smooth_body = fuse(network.body, ResnetBlock, Savings(kernels=False, rows=False, winograd=False))

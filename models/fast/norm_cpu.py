@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from models.fused.compiled import SUFFIXES, library, numbers, pointer
+from models.fast.compiled import SUFFIXES, library, numbers, pointer
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 
@@ -21,7 +21,7 @@ def forward(
     x: Tensor, residual: Tensor | None, padded: Tensor | None, plain: Tensor | None, mean: Tensor, scale: Tensor,
     padding: int, slope: float, eps: float,
 ) -> None:  # fmt: skip
-    """See `models.fused.norm`; fills padded, plain, mean and scale."""
+    """See `models.fast.norm`; fills padded, plain, mean and scale."""
     function = getattr(library(SOURCE), f"forward_{SUFFIXES[x.dtype]}")
     function(_shape(x, padding), *map(pointer, (x, residual, padded, plain, mean, scale)),
              ctypes.c_double(slope), ctypes.c_double(eps))  # fmt: skip
@@ -31,7 +31,7 @@ def backward(
     x: Tensor, mean: Tensor, scale: Tensor, of_padded: Tensor | None, of_plain: Tensor | None, of_x: Tensor,
     of_residual: Tensor | None, padding: int, slope: float,
 ) -> None:  # fmt: skip
-    """See `models.fused.norm`; fills of_x and, where it is given, of_residual."""
+    """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
     function = getattr(library(SOURCE), f"backward_{SUFFIXES[x.dtype]}")
     pointers = map(pointer, (x, mean, scale, of_padded, of_plain, of_x, of_residual))
     function(_shape(x, padding), *pointers, ctypes.c_double(slope))

@@ -192,7 +192,7 @@ def forward(
     x: Tensor, residual: Tensor | None, padded: Tensor, plain: Tensor | None, mean: Tensor, scale: Tensor,
     padding: int, slope: float, eps: float,
 ) -> None:  # fmt: skip
-    """See `models.fused.norm`; fills padded, plain, mean and scale."""
+    """See `models.fast.norm`; fills padded, plain, mean and scale."""
     images, channels, height, width = x.shape
     partial, setting = _setting(x, mean.dtype)
     blocks = triton.cdiv(channels, CHANNELS)
@@ -210,7 +210,7 @@ def backward(
     x: Tensor, mean: Tensor, scale: Tensor, of_padded: Tensor | None, of_plain: Tensor | None, of_x: Tensor,
     of_residual: Tensor | None, padding: int, slope: float,
 ) -> None:  # fmt: skip
-    """See `models.fused.norm`; fills of_x and, where it is given, of_residual."""
+    """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
     images, channels, height, width = x.shape
     partial, setting = _setting(x, mean.dtype)
     setting |= {"PADDING": padding, "ADDS": of_residual is not None,

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.fused.compiled import SUFFIXES, library, numbers, pointer
-from models.fused.norm import channels_last
+from models.fast.compiled import SUFFIXES, library, numbers, pointer
+from models.fast.norm import channels_last
 
 SOURCE = Path(__file__).with_name("winograd_cpu.cpp")
 SMALLEST_CHANNELS = 16

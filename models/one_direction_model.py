@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from models.base_model import BaseModel
+from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from models.speed import SpeedOptions, accelerate
 from util.arguments import option, section
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.fused import norm_cpu
+from models.fast import norm_cpu
 
 
 def reference(x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,7 @@ def accumulation_type(dtype: torch.dtype) -> torch.dtype:
 def kernels_for(device: torch.device) -> ModuleType:
     """The module with `forward` and `backward` for a device. Raises what importing it does."""
     if device.type == "cuda":
-        from models.fused import norm_cuda  # Triton comes with torch's builds for GPUs alone
+        from models.fast import norm_cuda  # Triton comes with torch's builds for GPUs alone
 
         return norm_cuda
     return norm_cpu

@@ -1,1 +1,0 @@
-"""Instance normalisation fused with its neighbours, and generators and discriminators that run on it."""
