@@ -36,6 +36,8 @@ class PhotoWork:
     quality: int
     min_size: int
     min_colour: float
+    align: bool = False
+    allow_second_face: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class PhotoTask:
     box: Box | None = None
     """what to crop to, where a margin round the face is wanted; its middle square otherwise"""
     needs_box: bool = False
+    landmarks: tuple[float, ...] = ()
+    """x and y of five landmarks in the upright photo, where the collection has them; for aligning"""
+    is_chip: bool = False
+    """whether the collection has cut and aligned the face so tightly that its landmarks cannot be found"""
 
 
 class Outcome(NamedTuple):
@@ -64,6 +70,8 @@ class Outcome(NamedTuple):
     hash: bytes = b""
     """HASH_BYTES of perceptual hash"""
     detail: str = ""
+    landmarks: tuple[float, ...] = ()
+    """x and y of the five landmarks that the photo was aligned by, in pixels of the upright photo"""
 
 
 def prepare_batch(batch: tuple[PhotoWork, list[PhotoTask]]) -> list[Outcome]:
@@ -80,17 +88,29 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
         file = io.BytesIO(task.photo) if isinstance(task.photo, bytes) else task.photo
         with opened_photo(file, task.target.name) as image:
             width, height = image.size
-            if min(width, height) < work.min_size:
+            if (task.is_chip or not work.align) and min(width, height) < work.min_size:
                 return Outcome(task.number, Reason.TOO_SMALL, width, height)
             box = task.box or middle_square(width, height)
             if (task.needs_box and task.box is None) or not is_centred_in(box, width, height):
                 return Outcome(task.number, Reason.BOX, width, height)
             # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
             needed = 2 * work.size / (box[2] - box[0])
-            image.draft("RGB", (round(width * needed), round(height * needed)))
+            if not work.align:
+                image.draft("RGB", (round(width * needed), round(height * needed)))
             decoded = upright(image)
     except UnreadableImageError as error:
         return Outcome(task.number, Reason.UNREADABLE, detail=str(error).partition(": ")[2])
+    landmarks: tuple[float, ...] = ()
+    if work.align and not task.is_chip:
+        from scripts.preparation.aligning import align_photo  # which loads the detector
+
+        points = np.reshape(task.landmarks, (5, 2)) if task.landmarks else None
+        face = align_photo(
+            decoded, work.size, least=work.min_size, allow_second=work.allow_second_face, landmarks=points
+        )
+        if isinstance(face, Reason):
+            return Outcome(task.number, face, width, height)
+        decoded, landmarks = face.image, tuple(face.landmarks.ravel().tolist())
     scale = max(decoded.size) / max(width, height)
     if task.box is None:
         box = middle_square(*decoded.size)
@@ -100,7 +120,7 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
     if colourfulness(small) < work.min_colour:
         return Outcome(task.number, Reason.GREY, width, height)
     size = write(work, task, decoded, box)
-    return Outcome(task.number, "", width, height, size, perceptual_hash(small))
+    return Outcome(task.number, "", width, height, size, perceptual_hash(small), landmarks=landmarks)
 
 
 def middle_square(width: int, height: int) -> Box:

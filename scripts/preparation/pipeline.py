@@ -169,7 +169,16 @@ def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iter
     settings = preparation.settings
     photos = settings.photos
     min_size = settings.filters.min_size or preparation.source.min_size
-    what = PhotoWork(photos.mode, photos.size, photos.format, photos.quality, min_size, settings.filters.min_colour)
+    what = PhotoWork(
+        photos.mode,
+        photos.size,
+        photos.format,
+        photos.quality,
+        min_size,
+        settings.filters.min_colour,
+        photos.align,
+        settings.filters.allow_second_face,
+    )
     folders, names = preparation.folders, preparation.names
     paths = preparation.table["path"].to_numpy()
     boxes = preparation.table[list(BOX)].to_numpy(dtype=np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.settings import Settings
-from scripts.preparation.workspace import FOLDERS, Outcomes, one_line
+from scripts.preparation.workspace import FOLDERS, Outcomes, one_line, shown_landmarks
 from util.errors import UserError
 
 KEPT = "kept"
@@ -84,6 +84,7 @@ def write_manifest(path: Path, result: Result) -> None:
         **{name: result.table[name] for name in COPIED_COLUMNS},
         "width": np.where(result.outcomes.width > 0, result.outcomes.width.astype(object), ""),
         "height": np.where(result.outcomes.height > 0, result.outcomes.height.astype(object), ""),
+        "landmarks": [shown_landmarks(result.outcomes.landmarks.get(row, ())) for row in range(len(details))],
         "detail": details,
     }
     pd.DataFrame(columns).to_csv(path, index=False, float_format="%g", errors="backslashreplace", lineterminator="\n")

@@ -50,8 +50,12 @@ class FilterOptions:
     gender: str = option("any", help="whom to take", choices=("any", "female", "male"))
     no_glasses: bool = option(False, help="leave out people with glasses, where the collection says so (CelebA)")
     allow_blurry: bool = option(False, help="take photos that the collection calls blurry (CelebA), too")
-    min_size: int | None = option(None, help="shorter side of the photo, at least; none: 180, for CelebA 178",
-                                  unit="pixels")  # fmt: skip
+    min_size: int | None = option(
+        None,
+        help="shorter side of the photo, or with --align the side of the square in the photo that becomes the aligned "
+        "image, at least; none: 180, for CelebA 178",
+        unit="pixels",
+    )
     min_colour: float = option(
         4.5,
         help="photos with less colour are taken for grey or toned; 0 takes all. It is the root mean square of what the "
@@ -124,6 +128,11 @@ class PhotoOptions:
         "where it ends: for whole photos with face boxes (0.4 is what IMDB-WIKI's own crops have); none: the middle "
         "square of the photo, with all the margin that it has",
     )
+    align: bool = option(
+        False,
+        help="find the face of each photo and turn, move and scale it to one framing, by five landmarks; UTKFace's "
+        "chips stay as they are cut (docs/faces.md)",
+    )
     format: str = option("jpg", help="of cropped photos", choices=("jpg", "png"))
     quality: int = option(95, help="of JPEG files, at full colour resolution")
 
@@ -132,6 +141,8 @@ class PhotoOptions:
             raise OptionError(f"--size {self.size}: at least 16 pixels")
         if self.margin is not None and (self.mode != "crop" or not 0 <= self.margin <= 4):
             raise OptionError(f"--margin {self.margin}: from 0 to 4, and only with --mode crop")
+        if self.align and (self.mode != "crop" or self.margin is not None):
+            raise OptionError("--align makes its own framing: only with --mode crop, and without --margin")
         if not 1 <= self.quality <= 100:
             raise OptionError(f"--quality {self.quality}: from 1 to 100")
 

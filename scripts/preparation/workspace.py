@@ -43,6 +43,7 @@ class Outcomes:
         self.width, self.height = np.zeros(rows, dtype=np.int32), np.zeros(rows, dtype=np.int32)
         self.file_size = np.zeros(rows, dtype=np.int64)
         self.hashes = np.zeros((rows, HASH_BYTES), dtype=np.uint8)
+        self.landmarks: dict[int, tuple[float, ...]] = {}
         self._load(path)
         self._file = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
@@ -60,7 +61,9 @@ class Outcomes:
     def add(self, outcome: Outcome) -> None:
         """Remember an outcome, on disk at once."""
         self._take(outcome)
-        self._writer.writerow([*outcome[:5], outcome.hash.hex(), one_line(outcome.detail)])
+        self._writer.writerow(
+            [*outcome[:5], outcome.hash.hex(), one_line(outcome.detail), shown_landmarks(outcome.landmarks)]
+        )
         self._file.flush()
 
     def forget(self, rows: np.ndarray) -> None:
@@ -79,6 +82,8 @@ class Outcomes:
             self.hashes[row] = np.frombuffer(outcome.hash, dtype=np.uint8)
         if outcome.detail:
             self.details[row] = outcome.detail
+        if outcome.landmarks:
+            self.landmarks[row] = outcome.landmarks
 
     def _load(self, path: Path) -> None:
         """Read what is there, up to the first line that is not whole: what a kill or a power failure cut short goes."""
@@ -95,18 +100,32 @@ class Outcomes:
             file.truncate(whole)
 
 
+def shown_landmarks(landmarks: tuple[float, ...]) -> str:
+    """Numbers for a cell of a table, to a hundredth of a pixel."""
+    return " ".join(f"{number:.2f}" for number in landmarks)
+
+
 def parse_line(line: bytes) -> Outcome | None:
     """A line of the journal; None for one that is not whole."""
     try:
-        number, reason, width, height, size, hash_, detail = next(csv.reader([line.decode()]))
+        number, reason, width, height, size, hash_, detail, points = next(csv.reader([line.decode()]))
         whole = line.endswith(b"\n")
-        row = Outcome(int(number), sys.intern(reason), int(width), int(height), int(size), bytes.fromhex(hash_), detail)
+        row = Outcome(
+            int(number),
+            sys.intern(reason),
+            int(width),
+            int(height),
+            int(size),
+            bytes.fromhex(hash_),
+            detail,
+            tuple(map(float, points.split())),
+        )
         fits = (
             row.number >= 0
             and all(0 <= value < 2**31 for value in (row.width, row.height))
             and 0 <= row.file_size < 2**63
         )
-        return row if whole and fits and len(row.hash) in (0, HASH_BYTES) else None
+        return row if whole and fits and len(row.hash) in (0, HASH_BYTES) and len(row.landmarks) in (0, 10) else None
     except (ValueError, StopIteration, csv.Error):
         return None
 

@@ -1,0 +1,62 @@
+"""The face of a photo, aligned; the one part of the preparation that needs the face detector."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from faces.align import CHIP_WINDOW, Alignment, aligned, alignment_of
+from faces.detect import SEARCH_SIZES, Face, find_faces
+from faces.landmarks import is_plausible, transformed
+from scripts.preparation.reasons import Reason
+
+RIVAL = 0.5
+"""A face at least so wide, in units of the largest one's width, is a second one. Smaller ones stand behind."""
+LEAST_SEEN = 0.75
+"""The share of a face, from eyebrows to chin, that must lie in the photo."""
+GRID = np.stack(np.meshgrid(np.linspace(*CHIP_WINDOW[::2], 12), np.linspace(*CHIP_WINDOW[1::2], 12)), -1).reshape(-1, 2)
+"""Points of a face, in units of the aligned image's side."""
+
+
+class AlignedPhoto(NamedTuple):
+    """An aligned face and the landmarks (5, 2) that it was aligned by, in pixels of the upright photo."""
+
+    image: Image.Image
+    landmarks: np.ndarray
+
+
+def align_photo(
+    photo: Image.Image, size: int, *, least: float, allow_second: bool, landmarks: np.ndarray | None = None
+) -> AlignedPhoto | Reason:
+    """The largest face of an upright photo, or the reason why there is none to train on.
+
+    least: pixels of the photo that the side of the aligned square must have. landmarks: (5, 2), where the collection
+    has its own; the detector is not asked then.
+    """
+    if landmarks is None:
+        faces = find_faces(photo, sizes=SEARCH_SIZES[:1]) or find_faces(photo)
+        if not faces:
+            return Reason.NO_FACE
+        if not allow_second and any(_width(face) >= RIVAL * _width(faces[0]) for face in faces[1:]):
+            return Reason.SECOND_FACE
+        landmarks = faces[0].landmarks
+    elif not is_plausible(landmarks, (0, 0, *photo.size)):
+        return Reason.LANDMARKS
+    alignment = alignment_of(landmarks, size)
+    if size / alignment.scale < least:
+        return Reason.SMALL_FACE
+    if _seen(alignment, photo.size) < LEAST_SEEN:
+        return Reason.CUT_FACE
+    return AlignedPhoto(aligned(photo, alignment), landmarks)
+
+
+def _width(face: Face) -> float:
+    return face.box[2] - face.box[0]
+
+
+def _seen(alignment: Alignment, photo_size: tuple[int, int]) -> float:
+    """The share of the face that lies in the photo."""
+    points = transformed(np.array(alignment.inverse), GRID * alignment.size)
+    return float(((points >= 0) & (points < photo_size)).all(axis=1).mean())
