@@ -43,7 +43,7 @@ def main() -> None:
     options = parse_test_options()
     device = select_device(options.run.gpu_ids)
     print(options.table)
-    channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
+    channels = options.model.channels
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
     loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,

@@ -10,6 +10,7 @@ Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
@@ -44,6 +45,8 @@ from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
 
+WARM_UP_REPORT_STEPS = 50
+
 
 def main() -> int:
     """Compose the run that the command line describes and train it; returns the exit status."""
@@ -52,7 +55,7 @@ def main() -> int:
     device = select_device(options.run.gpu_ids)
     seed_everything(options.run.seed + place().rank)
     console = ConsoleSink(None if place().is_main else open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
-    channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
+    channels = options.model.channels
     loader = create_loader(options.choice.dataset_mode, options.data, options.loading, channels, options.run.seed,
                            device=device, pin_memory=device.type == "cuda",
                            report=lambda line: say_once(line, console), announce=console.say)  # fmt: skip
@@ -81,6 +84,7 @@ def main() -> int:
             if options.guard.on_nan == "rollback" and not options.folder.describe_latest():
                 saver.save()  # something to go back to
             measure = functools.partial(measure_held_out, options, held_out, best, model, progress, visualizer)
+            warm_up(options, model, device, saver, stop, console)
             train(options, guard, loader, progress, visualizer, saver, stop, measure)
         status = conclude(options, progress, saver, stop, console)
     distributed.barrier()  # torchrun ends all others when one ends early, as a stopped one does
@@ -102,7 +106,7 @@ def train(
     measure: called after each epoch, returns labels to keep its networks by.
     """
     saving, model = options.saving, guard.model
-    for epoch in progress.epochs():
+    for epoch in progress.epochs() if not stop else ():
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
             images = len(batch["A"]) * place().processes
             progress.advance(images)
@@ -121,6 +125,48 @@ def train(
         keep = measure() + [str(epoch)] * (epoch % saving.save_epoch_freq == 0)
         progress.end_epoch()
         saver.save(keep=keep)
+
+
+def warm_up(
+    options: TrainOptions,
+    model: BaseModel,
+    device: torch.device,
+    saver: Saver,
+    stop: StopTogether,
+    console: ConsoleSink,
+) -> None:
+    """The model's warm-up, from where it stands: discriminators learn from real photos before generators move."""
+    if model.warm_up_done >= model.warm_up_steps:
+        return
+    loading = dataclasses.replace(options.loading, batch_size=model.warm_up_batch, accumulate=1)
+    loader = create_loader(
+        options.choice.dataset_mode,
+        options.data,
+        loading,
+        options.model.channels,
+        options.run.seed,
+        device=device,
+        pin_memory=device.type == "cuda",
+        report=lambda line: say_once(line, console),
+        announce=lambda line: None,
+    )
+    steps_per_epoch = -(-len(loader) // (model.warm_up_batch * place().processes))
+    while model.warm_up_done < model.warm_up_steps:
+        epoch, steps = divmod(model.warm_up_done, steps_per_epoch)
+        for batch in saved_if_broken(loader.epoch(epoch + 1, steps * model.warm_up_batch * place().processes), saver):
+            is_due = model.warm_up_done % WARM_UP_REPORT_STEPS == 0 or model.warm_up_done + 1 == model.warm_up_steps
+            shares = model.told_apart(batch) if is_due else {}  # before the step: these photos are new to it
+            losses = model.warm_up(batch).losses
+            if is_due:
+                values = [f"{name} {float(loss):.3f}" for name, loss in losses.items()]
+                values += [f"{name} tells {100 * share:.0f} % of photos apart" for name, share in shares.items()]
+                step = f"step {model.warm_up_done} of {model.warm_up_steps}"
+                console.say(f"warm-up of the discriminators, {step}: {', '.join(values)}")
+            if stop.now() or model.warm_up_done == model.warm_up_steps:
+                break
+        if stop:
+            break
+    saver.save()
 
 
 def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from models.base_model import BaseModel, Step
+from models.base_model import BaseModel, ModelOptions, Step, TrainableOptions
 from models.cycle_gan_model import CycleGANModel
 from models.one_direction_model import OneDirectionModel
 
-__all__ = ["MODELS", "BaseModel", "Step", "create_model"]
+__all__ = ["MODELS", "BaseModel", "ModelOptions", "Step", "TrainableOptions", "create_model"]
 
-MODELS: dict[str, type[CycleGANModel] | type[OneDirectionModel]] = {
+MODELS: dict[str, type[BaseModel]] = {
     "cycle_gan": CycleGANModel,
     "test": OneDirectionModel,
 }

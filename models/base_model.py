@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from models.fast.speed import Speed
-from models.optimizers import load_moments
+from models.averages import Averages
+from models.optimization import Optimization
 from models.process_state import join, take_own
-from models.schedules import Schedule
+from models.schedules import ScheduleOptions
+from models.fast.speed import Speed
 from util.device import random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool
@@ -29,26 +31,52 @@ class Step(NamedTuple):
     images: dict[str, Tensor]
 
 
+class ModelOptions(Protocol):
+    """What the commands read of the options of a model that only translates; a dataclass, see `options_class`."""
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of the images of each domain, "A" and "B"."""
+
+
+class TrainableOptions(ModelOptions, Protocol):
+    """What train.py reads besides of the options of a model that can be trained."""
+
+    @property
+    def schedule(self) -> ScheduleOptions:
+        """Length of the training and learning rate."""
+
+    @property
+    def teachers(self) -> dict[str, Path]:
+        """Age estimators that the model is trained against, by the option that names them: evaluate.py refuses to
+        measure by these. Empty for none."""
+
+
 class BaseModel(ABC):
     """Networks, and what is needed to train them. A constructor returns a ready object.
 
     networks: by the names that their checkpoint files bear (`latest_net_G_A.pth` holds `networks["G_A"]`).
-    optimizers, schedules, pools, scalers: by name; empty in a model that only translates.
-    speed: how the networks compute.
+    optimizations, pools: by name; empty in a model that only translates. averages: of networks, or None.
+    speed: how the networks compute. steps: training steps so far. losses: each as it was last computed.
     """
 
     options_class: ClassVar[type]
     """the dataclass of options that this model is built from"""
     trainable: ClassVar[bool] = True
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(
+        self, options: Any, device: torch.device, *, training: bool = False, seed: int = 0, parts: int = 1
+    ) -> None:
+        """options: an instance of `options_class`. seed: of what the model draws itself. parts: number of
+        micro-batches per step."""
         self.device = device
         self.networks: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, Optimizer] = {}
-        self.schedules: dict[str, Schedule] = {}
+        self.optimizations: dict[str, Optimization] = {}
+        self.averages: Averages | None = None
         self.pools: dict[str, ImagePool] = {}
-        self.scalers: dict[str, torch.amp.GradScaler] = {}
         self.speed = Speed()
+        self.losses: dict[str, Tensor] = {}
+        self.steps = self.warm_up_done = 0
         self._epoch_loss = torch.zeros((), device=device)
         self._epoch_steps = 0
 
@@ -60,11 +88,29 @@ class BaseModel(ABC):
         """One step of all optimizers on a batch with photos under "A" and "B"."""
         raise NotImplementedError(f"{type(self).__name__} translates only")
 
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps of `warm_up` that are to come before the first of `optimize`."""
+        return 0
+
+    @property
+    def warm_up_batch(self) -> int:
+        """Photos of each domain in a step of `warm_up`."""
+        return 1
+
+    def warm_up(self, batch: Mapping[str, Any]) -> Step:
+        """One step of what is trained before training proper."""
+        raise NotImplementedError(f"{type(self).__name__} has no warm-up")
+
+    def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """How well the warmed-up networks do on a batch, by network: the share of photos judged rightly."""
+        raise NotImplementedError(f"{type(self).__name__} has no warm-up")
+
     def end_epoch(self) -> None:
         """Move every schedule on; called after the last step of an epoch."""
         mean = float(average(self._epoch_loss)) / max(1, self._epoch_steps)
-        for schedule in self.schedules.values():
-            schedule.step(mean)
+        for optimization in self.optimizations.values():
+            optimization.schedule.step(mean)
         self.forget_epoch_loss()
 
     def forget_epoch_loss(self) -> None:
@@ -75,7 +121,7 @@ class BaseModel(ABC):
     @property
     def learning_rate(self) -> float:
         """The present learning rate (the same for all optimizers)."""
-        return next(schedule.learning_rate for schedule in self.schedules.values())
+        return next(optimization.schedule.learning_rate for optimization in self.optimizations.values())
 
     def inference(self) -> None:
         """Switch every network to evaluation: no dropout, batch norms by their running statistics."""
@@ -103,10 +149,14 @@ class BaseModel(ABC):
     def _own_state(self) -> dict[str, Any]:
         """Of this process alone."""
         return {
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
+            "optimizers": {name: own.optimizer.state_dict() for name, own in self.optimizations.items()},
+            "schedules": {name: own.schedule.state_dict() for name, own in self.optimizations.items()},
+            "scalers": {name: own.scaler.state_dict() for name, own in self.optimizations.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
-            "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
+            "averages": self.averages.state_dict() if self.averages else None,
+            "losses": dict(self.losses),
+            "steps": self.steps,
+            "warm_up_done": self.warm_up_done,
             "epoch_loss": self._epoch_loss,
             "epoch_steps": self._epoch_steps,
             "random": random_state(self.device),
@@ -122,16 +172,17 @@ class BaseModel(ABC):
             {name: _comparable(name, state[name]) for name in COMPARED},
             {name: _comparable(name, value) for name, value in self._own_state().items() if name in COMPARED},
         )
-        for name, optimizer in self.optimizers.items():
-            load_moments(optimizer, state["optimizers"][name])
-            _check_shapes(optimizer)
-        for name, schedule in self.schedules.items():
-            schedule.load_state_dict(state["schedules"][name])
+        for name, optimization in self.optimizations.items():
+            scaler = state.get("scalers", {}).get(name, {})
+            optimization.load_state_dict(state["optimizers"][name], state["schedules"][name], scaler)
+            _check_shapes(optimization.optimizer)
         for name, pool_state in state.get("pools", {}).items():
             self.pools[name].load_state_dict(pool_state)
-        for name, scaler_state in state.get("scalers", {}).items():
-            if scaler_state and self.scalers[name].is_enabled():  # empty in all precisions but fp16
-                self.scalers[name].load_state_dict(scaler_state)
+        if self.averages and state.get("averages"):
+            self.averages.load_state_dict(state["averages"])
+        # States of older versions lack these: no term was lazy then, and nothing warmed up.
+        self.losses = {name: loss.to(self.device) for name, loss in state.get("losses", {}).items()}
+        self.steps, self.warm_up_done = state.get("steps", 0), state.get("warm_up_done", self.warm_up_steps)
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps = state["epoch_steps"]
         if "random" in state:  # not where more processes go on than saved

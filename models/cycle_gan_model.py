@@ -7,30 +7,31 @@ it tells real photos of B from translated ones, and D_B those of A.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.age_loss import AgeLoss, AgeLossOptions
+from models.augment import augment
+from models.averages import Averages
 from models.base_model import BaseModel, Step
-from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.fast.cuda_graph import GraphedStep
-from models.fast.speed import SpeedOptions, accelerate
+from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
-from models.gradient_averaging import GradientAveraging
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
-from models.losses import GAN_LOSSES, gradient_penalty, reconstruction
-from models.optimizers import create_adam
+from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction
+from models.optimization import Optimization
 from models.precision import Network
-from models.schedules import Schedule, ScheduleOptions
+from models.schedules import ScheduleOptions
+from models.fast.speed import SpeedOptions, accelerate
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 
-LOSS_NAMES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B", "age_A", "age_B")
-"""In the order in which the public code base lists them; those of age are our own."""
+LOSS_ORDER = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+"""The order in which the public code base lists its losses; others follow in the order of their computation."""
 IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
 
 
@@ -44,15 +45,57 @@ class ObjectiveOptions:
     lambda_A: float = option(10.0, help="weight of the cycle A to B to A")
     lambda_B: float = option(10.0, help="weight of the cycle B to A to B")
     lambda_identity: float = option(0.5, help="weight of the identity mapping, as a share of the cycle's; 0: none")
+    lambda_change: float = option(0.0, help="weight of the mean absolute difference between photo and translation")
     lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp")
+    lambda_r1: float = option(
+        0.0, help="weight of the discriminators' gradient penalty on real photos (R1); 0: none. Not with wgangp"
+    )
+    r1_every: int = option(16, help="how often --lambda_r1 is computed", unit="steps")
+    lazy_cycle: int = option(
+        1, help="how often the cycle and identity terms are computed, with accordingly larger weights", unit="steps"
+    )
+    diffaug: bool = option(
+        False, help="discriminators see shifted photos with a rectangle cut out (differentiable augmentation)"
+    )
     pool_size: int = option(
         50, help="earlier translations shown to each discriminator; 0: none", unit="images", most=5000
     )
+    ema: float = option(
+        0.0,
+        help="decay of the generators' moving averages, such as 0.999, which are then what is tested, measured and "
+        "saved as latest_net_G_A and latest_net_G_B; 0: none",
+    )
+    warm_up_D: int = option(
+        0, help="first train the discriminators alone to tell real young from real old faces", unit="steps"
+    )
+    warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", most=4096)
 
     def __post_init__(self) -> None:
-        for flag in ("lambda_A", "lambda_B", "lambda_identity", "lambda_gp", "pool_size"):
+        not_negative = (
+            "lambda_A",
+            "lambda_B",
+            "lambda_identity",
+            "lambda_change",
+            "lambda_gp",
+            "lambda_r1",
+            "pool_size",
+            "warm_up_D",
+        )
+        for flag in not_negative:
             if getattr(self, flag) < 0:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
+        for flag in ("r1_every", "lazy_cycle", "warm_up_batch"):
+            if getattr(self, flag) < 1:
+                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+        if not 0 <= self.ema < 1:
+            raise OptionError(f"--ema {self.ema}: at least 0, and below 1")
+        if self.lambda_r1 and self.gan_mode == "wgangp":
+            raise OptionError("--lambda_r1 is not for --gan_mode wgangp, which has a gradient penalty of its own")
+
+    @property
+    def has_lazy_terms(self) -> bool:
+        """Whether some terms are not part of every step."""
+        return self.lazy_cycle > 1 or (self.lambda_r1 > 0 and self.r1_every > 1)
 
 
 @dataclass(frozen=True)
@@ -67,13 +110,30 @@ class CycleGANOptions:
     schedule: ScheduleOptions = section(ScheduleOptions, train_only=True)
     speed: SpeedOptions = section(SpeedOptions)
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """Of the images of domains A and B."""
+        return {"A": self.network.input_nc, "B": self.network.output_nc}
+
+    @property
+    def teachers(self) -> dict[str, Path]:
+        """Estimators that the generators are trained against, by the option that names them."""
+        named = {"age_loss": self.age.age_loss, "features": self.discriminator.features_used}
+        return {flag: path for flag, path in named.items() if path is not None}
+
     def check_trainable(self) -> None:
-        """Raise OptionError where these options can translate, but not train."""
-        if self.age.age_loss is not None and (self.network.input_nc, self.network.output_nc) != (3, 3):
-            raise OptionError("--age_loss needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
-        if self.generator.residual and self.network.input_nc != self.network.output_nc:
+        """Raise OptionError if these options can translate, but not train."""
+        channels = (self.network.input_nc, self.network.output_nc)
+        for flag in self.teachers:
+            if channels != (3, 3):
+                raise OptionError(f"--{flag} needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
+        if channels[0] == channels[1]:
+            return
+        if self.generator.residual:
             raise OptionError("--residual needs --input_nc equal to --output_nc: the output is the input plus a change")
-        if self.objective.lambda_identity > 0 and self.network.input_nc != self.network.output_nc:
+        if self.objective.lambda_change > 0:
+            raise OptionError("--lambda_change needs --input_nc equal to --output_nc: it compares input and output")
+        if self.objective.lambda_identity > 0:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
                 "to itself where both domains have the same channels; give --lambda_identity 0"
@@ -88,106 +148,111 @@ class CycleGANModel(BaseModel):
     def __init__(
         self, options: CycleGANOptions, device: torch.device, *, training: bool, seed: int = 0, parts: int = 1
     ) -> None:
-        """parts: in how many parts, one after another, a batch goes through the networks in each step."""
-        super().__init__(device)
-        network, self.objective = options.network, options.objective
+        """parts: number of micro-batches per step."""
+        super().__init__(options, device)
+        self.objective = options.objective
         self.speed = options.speed.resolve(device, training=training)
-        self.G_A = create_generator(network, options.generator).to(device)
-        self.G_B = create_generator(network.reversed(), options.generator).to(device)
+        self.G_A = create_generator(options.network, options.generator).to(device)
+        self.G_B = create_generator(options.network.reversed(), options.generator).to(device)
         self.networks = {"G_A": self.G_A, "G_B": self.G_B}
         if training:
-            options.check_trainable()
-            self.D_A = create_discriminator(network, options.discriminator, network.output_nc).to(device)
-            self.D_B = create_discriminator(network, options.discriminator, network.input_nc).to(device)
-            self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
-        if training and network.sync_bn:
-            synchronise_batch_norms(self.networks.values(), device)
-        for net in (self.G_A, self.G_B, *((self.D_A, self.D_B) if training else ())):
-            accelerate(net, self.speed)
-        if not training:
+            self._prepare_training(options, seed, parts)
+        else:
+            accelerate(self.G_A, self.speed)
+            accelerate(self.G_B, self.speed)
             self.inference()
-            return
-        self.parts = parts
-        self.pool_A = ImagePool(self.objective.pool_size, seed, device)
-        self.pool_B = ImagePool(self.objective.pool_size, seed + 1, device)
+
+    def _prepare_training(self, options: CycleGANOptions, seed: int, parts: int) -> None:
+        """Make what only training needs: discriminators, averages, optimizers, pools."""
+        options.check_trainable()
+        network, self.parts = options.network, parts
+        self.D_A = create_discriminator(network, options.discriminator, network.output_nc, self.device)
+        self.D_B = create_discriminator(network, options.discriminator, network.input_nc, self.device)
+        self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
+        if network.sync_bn:
+            synchronise_batch_norms(self.networks.values(), self.device)
+        if self.objective.has_lazy_terms and self.speed.cuda_graphs:
+            self.speed = replace(self.speed, cuda_graphs=False, graphs_missing="some terms are not in every step")
+        for net in (self.G_A, self.G_B, self.D_A, self.D_B):
+            accelerate(net, self.speed)
+        if self.objective.ema > 0:
+            self.averages = Averages({"G_A": self.G_A, "G_B": self.G_B}, self.objective.ema)
+            self.networks |= {"raw_G_A": self.G_A, "raw_G_B": self.G_B, **self.averages.averaged}
+        self.pool_A = ImagePool(self.objective.pool_size, seed, self.device)
+        self.pool_B = ImagePool(self.objective.pool_size, seed + 1, self.device)
         self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
         # Where each image goes through a network on its own, two passes of one network are one of a larger batch.
         passes_can_merge = network.norm != "batch" and not options.generator.dropout
         self.merges_passes = passes_can_merge and "merge" in self.speed.speedups
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
-        path = options.age.age_loss
-        self.age_loss = AgeLoss(path, options.age.lambda_age, device) if path is not None else None
-        self.averaging: dict[str, GradientAveraging] = {}
-        self._add_optimizer("G", options.schedule, self.G_A, self.G_B)
-        self._add_optimizer("D", options.schedule, self.D_A, self.D_B)
+        teacher = options.age.age_loss
+        self.age_loss = None if teacher is None else AgeLoss(teacher, options.age.lambda_age, self.device)
+        self.optimizations = {
+            "G": Optimization((self.G_A, self.G_B), options.schedule, self.device, self.speed),
+            "D": Optimization((self.D_A, self.D_B), options.schedule, self.device, self.speed),
+        }
         self._step: Callable[[Tensor, Tensor], Step] = GraphedStep(self.step) if self.speed.cuda_graphs else self.step
-
-    def _add_optimizer(self, name: str, options: ScheduleOptions, *networks: nn.Module) -> None:
-        parameters = list(chain.from_iterable(network.parameters() for network in networks))
-        self.averaging[name] = GradientAveraging(parameters)
-        fused = "adam" in self.speed.speedups and self.device.type in ("cpu", "cuda")
-        self.optimizers[name] = create_adam(parameters, options.lr, options.beta1, self.device, fused=fused,
-                                            capturable=self.speed.cuda_graphs)  # fmt: skip
-        self.schedules[name] = Schedule(self.optimizers[name], options)
-        # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
-        self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.speed.precision == "fp16")
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """real, fake and rec of each domain that the batch has: real_A, fake_B, rec_A and real_B, fake_A, rec_B."""
+        G_A, G_B = self.networks["G_A"], self.networks["G_B"]  # the averages, if there are any
         images = {}
         if "A" in batch:
             images["real_A"] = batch["A"].to(self.device, non_blocking=True)
-            images["fake_B"] = self.G_A(images["real_A"])
-            images["rec_A"] = self.G_B(images["fake_B"])
+            images["fake_B"] = G_A(images["real_A"])
+            images["rec_A"] = G_B(images["fake_B"])
         if "B" in batch:
             images["real_B"] = batch["B"].to(self.device, non_blocking=True)
-            images["fake_A"] = self.G_B(images["real_B"])
-            images["rec_B"] = self.G_A(images["fake_A"])
+            images["fake_A"] = G_B(images["real_B"])
+            images["rec_B"] = G_A(images["fake_A"])
         return images
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
         """One step of both generators and both discriminators. Its tensors are valid until the next step."""
         real_A = batch["A"].to(self.device, non_blocking=True)
         real_B = batch["B"].to(self.device, non_blocking=True)
-        for pool, translated in ((self.pool_B, real_A), (self.pool_A, real_B)):
-            pool.draw([len(part) for part in translated.chunk(self.parts)])
+        for pool, real in ((self.pool_B, real_A), (self.pool_A, real_B)):
+            pool.draw([len(part) for part in real.chunk(self.parts)])
+        step = self._step(real_A, real_B)
+        if self.averages:
+            self.averages.update()
         self._epoch_steps += 1
-        return self._step(real_A, real_B)
+        self.steps += 1
+        return step
 
     def step(self, real_A: Tensor, real_B: Tensor) -> Step:
-        """The step on photos that lie on the device. It never waits for the device, and the host decides nothing."""
+        """The step on photos that lie on the device. It never waits for the device, and the host decides nothing that
+        a CUDA graph would have to know."""
+        generators, discriminators = self.optimizations["G"], self.optimizations["D"]
+        generators.begin()
+        discriminators.begin()
+        losses: dict[str, Tensor] = {}
         pairs = list(zip(real_A.chunk(self.parts), real_B.chunk(self.parts), strict=True))
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        total: dict[str, Tensor] = {}
         for part, photos in enumerate(pairs):
             share, is_last = len(photos[0]) / len(real_A), part == len(pairs) - 1
             images = self.images(*photos)
             with frozen(self.D_A, self.D_B):
                 generator_losses = self.generator_losses(images)
-                self._backward("G", generator_losses, share, is_last)
+                generators.backward(generator_losses, share, is_last=is_last)
             discriminator_losses = self.discriminator_losses(images, part)
-            self._backward("D", discriminator_losses, share, is_last)
+            discriminators.backward(discriminator_losses, share, is_last=is_last)
             for name, loss in (generator_losses | discriminator_losses).items():
-                total[name] = total.get(name, 0.0) + share * loss.detach()
-        for name, optimizer in self.optimizers.items():
-            self.averaging[name].finish()
-            self.scalers[name].step(optimizer)
-            self.scalers[name].update()
+                losses[name] = losses.get(name, 0.0) + share * loss.detach()
+        generators.step()
+        discriminators.step()
+        return self._report(losses, images)
 
-        self._epoch_loss += torch.stack([loss for name, loss in total.items() if not name.startswith("D_")]).sum()
+    def _report(self, losses: dict[str, Tensor], images: Mapping[str, Tensor]) -> Step:
+        """Losses in the public order, those that are not in every step as they were last, and the images."""
+        self._epoch_loss += torch.stack([loss for name, loss in losses.items() if not name.startswith("D_")]).sum()
+        self.losses |= losses
+        order = {name: position for position, name in enumerate(LOSS_ORDER)}
+        names = sorted(self.losses, key=lambda name: order.get(name, len(order)))
         return Step(
-            {name: total[name] for name in LOSS_NAMES if name in total},
-            {name: images[name].detach() for name in IMAGE_NAMES},
+            {name: self.losses[name] for name in names},
+            {name: images[name].detach() for name in IMAGE_NAMES if name in images},
         )
-
-    def _backward(self, optimizer: str, losses: Mapping[str, Tensor], share: float, is_last: bool) -> None:
-        """Add the gradients of the losses' sum, for a part of the batch that is such a share of it; with the last part,
-        begin to average them over all processes."""
-        if is_last:
-            self.averaging[optimizer].begin()
-        self.scalers[optimizer].scale(share * torch.stack(list(losses.values())).sum()).backward()
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
         """The reverse of `state_dict`."""
@@ -196,59 +261,108 @@ class CycleGANModel(BaseModel):
             self._step.reset()  # the optimizers' moments are other tensors now
 
     def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
-        """All that the losses compare: the photos, their translations, these translated back, and where there is an
-        identity term what each generator makes of photos that are of its target domain already (same_A, same_B)."""
-        fake_B, same_B = self._translate_and_keep(self.G_A, real_A, real_B)
-        fake_A, same_A = self._translate_and_keep(self.G_B, real_B, real_A)
-        images = {
-            "real_A": real_A,
-            "fake_B": fake_B,
-            "rec_A": self.G_B(fake_B),
-            "real_B": real_B,
-            "fake_A": fake_A,
-            "rec_B": self.G_A(fake_A),
-        }
-        return images | {"same_A": same_A, "same_B": same_B} if self.objective.lambda_identity > 0 else images
+        """All that the losses compare: the photos, their translations, these translated back and, for the identity
+        term, what each generator makes of photos of its target domain (same_A, same_B). In steps without cycle terms
+        the last two are missing."""
+        with_identity = self.objective.lambda_identity > 0 and self._cycle_is_due
+        images = {"real_A": real_A, "real_B": real_B}
+        if with_identity and self.merges_passes and real_A.shape == real_B.shape:
+            images["fake_B"], images["same_B"] = self.G_A(torch.cat([real_A, real_B])).chunk(2)
+            images["fake_A"], images["same_A"] = self.G_B(torch.cat([real_B, real_A])).chunk(2)
+        else:
+            images["fake_B"], images["fake_A"] = self.G_A(real_A), self.G_B(real_B)
+            if with_identity:
+                images["same_B"], images["same_A"] = self.G_A(real_B), self.G_B(real_A)
+        if self._cycle_is_due:
+            images["rec_A"], images["rec_B"] = self.G_B(images["fake_B"]), self.G_A(images["fake_A"])
+        return images
 
-    def _translate_and_keep(self, generator: nn.Module, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """A generator's translation of `source` and, if there is an identity term, what it makes of `target`."""
-        if self.objective.lambda_identity == 0:
-            return generator(source), target
-        if self.merges_passes and source.shape == target.shape:
-            translated, same = generator(torch.cat([source, target])).chunk(2)
-            return translated, same
-        return generator(source), generator(target)
+    @property
+    def _cycle_is_due(self) -> bool:
+        return self.steps % self.objective.lazy_cycle == 0
 
     def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weighted terms whose sum both generators minimise (equation 3, and section 5.2 for the identity term)."""
         weights = self.objective
+        lambda_A, lambda_B = weights.lambda_A * weights.lazy_cycle, weights.lambda_B * weights.lazy_cycle
         losses = {
-            "G_A": self.gan_loss.generator(self.D_A(images["fake_B"])),
-            "G_B": self.gan_loss.generator(self.D_B(images["fake_A"])),
-            "cycle_A": weights.lambda_A * reconstruction(images["rec_A"], images["real_A"]),
-            "cycle_B": weights.lambda_B * reconstruction(images["rec_B"], images["real_B"]),
+            "G_A": self.gan_loss.generator(self.D_A(self._seen(images["fake_B"]))),
+            "G_B": self.gan_loss.generator(self.D_B(self._seen(images["fake_A"]))),
         }
-        if weights.lambda_identity > 0:
-            weight_A, weight_B = weights.lambda_identity * weights.lambda_A, weights.lambda_identity * weights.lambda_B
-            losses["idt_A"] = weight_B * reconstruction(images["same_B"], images["real_B"])
-            losses["idt_B"] = weight_A * reconstruction(images["same_A"], images["real_A"])
+        if "rec_A" in images:
+            losses["cycle_A"] = lambda_A * reconstruction(images["rec_A"], images["real_A"])
+            losses["cycle_B"] = lambda_B * reconstruction(images["rec_B"], images["real_B"])
+        if "same_A" in images:
+            losses["idt_A"] = weights.lambda_identity * lambda_B * reconstruction(images["same_B"], images["real_B"])
+            losses["idt_B"] = weights.lambda_identity * lambda_A * reconstruction(images["same_A"], images["real_A"])
+        if weights.lambda_change > 0:
+            losses["change_A"] = weights.lambda_change * reconstruction(images["fake_B"], images["real_A"])
+            losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if self.age_loss is not None:
             losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
             losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)
         return losses
 
     def discriminator_losses(self, images: Mapping[str, Tensor], part: int = 0) -> dict[str, Tensor]:
-        """One term for each discriminator, on real photos and on translations out of its pool, as drawn for this part
-        of the batch."""
+        """The terms of both discriminators, on real photos and on translations out of their pools, as drawn for this
+        micro-batch."""
         fake_B, fake_A = self.pool_B.exchange(images["fake_B"], part), self.pool_A.exchange(images["fake_A"], part)
-        return {
-            "D_A": self._discriminator_loss(self.D_A, images["real_B"], fake_B),
-            "D_B": self._discriminator_loss(self.D_B, images["real_A"], fake_A),
+        return self._judge(images["real_A"], images["real_B"], fake_A, fake_B, self.steps)
+
+    def _judge(self, real_A: Tensor, real_B: Tensor, fake_A: Tensor, fake_B: Tensor, step: int) -> dict[str, Tensor]:
+        losses = {
+            "D_A": self._discriminator_loss(self.D_A, real_B, fake_B),
+            "D_B": self._discriminator_loss(self.D_B, real_A, fake_A),
         }
+        if self.objective.lambda_r1 > 0 and step % self.objective.r1_every == 0:
+            losses["D_A_r1"] = self._penalty(self.D_A, real_B)
+            losses["D_B_r1"] = self._penalty(self.D_B, real_A)
+        return losses
 
     def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
-        loss = self.gan_loss.discriminator(discriminator(real), discriminator(fake))
+        loss = self.gan_loss.discriminator(discriminator(self._seen(real)), discriminator(self._seen(fake)))
         if self.objective.gan_mode == "wgangp":
             with discriminator.plainly():
                 loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
         return 0.5 * loss  # halved, as in the paper's section 4, to slow the discriminators down
+
+    def _penalty(self, discriminator: Network, real: Tensor) -> Tensor:
+        with discriminator.plainly():
+            penalty = gradient_penalty_on_real(discriminator, self._seen(real))
+        return 0.5 * self.objective.lambda_r1 * self.objective.r1_every * penalty
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """What a discriminator sees of images."""
+        return augment(images) if self.objective.diffaug else images
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps of the discriminators alone before training proper."""
+        return self.objective.warm_up_D
+
+    @property
+    def warm_up_batch(self) -> int:
+        """Their batch size."""
+        return self.objective.warm_up_batch
+
+    def warm_up(self, batch: Mapping[str, Any]) -> Step:
+        """One step of the discriminators alone. Real photos of the wrong age stand in for translations, which at first
+        are hardly anything else when generators begin at the identity."""
+        real_A, real_B = batch["A"].to(self.device), batch["B"].to(self.device)
+        discriminators = self.optimizations["D"]
+        discriminators.begin()
+        losses = self._judge(real_A, real_B, fake_A=real_B, fake_B=real_A, step=self.warm_up_done)
+        discriminators.backward(losses)
+        discriminators.step()
+        self.warm_up_done += 1
+        return Step({name: loss.detach() for name, loss in losses.items()}, {"real_A": real_A, "real_B": real_B})
+
+    @torch.no_grad()
+    def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """The share of real photos, of both domains, that each discriminator puts on the right side: 0.5 is chance."""
+        shares = {}
+        for name, own, other in (("D_A", "B", "A"), ("D_B", "A", "B")):
+            scores = [self.networks[name](batch[domain].to(self.device)).mean(dim=(1, 2, 3)) for domain in (own, other)]
+            right = torch.cat([scores[0] > self.gan_loss.middle, scores[1] < self.gan_loss.middle])
+            shares[name] = float(right.float().mean())
+        return shares

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
+from models.age_estimator import AgeEstimator, load_estimator
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
 from models.precision import Network
 from util.arguments import OptionError, option
@@ -67,10 +73,88 @@ class PixelDiscriminator(Network):
         return self.compute(images)
 
 
-DISCRIMINATORS: dict[str, Callable[[int, DiscriminatorOptions, str], Network]] = {
-    "basic": lambda channels, options, norm: PatchDiscriminator(channels, options.ndf, norm, layers=3),
-    "n_layers": lambda channels, options, norm: PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D),
-    "pixel": lambda channels, options, norm: PixelDiscriminator(channels, options.ndf, norm),
+class FeatureHead(Network):
+    """Judges one map of frozen features (N, C, h, w) by three convolutions: raw logits (N, 1, h, w)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.compute(features)
+
+
+class ProjectedDiscriminator(Network):
+    """A PatchGAN beside small heads on the frozen features of an age estimator (after Sauer et al. 2021, "Projected
+    GANs", arXiv:2111.01007).
+
+    The estimator knows what ages differ in; the heads learn along with the generator, which therefore cannot please
+    them for long by traces that nobody sees, as it can a fixed estimator.
+
+    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, 1 + heads, h, w), no sigmoid: a channel for the PatchGAN and for each
+    head, at the size of the largest of their maps. The estimator is no part of the state dict.
+    """
+
+    def __init__(self, patch: PatchDiscriminator, estimator: AgeEstimator, width: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in estimator.feature_channels)
+        self.frozen = (FrozenFeatures(estimator),)  # in a tuple: not a module of this one
+
+    def parts(self) -> Sequence[Network]:
+        """See Network."""
+        return [self.patch, *self.heads, *self.frozen]
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = [self.patch(images)]
+        maps += [head(features) for head, features in zip(self.heads, self.frozen[0](images), strict=True)]
+        size = max(map_.shape[-2:] for map_ in maps)
+        return torch.cat([F.interpolate(map_, size, mode="nearest") for map_ in maps], dim=1)
+
+    @contextlib.contextmanager
+    def plainly(self) -> Iterator[None]:
+        """See Network."""
+        with contextlib.ExitStack() as stack:
+            for part in self.parts():
+                stack.enter_context(part.plainly())
+            yield
+
+
+class FrozenFeatures(Network):
+    """An age estimator's feature maps of images (N, 3, H, W) in [-1, 1], as float tensors."""
+
+    def __init__(self, estimator: AgeEstimator) -> None:
+        super().__init__()
+        self.model: AgeEstimator = estimator
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
+            return self.model.features(images)
+
+
+def projected_discriminator(
+    options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
+) -> ProjectedDiscriminator:
+    """A PatchGAN and heads on the features of `--features`. Raises CheckpointError if that cannot be read."""
+    estimator = load_estimator(options.features, device)
+    return ProjectedDiscriminator(
+        PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D), estimator, options.head_width
+    )
+
+
+DISCRIMINATORS: dict[str, Callable[[DiscriminatorOptions, int, str, torch.device], Network]] = {
+    "basic": lambda options, channels, norm, _: PatchDiscriminator(channels, options.ndf, norm, layers=3),
+    "n_layers": lambda options, channels, norm, _: PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D),
+    "pixel": lambda options, channels, norm, _: PixelDiscriminator(channels, options.ndf, norm),
+    "projected": projected_discriminator,
 }
 
 
@@ -80,17 +164,53 @@ class DiscriminatorOptions:
 
     netD: str = option(
         "basic",
-        help="basic: a 70 x 70 PatchGAN; n_layers: of a chosen depth; pixel: 1 x 1",
+        help="basic: a 70 x 70 PatchGAN; n_layers: one of a chosen depth; pixel: 1 x 1; projected: n_layers, beside "
+        "heads on the frozen features of an age estimator",
         choices=tuple(DISCRIMINATORS),
         aliases=["which_model_netD"],
         architecture=True,
     )
     ndf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
-    n_layers_D: int = option(3, help="strided layers of --netD n_layers", unit="layers", architecture=True, most=8)
+    n_layers_D: int = option(
+        3, help="strided layers of --netD n_layers and projected", unit="layers", architecture=True, most=8
+    )
+    norm_D: str = option(
+        "same",
+        help="same: as --norm; none; instance; batch; spectral: spectral normalisation of the weights",
+        choices=("same", *NORMS, "spectral"),
+        architecture=True,
+    )
+    features: Path = option(
+        Path("checkpoints/age_estimator/teacher.safetensors"),
+        help="the age estimator of --netD projected: a file of scripts/train_age_estimator.py",
+    )
+    head_width: int = option(
+        64, help="width of the heads of --netD projected", unit="channels", architecture=True, most=512
+    )
+
+    @property
+    def features_used(self) -> Path | None:
+        """The file of the estimator whose features are judged, if any are."""
+        return self.features if self.netD == "projected" else None
 
 
-def create_discriminator(network: NetworkOptions, options: DiscriminatorOptions, channels: int) -> Network:
-    """The discriminator that `--netD` names for images of `channels`, with weights drawn as `network` says."""
-    discriminator = DISCRIMINATORS[options.netD](channels, options, network.norm)
+def create_discriminator(
+    network: NetworkOptions, options: DiscriminatorOptions, channels: int, device: torch.device
+) -> Network:
+    """The discriminator that `--netD` names for images of `channels`, with weights drawn as `network` says.
+
+    Raises CheckpointError if the estimator of `--netD projected` cannot be read.
+    """
+    norm = network.norm if options.norm_D == "same" else options.norm_D
+    discriminator = DISCRIMINATORS[options.netD](options, channels, "none" if norm == "spectral" else norm, device)
     initialise(discriminator, network.init_type, network.init_gain)
-    return discriminator
+    if norm == "spectral":
+        normalise_spectrally(discriminator)
+    return discriminator.to(device)
+
+
+def normalise_spectrally(network: nn.Module) -> None:
+    """Divide each convolution's weight by its largest singular value (Miyato et al. 2018, arXiv:1802.05957)."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d):
+            spectral_norm(module)

@@ -35,17 +35,18 @@ class ResnetBlock(nn.Module):
 class Generator(Network):
     """Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `size_multiple`.
 
-    model ends in tanh and is the translation itself or, where `residual` is set, the change that is added to the input.
+    model ends in tanh and is the translation itself or, if `residual` is set, the change that is added to the input.
+    If `position` is set, model also sees where each pixel lies.
     """
 
-    def __init__(self, size_multiple: int, model: nn.Module) -> None:
+    def __init__(self, size_multiple: int, model: nn.Module, position: bool = False) -> None:
         super().__init__()
-        self.size_multiple, self.model = size_multiple, model
+        self.size_multiple, self.model, self.position = size_multiple, model, position
         self.residual = False
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
-        output = self.compute(images)
+        output = self.compute(with_position(images) if self.position else images)
         return (images + output).clamp(-1.0, 1.0) if self.residual else output
 
     def begin_as_identity(self) -> None:
@@ -55,21 +56,44 @@ class Generator(Network):
         nn.init.zeros_(last.weight)
 
 
-def resnet_generator(network: NetworkOptions, ngf: int, dropout: bool, blocks: int) -> Generator:
+def with_position(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) with two more channels: each pixel's column and row, from -1 to 1 (Liu et al. 2018,
+    "CoordConv", arXiv:1807.03247)."""
+    columns = torch.linspace(-1.0, 1.0, images.shape[3], dtype=images.dtype, device=images.device)
+    rows = torch.linspace(-1.0, 1.0, images.shape[2], dtype=images.dtype, device=images.device)
+    size = (images.shape[0], 1, images.shape[2], images.shape[3])
+    return torch.cat([images, columns[None, None, None, :].expand(size), rows[None, None, :, None].expand(size)], dim=1)
+
+
+def resnet_generator(network: NetworkOptions, options: GeneratorOptions, blocks: int) -> Generator:
     """Two downsampling convolutions, `blocks` residual blocks, two upsampling ones.
 
     From Johnson et al. 2016, arXiv:1603.08155.
     """
-    norm, bias = NORMS[network.norm], conv_bias(network.norm)
-    layers = [nn.ReflectionPad2d(3), nn.Conv2d(network.input_nc, ngf, 7, bias=bias), norm(ngf), nn.ReLU()]
+    norm, bias, ngf = NORMS[network.norm], conv_bias(network.norm), options.ngf
+    inputs = network.input_nc + (2 if options.position else 0)
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(inputs, ngf, 7, bias=bias), norm(ngf), nn.ReLU()]
     for width in (ngf, 2 * ngf):
         layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias), norm(2 * width), nn.ReLU()]
-    layers += [ResnetBlock(4 * ngf, network.norm, dropout) for _ in range(blocks)]
+    layers += [ResnetBlock(4 * ngf, network.norm, options.dropout) for _ in range(blocks)]
     for width in (4 * ngf, 2 * ngf):
-        up = nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
-        layers += [up, norm(width // 2), nn.ReLU()]
+        layers += [*UPSAMPLING[options.upsample](width, bias), norm(width // 2), nn.ReLU()]
     layers += [nn.ReflectionPad2d(3), nn.Conv2d(ngf, network.output_nc, 7), nn.Tanh()]
-    return Generator(4, nn.Sequential(*layers))
+    return Generator(4, nn.Sequential(*layers), options.position)
+
+
+UPSAMPLING: dict[str, Callable[[int, bool], list[nn.Module]]] = {
+    "transpose": lambda width, bias: [
+        nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)
+    ],
+    # Odena et al. 2016, "Deconvolution and checkerboard artifacts", doi:10.23915/distill.00003
+    "resize": lambda width, bias: [
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.ReflectionPad2d(1),
+        nn.Conv2d(width, width // 2, 3, bias=bias),
+    ],
+}
+"""Layers that double height and width and halve the channels, from the channels and whether they have a bias."""
 
 
 class UnetLevel(nn.Module):
@@ -102,12 +126,14 @@ class UnetOutermost(nn.Module):
         return self.model(images)
 
 
-def unet_generator(network: NetworkOptions, ngf: int, dropout: bool, size: int) -> Generator:
+def unet_generator(network: NetworkOptions, options: GeneratorOptions, size: int) -> Generator:
     """A U-Net that halves images down to 1 pixel from `size`, a power of 2 (Isola et al. 2017, arXiv:1611.07004)."""
-    levels = size.bit_length() - 1
+    if options.position or options.upsample != "transpose":
+        raise OptionError(f"--position and --upsample resize need a ResNet generator: --netG is {options.netG}")
+    ngf, levels = options.ngf, size.bit_length() - 1
     level = UnetLevel(8 * ngf, 8 * ngf, network.norm, below=None)
     for _ in range(levels - 5):
-        level = UnetLevel(8 * ngf, 8 * ngf, network.norm, level, dropout)
+        level = UnetLevel(8 * ngf, 8 * ngf, network.norm, level, options.dropout)
     for outer in (4 * ngf, 2 * ngf, ngf):
         level = UnetLevel(outer, 2 * outer, network.norm, level)
     return Generator(size, UnetOutermost(network, ngf, level))
@@ -127,8 +153,8 @@ class Family(NamedTuple):
     """Generators whose names differ in a number."""
 
     pattern: re.Pattern[str]
-    build: Callable[[NetworkOptions, int, bool, int], Generator]
-    """of the network options, ngf, dropout, and the number in the name"""
+    build: Callable[[NetworkOptions, GeneratorOptions, int], Generator]
+    """from the options and the number in the name"""
     examples: str
 
 
@@ -165,9 +191,19 @@ class GeneratorOptions:
     dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
     residual: bool = option(
         False,
-        help="the generator makes a change that is added to the photo, at first none; its weights are not for the "
-        "public code",
+        help="the generator predicts a change, initially zero, that is added to the photo; the public code cannot use "
+        "its weights",
         architecture=True,
+    )
+    upsample: str = option(
+        "transpose",
+        help="transpose: transposed convolutions, as public weights have; resize: nearest neighbour, then a "
+        "convolution, which leaves no checkerboard",
+        choices=tuple(UPSAMPLING),
+        architecture=True,
+    )
+    position: bool = option(
+        False, help="the generator also sees each pixel's column and row; for aligned faces", architecture=True
     )
 
 
@@ -177,7 +213,7 @@ def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Gene
     family, match = next(
         (family, match) for family in GENERATORS.values() if (match := family.pattern.fullmatch(options.netG))
     )
-    generator = family.build(network, options.ngf, options.dropout, int(match[1]))
+    generator = family.build(network, options, int(match[1]))
     initialise(generator, network.init_type, network.init_gain)
     if options.residual:
         generator.begin_as_identity()

@@ -153,7 +153,7 @@ class Guard:
             tried = f", {MOST_ROLLBACKS} times already" if latest else ""
             raise DivergedError(f"{complaint}{tried}. {self._way_back()}")
         # Schedules are told only of finished epochs, whose losses are finite, and stay where the run is.
-        schedules = {name: schedule.state_dict() for name, schedule in self.model.schedules.items()}
+        schedules = {name: own.schedule.state_dict() for name, own in self.model.optimizations.items()}
         state = self.reload()
         if state is None:
             raise DivergedError(f"{complaint}. {self._way_back()}")

@@ -17,6 +17,8 @@ class GANLoss(NamedTuple):
     """of the logits of translated images"""
     discriminator: Callable[[Tensor, Tensor], Tensor]
     """of the logits of real images, then of translated ones"""
+    middle: float = 0.0
+    """the logit between real and translated"""
 
 
 def _vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ def _hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
 
 GAN_LOSSES: dict[str, GANLoss] = {
     # Mao et al. 2017, arXiv:1611.04076
-    "lsgan": GANLoss(lambda fake: (fake - 1.0).square().mean(), _lsgan_discriminator),
+    "lsgan": GANLoss(lambda fake: (fake - 1.0).square().mean(), _lsgan_discriminator, middle=0.5),
     # Goodfellow et al. 2014, arXiv:1406.2661, the non-saturating form
     "vanilla": GANLoss(lambda fake: F.softplus(-fake).mean(), _vanilla_discriminator),
     # Gulrajani et al. 2017, arXiv:1704.00028; the penalty is `gradient_penalty`
@@ -56,6 +58,15 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
     between = (share * real + (1.0 - share) * fake).detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1.0).square().mean()
+
+
+def gradient_penalty_on_real(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """R1: the mean squared norm of the gradient on real images, of each image's mean logit (Mescheder et al. 2018,
+    arXiv:1801.04406, equation 9). real: (N, C, H, W)."""
+    real = real.detach().requires_grad_(True)
+    scores = discriminator(real).flatten(1).mean(dim=1)
+    (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+    return gradient.flatten(1).square().sum(dim=1).mean()
 
 
 def reconstruction(output: Tensor, target: Tensor) -> Tensor:

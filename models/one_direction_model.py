@@ -25,6 +25,11 @@ class OneDirectionOptions:
     generator: GeneratorOptions = section(GeneratorOptions)
     speed: SpeedOptions = section(SpeedOptions)
 
+    @property
+    def channels(self) -> dict[str, int]:
+        """Of the photos under "A", and of their translations."""
+        return {"A": self.network.input_nc, "B": self.network.output_nc}
+
 
 class OneDirectionModel(BaseModel):
     """The generator `G` + `--model_suffix` of a checkpoint."""
@@ -41,7 +46,7 @@ class OneDirectionModel(BaseModel):
         seed: int = 0,
         parts: int = 1,
     ) -> None:
-        super().__init__(device)
+        super().__init__(options, device)
         network = options.network.reversed() if options.model_suffix == "_B" else options.network
         self.generator = create_generator(network, options.generator).to(device)
         self.networks = {f"G{options.model_suffix}": self.generator}

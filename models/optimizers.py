@@ -10,16 +10,22 @@ from torch import Tensor, nn
 
 
 def create_adam(
-    parameters: Iterable[nn.Parameter], lr: float, beta1: float, device: torch.device, *, fused: bool, capturable: bool
+    parameters: Iterable[nn.Parameter],
+    lr: float,
+    betas: tuple[float, float],
+    device: torch.device,
+    *,
+    fused: bool,
+    capturable: bool,
 ) -> torch.optim.Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980) with a second decay rate of 0.999.
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
     fused: all parameters in one kernel. capturable: every number that changes lies on the device, the learning rate
     too, so that the step can be part of a CUDA graph.
     """
     rate = torch.tensor(lr, device=device) if capturable else lr
-    return torch.optim.Adam(parameters, lr=rate, betas=(beta1, 0.999), fused=fused or None,
-                            capturable=capturable and device.type == "cuda")  # fmt: skip
+    capturable = capturable and device.type == "cuda"
+    return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=fused or None, capturable=capturable)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

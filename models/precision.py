@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,10 @@ class Network(nn.Module):
     def body(self) -> nn.Module:
         """The layers."""
         return self.model
+
+    def parts(self) -> Sequence[Network]:
+        """The networks that it consists of, each with a body of its own."""
+        return [self]
 
     @contextlib.contextmanager
     def plainly(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ class ScheduleOptions:
     )
     lr: float = option(0.0002, help="initial learning rate of Adam")
     beta1: float = option(0.5, help="Adam's decay rate of the gradient's mean")
+    beta2: float = option(0.999, help="Adam's decay rate of the gradient's mean square")
     lr_policy: str = option(
         "linear",
         help="linear: constant, then linearly to 0; step: a tenth every --lr_decay_iters; plateau: a fifth when the "
@@ -44,8 +45,11 @@ class ScheduleOptions:
             raise OptionError(f"--epoch_count {self.epoch_count}: the first epoch is number 1")
         if self.lr_decay_iters < 1:
             raise OptionError(f"--lr_decay_iters {self.lr_decay_iters}: at least 1 epoch")
-        if not self.lr > 0 or not 0 <= self.beta1 < 1:
-            raise OptionError(f"--lr {self.lr} --beta1 {self.beta1}: the rate must be above 0 and beta1 in [0, 1)")
+        if not self.lr > 0 or not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
+            raise OptionError(
+                f"--lr {self.lr} --beta1 {self.beta1} --beta2 {self.beta2}: the rate must be above 0, both decay rates "
+                "in [0, 1)"
+            )
 
     @property
     def last_epoch(self) -> int:

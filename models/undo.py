@@ -34,7 +34,11 @@ class Undo:
         model = self.model
         self._values = {
             "pools": {name: (pool.stored, pool.generator.get_state()) for name, pool in model.pools.items()},
-            "scalers": {name: scaler.state_dict() for name, scaler in model.scalers.items() if scaler.is_enabled()},
+            "scalers": {
+                name: scaler.state_dict()
+                for name, own in model.optimizations.items()
+                if (scaler := own.scaler).is_enabled()
+            },
             "epoch_steps": model._epoch_steps,
             "random": random_state(model.device),
         }
@@ -52,7 +56,7 @@ class Undo:
             pool.stored = values["pools"][name][0]
             pool.generator.set_state(values["pools"][name][1])
         for name, state in values["scalers"].items():
-            model.scalers[name].load_state_dict(state)
+            model.optimizations[name].scaler.load_state_dict(state)
         model._epoch_steps = values["epoch_steps"]
         restore_random_state(values["random"], model.device)
 
@@ -61,7 +65,7 @@ class Undo:
         tensors: dict[Hashable, Tensor] = {"epoch_loss": self.model._epoch_loss}
         for name, network in self.model.networks.items():
             tensors.update({(name, key): value for key, value in network.state_dict().items()})
-        for name, optimizer in self.model.optimizers.items():
+        for name, optimizer in ((name, own.optimizer) for name, own in self.model.optimizations.items()):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for number, parameter in enumerate(parameters):
                 for key, value in optimizer.state.get(parameter, {}).items():

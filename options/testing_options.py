@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data import DATASETS, LoaderOptions
-from models import MODELS
+from models import MODELS, ModelOptions
 from options.base_options import (
     CheckpointChoice,
     ChoiceOptions,
@@ -54,7 +54,7 @@ class TestOptions:
     run: RunOptions
     data: Any
     loading: LoaderOptions
-    model: Any
+    model: ModelOptions
     checkpoint: CheckpointChoice
     results: ResultOptions
     folder: RunFolder

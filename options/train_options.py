@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
-from models import MODELS
+from models import MODELS, TrainableOptions
 from models.face_embedder import FaceModelOptions
 from models.fast.speed import SpeedOptions
 from models.guard import GuardOptions
@@ -42,7 +42,7 @@ class TrainOptions:
     run: RunOptions
     data: Any
     loading: LoaderOptions
-    model: Any
+    model: TrainableOptions
     saving: SavingOptions
     checkpoint: CheckpointChoice
     guard: GuardOptions
@@ -57,8 +57,8 @@ class TrainOptions:
     """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
 
 
-TEACHER = "age_loss_sha256"
-"""Saved with the options, though it is none."""
+SHA256 = "_sha256"
+"""Ends the names under which the hashes of teachers are saved with the options, though they are none."""
 
 NOT_CONTINUED = (
     "continue_train",
@@ -124,31 +124,35 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     changes = find_changes(gathered, values)
     if built["checkpoint"].label == LATEST:
         refuse_other_run(gathered, changes)
-    return TrainOptions(**built, folder=gathered.folder, values=values | note_teacher(built, gathered), table=table,
+    return TrainOptions(**built, folder=gathered.folder, values=values | note_teachers(built, gathered), table=table,
                         changes=tuple(change.told for change in changes.values()))  # fmt: skip
 
 
-def note_teacher(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str]:
-    """The SHA-256 of the estimator that the run is trained against: what evaluate.py must not measure it by.
+def note_teachers(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str]:
+    """The SHA-256 of each estimator that the run is trained against: evaluate.py must not measure by these.
 
-    Raises OptionError where it cannot be used, or is another one than that of the run that is continued.
+    Raises OptionError if one cannot be used, or is not that of the run that is resumed.
     """
-    path = built["model"].age.age_loss
-    if path is None:
-        return {}
-    if built["data"].direction == "BtoA":
-        raise OptionError("--age_loss needs --direction AtoB: A is to be the young faces")
-    if not path.is_file():
-        raise OptionError(f"--age_loss {path} does not exist: bring it back, or make one by train_age_estimator.py")
-    sha256, then = sha256_of(path), gathered.saved.get(TEACHER)
-    if then not in (None, sha256):
-        raise OptionError(f"--age_loss {path} is not the estimator that the run in {gathered.folder.path} was trained "
-                          f"against so far (its SHA-256 was {then}): bring that back")  # fmt: skip
-    held_out = built["held_out"]
-    if held_out.eval_freq and held_out.age_estimator.is_file() and sha256_of(held_out.age_estimator) == sha256:
-        raise OptionError(f"--age_estimator {held_out.age_estimator} is what --age_loss trains against: measure "
-                          "held-out faces by another estimator")  # fmt: skip
-    return {TEACHER: sha256}
+    model: TrainableOptions = built["model"]
+    held_out, noted = built["held_out"], {}
+    for flag, path in model.teachers.items():
+        if built["data"].direction == "BtoA" and flag == "age_loss":
+            raise OptionError("--age_loss needs --direction AtoB: A is to be the young faces")
+        if not path.is_file():
+            raise OptionError(f"--{flag} {path} does not exist: bring it back, or make one by train_age_estimator.py")
+        sha256, then = sha256_of(path), gathered.saved.get(flag + SHA256)
+        if then not in (None, sha256):
+            raise OptionError(
+                f"--{flag} {path} is not the estimator that the run in {gathered.folder.path} was trained against so "
+                f"far (its SHA-256 was {then}): bring that back"
+            )
+        if held_out.eval_freq and held_out.age_estimator.is_file() and sha256_of(held_out.age_estimator) == sha256:
+            raise OptionError(
+                f"--age_estimator {held_out.age_estimator} is what --{flag} trains against: measure held-out faces by "
+                "another estimator"
+            )
+        noted[flag + SHA256] = sha256
+    return noted
 
 
 class Change(NamedTuple):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import torch
+
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.fast.speed import SPEEDUPS, Speed, accelerate
 from models.generators import GeneratorOptions, create_generator
@@ -29,7 +31,7 @@ def gradient_bytes() -> int:
     """Of both generators and both discriminators, biases before a normalisation left out as they are in training."""
     network = NetworkOptions()
     generator = create_generator(network, GeneratorOptions())
-    discriminator = create_discriminator(network, DiscriminatorOptions(), network.output_nc)
+    discriminator = create_discriminator(network, DiscriminatorOptions(), network.output_nc, torch.device("cpu"))
     for each in (generator, discriminator):
         accelerate(each, Speed(speedups=frozenset(SPEEDUPS) - {"kernels"}))
     return 2 * sum(parameter.numel() * parameter.element_size() for each in (generator, discriminator)

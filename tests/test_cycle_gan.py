@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.cycle_gan_model import LOSS_NAMES, CycleGANModel, CycleGANOptions
+from models.cycle_gan_model import LOSS_ORDER, CycleGANModel, CycleGANOptions
 from models.layers import frozen
 from models.losses import GAN_LOSSES, gradient_penalty
 from util.arguments import OptionError, build
@@ -49,7 +49,7 @@ def test_losses_of_one_step_follow_the_formulas(mode: str) -> None:
     A, B = batch["A"], batch["B"]
     losses = model.optimize(batch).losses
 
-    assert tuple(losses) == LOSS_NAMES[:8]  # without those of age
+    assert tuple(losses) == LOSS_ORDER  # without those of age
     fake_B, fake_A = before.G_A(A), before.G_B(B)
     expected = {
         "cycle_A": 7.0 * (before.G_B(fake_B) - A).abs().mean(),
@@ -182,7 +182,7 @@ def test_the_plateau_follows_the_mean_generator_loss_of_an_epoch() -> None:
     steps = [model.optimize(photos(step)).losses for step in range(3)]
     expected = sum(loss[name].item() for loss in steps for name in loss if not name.startswith("D_")) / 3
     model.end_epoch()
-    assert model.schedules["G"].best_loss == pytest.approx(expected, rel=1e-5)
+    assert model.optimizations["G"].schedule.best_loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_losses_fall_on_an_easy_task() -> None:

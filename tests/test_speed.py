@@ -207,10 +207,10 @@ def test_a_state_moves_between_ways_to_compute(first: dict, then: dict) -> None:
     for name, network in moves.networks.items():
         network.load_state_dict(stays.networks[name].state_dict())
     moves.load_state_dict(copy.deepcopy(stays.state_dict()))
-    group = moves.optimizers["G"].param_groups[0]
+    group = moves.optimizations["G"].optimizer.param_groups[0]
     assert group["fused"] == (True if then is ALL else None) and group["lr"] == pytest.approx(0.123)
-    for optimizer in moves.optimizers.values():
-        set_learning_rate(optimizer, 2e-4)
+    for optimization in moves.optimizations.values():
+        set_learning_rate(optimization.optimizer, 2e-4)
     stays.optimize(photos(1, dtype=exact, seed=5))
     moves.optimize(photos(1, dtype=exact, seed=5))
     for name, network in stays.networks.items():
@@ -238,10 +238,10 @@ REPLAYED = {"precision": "float32", "channels_last": "on", "speedups": ("merge",
 
 def on_the_device(model: CycleGANModel) -> None:
     """Give the optimizers their learning rates as tensors, as they are on a GPU."""
-    for name, optimizer in model.optimizers.items():
-        parameters = optimizer.param_groups[0]["params"]
-        model.optimizers[name] = create_adam(parameters, 2e-4, 0.5, CPU, fused=True, capturable=True)
-        model.schedules[name].optimizer = model.optimizers[name]
+    for optimization in model.optimizations.values():
+        parameters = optimization.optimizer.param_groups[0]["params"]
+        optimization.optimizer = create_adam(parameters, 2e-4, (0.5, 0.999), CPU, fused=True, capturable=True)
+        optimization.schedule.optimizer = optimization.optimizer
 
 
 def test_a_hundred_replayed_steps_are_a_hundred_eager_ones_while_the_rate_decays() -> None:
@@ -253,8 +253,8 @@ def test_a_hundred_replayed_steps_are_a_hundred_eager_ones_while_the_rate_decays
     for step in range(100):
         batch = photos(2, 32, seed=step)
         for model in (replayed, eager):
-            for optimizer in model.optimizers.values():
-                set_learning_rate(optimizer, 1e-3 * (1 - step / 100))
+            for optimization in model.optimizations.values():
+                set_learning_rate(optimization.optimizer, 1e-3 * (1 - step / 100))
         expected = eager.optimize(batch)
         if step < 3:
             replayed.optimize(batch)

@@ -131,7 +131,7 @@ def fuse(body: nn.Module, block: type[nn.Module], savings: Savings) -> Chain | N
     return Chain(steps)
 
 
-STANDING_ALONE = (nn.ReflectionPad2d, nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.Dropout)
+STANDING_ALONE = (nn.Upsample, nn.ReflectionPad2d, nn.LeakyReLU, nn.ReLU, nn.Tanh, nn.Dropout)
 
 
 @dataclass

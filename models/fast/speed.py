@@ -138,6 +138,11 @@ class Speed:
 
 def accelerate(network: Network, speed: Speed) -> None:
     """Make a network compute as `speed` says. Its layers, parameters and state dict stay as they are."""
+    for part in network.parts():
+        _accelerate_part(part, speed)
+
+
+def _accelerate_part(network: Network, speed: Speed) -> None:
     network.autocast_dtype = AUTOCAST.get(speed.precision)
     network.channels_last = speed.channels_last
     if speed.compile != "none":

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
 from models.face_embedder import FaceEmbedder, load_embedder
 from options.evaluate_options import MeasureOptions
-from options.train_options import TEACHER
+from options.train_options import SHA256
 from scripts.evaluation.sources import Weights
 from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
@@ -107,9 +107,11 @@ def load_instruments(options: MeasureOptions, saved: Mapping[str, Any], device: 
 
 def _refuse_the_teacher(estimator: AgeEstimator, path: Path, saved: Mapping[str, Any]) -> None:
     """Raise UserError for the estimator whose verdict the run was trained to please: it would praise whatever does."""
-    if saved.get(TEACHER) and saved[TEACHER] == estimator.sha256:
-        raise UserError(
-            f"--age_estimator {path} is the estimator that this run was trained against (--age_loss "
-            f"{saved.get('age_loss')}, SHA-256 {estimator.sha256}): measure by another one, "
-            "trained from another seed or on other people"
-        )
+    for name, sha256 in saved.items():
+        if name.endswith(SHA256) and sha256 == estimator.sha256:
+            flag = name.removesuffix(SHA256)
+            raise UserError(
+                f"--age_estimator {path} is the estimator that this run was trained against (--{flag} "
+                f"{saved.get(flag)}, SHA-256 {sha256}): measure by another one, trained from another seed or on other "
+                "people"
+            )

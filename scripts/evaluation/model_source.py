@@ -25,7 +25,7 @@ class ModelSource:
         """Raises CheckpointError, DataError, OptionError."""
         self.model = create_model(options.choice.model, options.model, device, training=False)
         options.folder.load_networks(options.checkpoint.label, self.model.networks)
-        channels = {"A": options.model.network.input_nc, "B": options.model.network.output_nc}
+        channels = options.model.channels
         self.loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,
                                            options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
         self.roots = options.data.folders()

@@ -1,0 +1,60 @@
+"""Exponential moving averages of generators: what is tested and shown, while the generators themselves train on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+class Averages:
+    """Copies of some networks whose weights follow them slowly (Karras et al. 2018, arXiv:1710.10196, section 3.2).
+
+    networks: by name; the averages are in `averaged` by the same names. decay: share of the former average that is kept
+    at each step. In step t it is at most (1 + t) / (10 + t), so that an average soon forgets where training began.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
+        self.networks, self.decay = dict(networks), decay
+        self.averaged = {name: average_of(network) for name, network in networks.items()}
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the averages towards the networks; to be called after each step of theirs."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        for name, network in self.networks.items():
+            averages, values = _tensors(self.averaged[name]), _tensors(network)
+            torch._foreach_lerp_(
+                [x for x in averages if x.is_floating_point()], [x for x in values if x.is_floating_point()], 1 - decay
+            )
+
+    def restart(self) -> None:
+        """Begin the averages at the networks' present weights."""
+        self.steps = 0
+        for name, network in self.networks.items():
+            self.averaged[name].load_state_dict(network.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of steps; the averages themselves are saved as networks."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The reverse of `state_dict`."""
+        self.steps = int(state["steps"])
+
+
+def average_of(network: NetworkT) -> NetworkT:
+    """A copy for evaluation, without gradients."""
+    return copy.deepcopy(network).requires_grad_(False).eval()
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return list(chain(network.parameters(), network.buffers()))
