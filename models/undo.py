@@ -39,7 +39,7 @@ class Undo:
                 for name, own in model.optimizations.items()
                 if (scaler := own.scaler).is_enabled()
             },
-            "epoch_steps": model._epoch_steps,
+            "counts": (model._epoch_steps, model.steps, dict(model.losses)),
             "random": random_state(model.device),
         }
 
@@ -57,7 +57,7 @@ class Undo:
             pool.generator.set_state(values["pools"][name][1])
         for name, state in values["scalers"].items():
             model.optimizations[name].scaler.load_state_dict(state)
-        model._epoch_steps = values["epoch_steps"]
+        model._epoch_steps, model.steps, model.losses = values["counts"]
         restore_random_state(values["random"], model.device)
 
     def _tensors(self) -> dict[Hashable, Tensor]:
