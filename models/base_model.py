@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.averages import Averages
+from models.fast.speed import Speed
 from models.optimization import Optimization
 from models.process_state import join, take_own
 from models.schedules import ScheduleOptions
-from models.fast.speed import Speed
 from util.device import random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool

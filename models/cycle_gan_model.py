@@ -18,15 +18,15 @@ from models.age_loss import AgeLoss, AgeLossOptions
 from models.augment import augment
 from models.averages import Averages
 from models.base_model import BaseModel, Step
-from models.fast.cuda_graph import GraphedStep
 from models.discriminators import DiscriminatorOptions, create_discriminator
+from models.fast.cuda_graph import GraphedStep
+from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
 from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction
 from models.optimization import Optimization
 from models.precision import Network
 from models.schedules import ScheduleOptions
-from models.fast.speed import SpeedOptions, accelerate
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 

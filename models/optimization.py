@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.fast.speed import Speed
 from models.gradient_averaging import GradientAveraging
 from models.optimizers import create_adam, load_moments
 from models.schedules import Schedule, ScheduleOptions
-from models.fast.speed import Speed
 
 
 class Optimization:

@@ -18,7 +18,9 @@ def generator(netG: str, ngf: int = 64, dropout: bool = False, **network: object
 
 
 def discriminator(netD: str = "basic", ndf: int = 64, layers: int = 3, **network: object) -> nn.Module:
-    return create_discriminator(NetworkOptions(**network), DiscriminatorOptions(netD, ndf, layers), 3, torch.device("cpu"))
+    return create_discriminator(
+        NetworkOptions(**network), DiscriminatorOptions(netD, ndf, layers), 3, torch.device("cpu")
+    )
 
 
 def count(network: nn.Module) -> int:
