@@ -16,8 +16,18 @@ from scripts.preparation.workspace import FOLDERS, Outcomes, one_line, shown_lan
 from util.errors import UserError
 
 KEPT = "kept"
-COPIED_COLUMNS = ("age", "young", "gender", "identity", "face_score", "second_face_score", "glasses", "blurry",
-                  "partition")  # fmt: skip
+COPIED_COLUMNS = (
+    "age",
+    "young",
+    "gender",
+    "race",
+    "identity",
+    "face_score",
+    "second_face_score",
+    "glasses",
+    "blurry",
+    "partition",
+)
 
 
 @dataclass(frozen=True)

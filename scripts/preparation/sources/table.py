@@ -19,6 +19,7 @@ COLUMNS: dict[str, Any] = {
     "age": np.float32,  # years; NaN where unknown
     "young": "boolean",  # for collections that have a flag instead of ages
     "gender": pd.CategoricalDtype(GENDERS),
+    "race": str,  # in the collection's own words; "" where unknown
     "identity": str,  # equal for photos of one person; "" where unknown
     "face_score": np.float32,  # -inf: a detector found no face; NaN: there is no score
     "second_face_score": np.float32,  # NaN: no second face in the photo

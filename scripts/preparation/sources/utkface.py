@@ -13,8 +13,11 @@ import pandas as pd
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.table import faces_table, genders
 
-FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_[0-4]_\d{17} ?(\.jpg)?(\.chip)?\.jpg", re.IGNORECASE)
-"""age in years, gender (0 male, 1 female), race, date and time as yyyymmddHHMMSSFFF; one published name has a space"""
+RACES = ("white", "black", "asian", "indian", "other")
+FILE_NAME = re.compile(
+    r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d{17} ?(\.jpg)?(\.chip)?\.jpg", re.IGNORECASE
+)
+"""age in years, gender (0 male, 1 female), race (of RACES), date and time as yyyymmddHHMMSSFFF; one published name has a space"""
 
 
 def read_utkface(collection: Collection) -> pd.DataFrame:
@@ -25,6 +28,7 @@ def read_utkface(collection: Collection) -> pd.DataFrame:
             "path": [path for path, _ in rows],
             "age": [float(match["age"]) if match else np.nan for _, match in rows],
             "gender": genders([match["gender"] if match else None for _, match in rows], female=1, male=0),
+            "race": [RACES[int(match["race"])] if match else "" for _, match in rows],
             "problem": ["" if match else "malformed name" for _, match in rows],
         }
     )
