@@ -28,9 +28,9 @@ class DatasetMode(NamedTuple):
     options_class: type
     folders: Callable[[Any], dict[str, Path]]
     """from the options to the folders to translate, by domain"""
-    training: Callable[[Any, dict[str, int], int, PhotoOpener], ImageDataset] | None
-    """from options, channels by domain, seed and what opens photos to the samples to train on; None where the mode is
-    for translating only"""
+    training: Callable[[Any, dict[str, int], int, PhotoOpener, Callable[[str], None]], ImageDataset] | None
+    """from options, channels by domain, seed, what opens photos and what is told of them to the samples to train on;
+    None where the mode is for translating only"""
 
 
 DATASETS: dict[str, DatasetMode] = {
@@ -54,7 +54,8 @@ def create_loader(
     """The training loader of `--dataset_mode`.
 
     channels: of the images of domains "A" and "B". device: what the batches are for; those of cached photos come on
-    it. pin_memory, report: see Loader. announce: is told what becomes of the cache. Raises DataError where folders are
+    it. pin_memory, report: see Loader. announce: is told what becomes of the cache and of
+    `--match`. Raises DataError where folders are
     missing or empty, OptionError where photos do not fit into the memory that `--cache` names.
     """
     training = DATASETS[mode].training
@@ -62,7 +63,7 @@ def create_loader(
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
     cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), announce,
                        processes=place().local_processes)  # fmt: skip
-    dataset = training(options, channels, seed, cache.open)
+    dataset = training(options, channels, seed, cache.open, announce)
     if cache.kind == "device":
         # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False

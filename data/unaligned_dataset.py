@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data.image_folder import check_limit, list_images
+from data.matching import CHOICES, match
 from data.photos import PhotoFolder, PhotoOpener, open_files
 from data.samples import Draw, Sample, Skipped
 from data.transforms import TransformOptions, UnusablePhotoError
@@ -25,12 +26,22 @@ class UnalignedOptions:
                             aliases=["which_direction"])  # fmt: skip
     max_dataset_size: int | None = option(None, help="use only the first photos of each folder", unit="photos")
     serial_batches: bool = option(False, help="take the photos in order, instead of at random")
+    match: str = option(
+        "none",
+        help="draw both domains from one distribution of gender, race or both, by the manifest.csv of --dataroot, so "
+        "that nothing but the age differs. A group's share is proportional to the smaller of its shares in A and B",
+        choices=CHOICES,
+        train_only=True,
+    )
     transform: TransformOptions = section(TransformOptions)
 
     def __post_init__(self) -> None:
         if "/" in self.phase or "\\" in self.phase or not self.phase.isprintable():
             raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder's name")
         check_limit("max_dataset_size", self.max_dataset_size)
+        if self.match != "none" and self.serial_batches:
+            raise OptionError(f"--match {self.match} draws photos at random, --serial_batches takes them in order: "
+                              "leave one of them out")  # fmt: skip
 
     def folders(self) -> dict[str, Path]:
         """Where the photos of the model's domains "A" and "B" lie."""
@@ -42,16 +53,26 @@ class UnalignedDataset:
     """Pairs of a photo from A and an unrelated one from B; as many as the larger folder has photos.
 
     Each photo of A comes equally often (to within one). The partner from B is drawn at random, or in order where
-    `serial_batches`. All draws follow from seed, epoch and index alone, never from the process that makes them, nor
-    from where `open_photos` has photos from.
+    `serial_batches`. With `match`, both are drawn as data.matching says. All draws follow from seed, epoch and index
+    alone, never from the process that makes them, nor from where `open_photos` has photos from.
     """
 
     def __init__(
-        self, options: UnalignedOptions, channels: dict[str, int], seed: int, open_photos: PhotoOpener = open_files
+        self,
+        options: UnalignedOptions,
+        channels: dict[str, int],
+        seed: int,
+        open_photos: PhotoOpener = open_files,
+        announce: Callable[[str], None] = print,
     ) -> None:
+        """announce: is told the shares of groups before and after `match`. Raises DataError where folders are missing
+        or empty, or cannot be matched."""
         self.options, self.seed = options, seed
         self.folders = options.folders()
         self.paths = {domain: list_images(folder, options.max_dataset_size) for domain, folder in self.folders.items()}
+        self.matching = None if options.match == "none" else match(options.match, self.folders, self.paths, seed)
+        for line in self.matching.describe() if self.matching else ():
+            announce(line)
         self.photos = open_photos(
             {
                 domain: PhotoFolder(folder, self.paths[domain], channels[domain], options.transform)
@@ -68,18 +89,22 @@ class UnalignedDataset:
 
     def __getitem__(self, draw: Draw) -> Sample:
         rng = np.random.default_rng((self.seed, draw.epoch, draw.position))
-        count_A, count_B = len(self.paths["A"]), len(self.paths["B"])
-        first_A = draw.position % count_A
-        first_B = draw.position % count_B if self.options.serial_batches else int(rng.integers(count_B))
+        first_A, first_B = self.matching.draw(draw, rng) if self.matching else self._draw(draw, rng)
         sample = Sample()
         self._load("A", first_A, rng, sample)
         self._load("B", first_B, rng, sample)
         return sample
 
+    def _draw(self, draw: Draw, rng: np.random.Generator) -> tuple[int, int]:
+        """The places of a photo of A and of one of B."""
+        count_A, count_B = len(self.paths["A"]), len(self.paths["B"])
+        first_B = draw.position % count_B if self.options.serial_batches else int(rng.integers(count_B))
+        return draw.position % count_A, first_B
+
     def _load(self, domain: str, first: int, rng: np.random.Generator, sample: Sample) -> None:
         """Put the photo `first` into the sample, or another in its place where it cannot be used."""
         paths = self.paths[domain]
-        for index in _candidates(first, len(paths), rng):
+        for index in self._candidates(domain, first, rng):
             try:
                 sample.images[domain] = self.photos[domain].load(index, rng)
                 sample.paths[domain] = paths[index]
@@ -91,8 +116,11 @@ class UnalignedDataset:
             f"none of the {len(paths)} photos in {self.folders[domain]} can be used; {last.path}: {last.reason}"
         )
 
-
-def _candidates(first: int, count: int, rng: np.random.Generator) -> Iterator[int]:
-    """`first`, then all other indices below `count` in a random order."""
-    yield first
-    yield from (other for other in rng.permutation(count).tolist() if other != first)
+    def _candidates(self, domain: str, first: int, rng: np.random.Generator) -> Iterator[int]:
+        """`first`, then all other photos of the domain in a random order; with `match`, those of its group first."""
+        yield first
+        others = rng.permutation(len(self.paths[domain]))
+        if self.matching:
+            groups = self.matching.groups[domain]
+            others = others[np.argsort(groups[others] != groups[first], kind="stable")]
+        yield from (other for other in others.tolist() if other != first)

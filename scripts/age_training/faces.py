@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from data.manifest import manifest_rows
 from models.age_estimator import YEARS
-from scripts.evaluation.people import manifest_rows, person_hash, person_key
+from scripts.evaluation.people import COLUMNS, person_hash, person_key
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork
@@ -59,7 +60,7 @@ def read_faces(dataroot: Path) -> dict[str, Faces]:
     if not path.is_file():
         raise UserError(f"{path} does not exist: --dataroot must be a folder that scripts/prepare_dataset.py made")
     rows: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
-    for row in manifest_rows(path):
+    for row in manifest_rows(path, COLUMNS):
         if row["folder"] in FOLDERS and 0 <= _age(row, path) < YEARS:
             rows[row["folder"][:-1]].append(row)
             if Path(row["file"]).name != row["file"] or row["file"] in ("", ".."):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.manifest import manifest_rows
 from util.errors import UserError
 
 COLUMNS = ("path", "folder", "file", "age", "gender", "identity")
@@ -46,7 +46,7 @@ class People:
         """photos that were asked for and are not in the manifest"""
         self._persons: dict[tuple[str, str], Person] = {}
         if path:
-            for row in manifest_rows(path):
+            for row in manifest_rows(path, COLUMNS):
                 folder, file = row["folder"], row["file"]
                 if file and folder in (f"{phase}A", f"{phase}B"):
                     # By its stem: results are named after that, and it is unique in a prepared folder.
@@ -72,24 +72,6 @@ def _person(row: dict[str, str]) -> Person:
         age = math.nan
     gender = row["gender"] if row["gender"] in ("female", "male") else ""
     return Person(key, person_hash(key), age if 0 <= age <= 130 else math.nan, gender)
-
-
-def manifest_rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a manifest. Raises UserError."""
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if lacking:
-                raise UserError(
-                    f"{path} is no manifest of scripts/prepare_dataset.py: it lacks the columns {', '.join(lacking)}"
-                )
-            for row in reader:
-                yield {name: row[name] or "" for name in COLUMNS}
-    except OSError as error:
-        raise UserError(f"--manifest {path}: {error.strerror or error}") from error
-    except csv.Error as error:
-        raise UserError(f"{path} is damaged: {error}") from error
 
 
 def share_trained_on(persons: Iterable[Person], trained: Iterable[str]) -> tuple[int, int]:

@@ -13,11 +13,12 @@ YOUNG_FOLDERS = ("young", "traina", "testa", "a")
 OLD_FOLDERS = ("old", "trainb", "testb", "b")
 GENDER_WORDS = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
 TRUTH_WORDS = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
-COLUMN_NAMES = ("path", "age", "young", "gender", "identity", "glasses", "blurry")
+COLUMN_NAMES = ("path", "age", "young", "gender", "race", "identity", "glasses", "blurry")
 
 
 def read_folder(collection: Collection) -> pd.DataFrame:
-    """Rows of the folder's one CSV file: path, age or young (yes, no), and if wanted gender, identity, glasses, blurry.
+    """Rows of the folder's one CSV file: path, age or young (yes, no), and if wanted gender, race, identity, glasses,
+    blurry.
 
     Without a CSV file, the photos below folders called young and old (or as in a prepared set, trainA and trainB).
     Raises SourceError.
@@ -44,8 +45,8 @@ def _from_csv(collection: Collection, name: str) -> pd.DataFrame:
         columns["age"] = pd.to_numeric(rows["age"], errors="coerce")
     if "gender" in rows:
         columns["gender"] = rows["gender"].str.strip().str.lower().map(GENDER_WORDS)
-    if "identity" in rows:
-        columns["identity"] = rows["identity"].fillna("").str.strip()
+    for text in {"race", "identity"} & set(rows.columns):
+        columns[text] = rows[text].fillna("").str.strip()
     for flag in {"young", "glasses", "blurry"} & set(rows.columns):
         columns[flag] = rows[flag].str.strip().str.lower().map(TRUTH_WORDS).astype("boolean")
     return faces_table(columns)

@@ -17,7 +17,8 @@ RACES = ("white", "black", "asian", "indian", "other")
 FILE_NAME = re.compile(
     r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_\d{17} ?(\.jpg)?(\.chip)?\.jpg", re.IGNORECASE
 )
-"""age in years, gender (0 male, 1 female), race (of RACES), date and time as yyyymmddHHMMSSFFF; one published name has a space"""
+"""age in years, gender (0 male, 1 female), race (a place in RACES), date and time as yyyymmddHHMMSSFFF; one published
+name has a space"""
 
 
 def read_utkface(collection: Collection) -> pd.DataFrame:
