@@ -40,7 +40,7 @@ from util.saving import Part, Saver
 from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
-from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink
+from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink, last_restart
 from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
@@ -62,10 +62,13 @@ def main() -> int:
     distributed.require_equal(len(loader), "the processes find different numbers of photos in --dataroot")
     model = create_model(options.choice.model, options.model, device, training=True,
                          seed=options.run.seed + 2 * place().rank, parts=options.loading.accumulate)  # fmt: skip
-    progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.epoch_count)
+    progress = Progress(len(loader), options.model.schedule.last_epoch, options.model.schedule.first_epoch)
     with contextlib.ExitStack() as held, StopTogether() as stop:
         distributed.on_main(lambda: held.enter_context(options.folder.locked()))
         state = prepare_folder(options, model, progress, console)
+        if progress.is_over:
+            return tell_that_it_is_over(options, progress, console)
+        distributed.on_main(lambda: options.folder.write_options(options.values, options.table))
         console.say(options.table)
         describe_networks(model, console, verbose=options.run.verbose)
         console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch, "
@@ -202,17 +205,24 @@ def conclude(options: TrainOptions, progress: Progress, saver: Saver, stop: Stop
 def prepare_folder(
     options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink
 ) -> Mapping[str, Any]:
-    """Load the run that is to be continued, or make sure that none is overwritten; then save the options. Returns the
-    state that was loaded, on the main process."""
-    folder = options.folder
+    """Load the run that is to be continued, or make sure that none is overwritten. Returns the state that was loaded,
+    on the main process."""
     state: Mapping[str, Any] = {}
     if distributed.from_main(lambda: make_way(options, console)):
-        state = restore(folder, options.checkpoint.label, model, progress, console)
+        state = restore(options, model, progress, console)
         for change in options.changes:
             console.say(f"changed: {change}")
     distributed.share_weights(model.networks.values())
-    distributed.on_main(lambda: folder.write_options(options.values, options.table))
     return state
+
+
+def tell_that_it_is_over(options: TrainOptions, progress: Progress, console: ConsoleSink) -> int:
+    """Say that the run is as long as was asked for already; nothing in its folder changes. Returns the exit status."""
+    schedule = options.model.schedule
+    console.say(f"nothing to train: {options.folder.path} is already at epoch {progress.epoch - 1}, and --n_epochs "
+                f"{schedule.n_epochs} with --n_epochs_decay {schedule.n_epochs_decay} end at epoch "
+                f"{schedule.last_epoch}; raise --n_epochs or --n_epochs_decay to train further")  # fmt: skip
+    return 0
 
 
 def make_way(options: TrainOptions, console: ConsoleSink) -> bool:
@@ -233,11 +243,10 @@ def make_way(options: TrainOptions, console: ConsoleSink) -> bool:
     return False
 
 
-def restore(
-    folder: RunFolder, label: str, model: BaseModel, progress: Progress, console: ConsoleSink
-) -> Mapping[str, Any]:
-    """Fill model and progress from the checkpoint `label`. The training state exists for `latest` alone; the main
-    process gets it."""
+def restore(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> Mapping[str, Any]:
+    """Fill model and progress from the checkpoint that the options name. The training state exists for `latest` alone;
+    the main process gets it."""
+    folder, label, typed = options.folder, options.checkpoint.label, options.model.schedule.epoch_count
     state = distributed.on_main(lambda: load_checkpoint(folder, label, model, console))
     if distributed.from_main(lambda: state is not None):
         try:
@@ -248,15 +257,35 @@ def restore(
         except Exception as error:  # torch raises nearly every type on a state that is not its own
             raise CheckpointError(f"{folder.state_path} does not fit this model: {error!r}; move it away to go on from "
                                   "the networks alone") from error  # fmt: skip
+        if typed not in (None, progress.epoch):
+            obey_epoch_count(typed, folder, model, progress, console)
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
         if state and (before := count_processes(state["model"])) != place().processes:
             console.say(f"note: processes before {before}, now {place().processes}: image pools are used as far as "
                         "they fit")  # fmt: skip
         return state or {}
-    if label.isdigit() and progress.epoch == 1:
-        progress.epoch = int(label) + 1
+    following = distributed.from_main(lambda: folder.epoch_after(label, progress.images_per_epoch))
+    begin_again(following if typed is None else typed, folder, model, progress)
     console.say(f"continuing the networks of {folder.path} ({label}) at epoch {progress.epoch}, with fresh optimizers")
     return {}
+
+
+def begin_again(epoch: int, folder: RunFolder, model: BaseModel, progress: Progress) -> None:
+    """Go on at the beginning of an epoch, at its learning rate."""
+    progress.begin_again(epoch, distributed.from_main(lambda: last_restart(folder.path)))
+    for schedule in model.schedules.values():
+        schedule.begin_at(epoch)
+
+
+def obey_epoch_count(epoch: int, folder: RunFolder, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
+    """Go on at the epoch that was typed, with the optimizers as they were saved at another one."""
+    saved = f"epoch {progress.epoch}, image {progress.epoch_images}"
+    if distributed.restarts():
+        console.say(f"note: --epoch_count {epoch} is not obeyed, as torchrun started this again: the run is at {saved}")
+        return
+    begin_again(epoch, folder, model, progress)
+    told = f"note: --epoch_count {epoch} is obeyed, though the run was saved at {saved}"
+    console.say(f"{told}: leave the option out to go on from there")
 
 
 def load_checkpoint(folder: RunFolder, label: str, model: BaseModel, console: ConsoleSink) -> dict[str, Any] | None:
@@ -334,10 +363,10 @@ def create_visualizer(
     display, path, name = options.display, options.folder.path, options.run.name
     if not place().is_main:
         return Visualizer(display, [], {}, average=distributed.average)
-    log = CsvSink(path, progress.total_images)
+    log = CsvSink(path, progress)
     changes = [f"changed: {change}" for change in options.changes]
-    log_of_public_format = LossLogSink(path, progress.epoch, progress.epoch_images, changes)
-    measured = MeasureCsvSink(path, progress.epoch)
+    log_of_public_format = LossLogSink(path, progress, changes)
+    measured = MeasureCsvSink(path, progress)
     sinks: list[Sink] = [console, log_of_public_format, log, measured]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:

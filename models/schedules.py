@@ -23,8 +23,11 @@ class ScheduleOptions:
     n_epochs_decay: int = option(
         100, help="epochs of decay that follow", unit="epochs", aliases=["niter_decay"], most=1000000
     )
-    epoch_count: int = option(
-        1, help="number of the first epoch, for weights that were trained before", unit="epochs", most=1000000
+    epoch_count: int | None = option(
+        None,
+        help="number of the first epoch, for weights that were trained before; none: 1, or with --continue_train the "
+        "epoch that follows the checkpoint",
+        most=1000000,
     )
     lr: float = option(0.0002, help="initial learning rate of Adam")
     beta1: float = option(0.5, help="Adam's decay rate of the gradient's mean")
@@ -41,8 +44,13 @@ class ScheduleOptions:
     def __post_init__(self) -> None:
         if self.n_epochs < 0 or self.n_epochs_decay < 0 or self.last_epoch < 1:
             raise OptionError("--n_epochs and --n_epochs_decay: not below 0, and at least one epoch in all")
-        if self.epoch_count < 1:
+        if self.first_epoch < 1:
             raise OptionError(f"--epoch_count {self.epoch_count}: the first epoch is number 1")
+        if self.first_epoch > self.last_epoch:
+            raise OptionError(
+                f"--epoch_count {self.epoch_count} lies beyond the last epoch, which is {self.last_epoch}: raise "
+                "--n_epochs or --n_epochs_decay"
+            )
         if self.lr_decay_iters < 1:
             raise OptionError(f"--lr_decay_iters {self.lr_decay_iters}: at least 1 epoch")
         if not self.lr > 0 or not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
@@ -50,6 +58,11 @@ class ScheduleOptions:
                 f"--lr {self.lr} --beta1 {self.beta1} --beta2 {self.beta2}: the rate must be above 0, both decay rates "
                 "in [0, 1)"
             )
+
+    @property
+    def first_epoch(self) -> int:
+        """The number of a new run's first epoch."""
+        return 1 if self.epoch_count is None else self.epoch_count
 
     @property
     def last_epoch(self) -> int:
@@ -90,7 +103,7 @@ class Schedule:
 
     def __init__(self, optimizer: Optimizer, options: ScheduleOptions) -> None:
         self.optimizer, self.options = optimizer, options
-        self.epoch = options.epoch_count
+        self.epoch = options.first_epoch
         self.plateau_multiplier = 1.0
         self.best_loss = math.inf
         self.epochs_without_gain = 0
@@ -106,6 +119,11 @@ class Schedule:
         if self.epochs_without_gain > PLATEAU_PATIENCE_EPOCHS:
             self.plateau_multiplier *= PLATEAU_FACTOR
             self.epochs_without_gain = 0
+        self._apply()
+
+    def begin_at(self, epoch: int) -> None:
+        """Take the rate that an epoch has, as where a run goes on from the networks of the epoch before it."""
+        self.epoch = epoch
         self._apply()
 
     @property

@@ -20,14 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from util.curves import Curve, by_pairs, draw_curves
 from util.errors import UserError, told_in_one_line
-from util.sinks.loss_log import whole_rows
+from util.sinks.loss_log import OTHER_COLUMNS, POSITION_COLUMNS, as_trained, whole_rows
 from util.text import printable
 
 FORMATS = (".png", ".svg", ".pdf")
 POSITION = re.compile(r"epoch: (\d{1,12}), iters: (\d{1,12})\b")
 LOSS = re.compile(r"([A-Za-z]\w*): ([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))", re.IGNORECASE)
-NOT_LOSSES = ("epoch", "epoch_images", "total_images", "epochs", "learning_rate", "seconds_per_image",
-              "data_seconds_per_image")  # fmt: skip
 
 Losses = dict[str, Curve]
 
@@ -91,13 +89,14 @@ def read_run(name: str, checkpoints_dir: Path) -> Losses:
 
 
 def read_csv_log(text: str) -> Losses:
-    """The losses in a loss_log.csv. Lines that are not whole are left out."""
-    rows = list(whole_rows(csv.DictReader(text.splitlines())))
+    """The losses in a loss_log.csv. Lines that are not whole are left out; of epochs that were trained again after a
+    restart, the last attempt is taken."""
+    rows = as_trained(whole_rows(csv.DictReader(text.splitlines())))
     if not rows:
         return {}
     epochs = np.array([float(row["epochs"]) for row in rows])
-    names = [name for name in rows[0] if name not in NOT_LOSSES]
-    return {name: Curve(name, epochs, np.array([float(row[name]) for row in rows])) for name in names}
+    names = [name for name in rows[0] if name not in POSITION_COLUMNS + OTHER_COLUMNS]
+    return {name: Curve(name, epochs, np.array([float(row[name] or "nan") for row in rows])) for name in names}
 
 
 def read_text_log(text: str) -> Losses:

@@ -139,7 +139,7 @@ def logs(folder: Path, table: bytes, text: bytes) -> None:
         words = ["plot_losses.py", str(folder / name), "--output", str(folder / f"{name}.svg")]
         with mock.patch.object(sys, "argv", words):
             plot_losses.main()
-    CsvSink(folder / "csv", 10**6)
+    CsvSink(folder / "csv", Progress(100, 4, total_images=10**6))
 
 
 def begun_preparation(folder: Path, journal: bytes, record: bytes, settings: bytes) -> None:

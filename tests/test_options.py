@@ -193,7 +193,7 @@ def test_continuing_takes_the_runs_options_for_those_not_typed(tmp_path: Path) -
     named = saved_run(tmp_path, "--ngf", "16", "--batch_size", "3", "--lr", "0.01", "--epoch_count", "4")
     options = parse_train_options([*named, "--continue_train", "--lr", "0.02"])
     assert options.model.generator.ngf == 16 and options.loading.batch_size == 3
-    assert options.model.schedule.lr == 0.02 and options.model.schedule.epoch_count == 1
+    assert options.model.schedule.lr == 0.02 and options.model.schedule.epoch_count is None
     assert options.data.dataroot == Path("/faces")
     assert parse_train_options([*named, "--dataroot", "x"]).loading.batch_size == 1, "only when continuing"
 

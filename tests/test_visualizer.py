@@ -13,6 +13,7 @@ import pytest
 import torch
 from selenium.webdriver.common.by import By
 
+from scripts.plot_losses import read_csv_log
 from util import visualizer as visualizer_module
 from util.html import Page
 from util.progress import Progress
@@ -20,7 +21,7 @@ from util.sinks import html as html_module
 from util.sinks.base import Moment, Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
-from util.sinks.loss_log import CsvSink, LossRecord
+from util.sinks.loss_log import CsvSink, LossLogSink, LossRecord
 from util.terminal import CountedWork, format_duration
 from util.visualizer import DisplayOptions, Visualizer
 
@@ -126,10 +127,10 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_the_csv_drops_what_lies_beyond_a_restored_position(tmp_path: Path) -> None:
-    sink = CsvSink(tmp_path)
+    sink = CsvSink(tmp_path, Progress(100, 4))
     for images in (10, 20, 30):
         sink.scalars(MOMENT._replace(total_images=images, epoch_images=images), {"G_A": images / 7})
-    resumed = CsvSink(tmp_path, total_images=20)
+    resumed = CsvSink(tmp_path, Progress(100, 4, total_images=20))
     assert [record.losses for record in resumed.history] == [{"G_A": 10 / 7}, {"G_A": 20 / 7}]
     resumed.scalars(MOMENT._replace(total_images=30), {"G_A": 5.0})
     rows = list(csv.DictReader((tmp_path / "loss_log.csv").open()))
@@ -137,11 +138,49 @@ def test_the_csv_drops_what_lies_beyond_a_restored_position(tmp_path: Path) -> N
 
 
 def test_a_row_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
-    sink = CsvSink(tmp_path)
+    sink = CsvSink(tmp_path, Progress(100, 4))
     sink.scalars(MOMENT._replace(total_images=10), {"G_A": 1.0, "D_A": 2.0})
     with (tmp_path / "loss_log.csv").open("a") as file:
         file.write("1,20,20")
-    assert len(CsvSink(tmp_path, total_images=99).history) == 1
+    assert len(CsvSink(tmp_path, Progress(100, 4, total_images=99)).history) == 1
+
+
+def test_a_restart_at_an_earlier_epoch_keeps_every_report_and_divides_the_attempts(tmp_path: Path) -> None:
+    first = Progress(10, 4)
+    logs = LossLogSink(tmp_path, first), CsvSink(tmp_path, first)
+    for epoch in (1, 2, 3):
+        for log in logs:
+            log.scalars(MOMENT._replace(epoch=epoch, epoch_images=10, images_per_epoch=10, total_images=10 * epoch),
+                        {"G_A": float(epoch), "idt_A": 0.5})  # fmt: skip
+    again = Progress(10, 4, epoch=4, total_images=30)
+    again.begin_again(2)
+    logs = LossLogSink(tmp_path, again), CsvSink(tmp_path, again)
+    assert [record.epochs for record in logs[1].history] == [1.0]
+    for log in logs:
+        log.scalars(MOMENT._replace(epoch=2, epoch_images=10, images_per_epoch=10, total_images=20),
+                    {"G_A": 7.0, "D_A": 1.0})  # fmt: skip
+    # The restarted run is killed, and goes on exactly from its own state: its reports alone come again.
+    resumed = Progress(10, 4, epoch=2, total_images=10, restarts=1)
+    LossLogSink(tmp_path, resumed)
+    assert [record.losses["G_A"] for record in CsvSink(tmp_path, resumed).history] == [1.0]
+    resumed.epoch, resumed.total_images = 3, 20
+    sink = CsvSink(tmp_path, resumed)
+    sink.scalars(MOMENT._replace(epoch=2, epoch_images=10, images_per_epoch=10, total_images=20), {"G_A": 8.0})
+    rows = [(row["restart"], row["total_images"], row["G_A"]) for row in
+            csv.DictReader((tmp_path / "loss_log.csv").open())]  # fmt: skip
+    assert rows == [("0", "10", "1.0"), ("0", "20", "2.0"), ("0", "30", "3.0"), ("1", "20", "8.0")]
+    text = (tmp_path / "loss_log.txt").read_text()
+    assert text.count("G_A: ") == 3 and text.count("= Restart 1 at epoch 2 =") == 1 and "G_A: 3.000" in text
+    curves = read_csv_log((tmp_path / "loss_log.csv").read_text())
+    assert curves["G_A"].epochs.tolist() == [1, 2] and curves["G_A"].values.tolist() == [1, 8]
+
+
+def test_losses_that_an_earlier_attempt_did_not_have_get_columns_of_their_own(tmp_path: Path) -> None:
+    CsvSink(tmp_path, Progress(10, 4)).scalars(MOMENT._replace(total_images=10), {"G_A": 1.0, "idt_A": 0.5})
+    CsvSink(tmp_path, Progress(10, 4, total_images=10)).scalars(MOMENT._replace(total_images=20), {"G_A": 2.0, "x": 3})
+    rows = list(csv.DictReader((tmp_path / "loss_log.csv").open()))
+    assert [(row["G_A"], row["idt_A"], row["x"]) for row in rows] == [("1.0", "0.5", ""), ("2.0", "", "3")]
+    assert np.isnan(CsvSink(tmp_path, Progress(10, 4, total_images=20)).history[0].losses["x"])
 
 
 def test_the_training_page_is_newest_first_and_goes_on_after_a_restart(tmp_path: Path) -> None:

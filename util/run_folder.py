@@ -194,6 +194,18 @@ class RunFolder:
                 return f"{snapshot.path} (epoch {notes.get('epoch')}, image {notes.get('epoch_images')})"
         return ""
 
+    def epoch_after(self, label: str, images_per_epoch: int) -> int:
+        """The epoch in which training goes on from the networks `label`: the one after epoch N or after the best one,
+        and for iter_N the one in which it was saved. 1 where that is not known."""
+        if label.isdecimal():
+            return int(label) + 1
+        if label.startswith("iter_") and label[5:].isdecimal():
+            return int(label[5:]) // images_per_epoch + 1
+        if label == BEST and self.state_path.is_file():
+            with contextlib.suppress(CheckpointError, LookupError, TypeError, ValueError):
+                return int(load_file(self.state_path)["best"]["epoch"]) + 1
+        return 1
+
     def clear(self) -> None:
         """Delete what a run leaves here, and nothing else."""
         for pattern in ("*_net_*.pth", STATE_NAME, "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv",

@@ -9,11 +9,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from util.files import atomic_path, write_text
+from util.progress import Progress
 from util.sinks.base import Moment, Sink
 
 
@@ -54,35 +55,41 @@ class GrowingFile:
 
 HELD_OUT = "held out) "
 POSITION = re.compile(r"\(epoch: (\d+), iters: (\d+), ")
+RESTART = re.compile(r"=+ Restart (\d{1,9}) ")
 
 
 class LossLogSink(Sink):
     """Appends a line for each report to `loss_log.txt`: `(epoch: 1, iters: 100, time: 0.250, data: 0.001) D_A: 0.372
     ...`
 
-    iters counts images within the epoch, time and data are seconds an image. Where a run goes on from an epoch and its
-    `epoch_images`, reports beyond are dropped first. notes: lines for the file, such as options that were changed.
+    iters counts images within the epoch, time and data are seconds an image. Where a run goes on exactly from where it
+    was saved, the reports beyond `progress` are dropped first, as they come again. Where it began again at an earlier
+    epoch (`progress.restarts`), all reports stay, and a line with the word "Restart" divides them from those that
+    follow. notes: lines for the file, such as options that were changed.
     """
 
-    def __init__(self, folder: Path, epoch: int = 1, epoch_images: int = 0, notes: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, progress: Progress, notes: Sequence[str] = ()) -> None:
         self.file = GrowingFile(folder / "loss_log.txt")
-        if self.file.path.exists():
-            self._keep_until(epoch, epoch_images)
-        header = f"================ Training Loss ({time.strftime('%c')}) ================"
-        self.file.append("".join(f"{line}\n" for line in (header, *notes)))
+        restarts = self._keep_until(progress) if self.file.path.exists() else set()
+        header = [f"================ Training Loss ({time.strftime('%c')}) ================"]
+        if progress.restarts and progress.restarts not in restarts:
+            header.append(f"================ Restart {progress.restarts} at epoch {progress.epoch} ================")
+        self.file.append("".join(f"{line}\n" for line in (*header, *notes)))
 
-    def _keep_until(self, epoch: int, epoch_images: int) -> None:
+    def _keep_until(self, progress: Progress) -> set[int]:
+        """Drop what comes again; returns the numbers of the restarts that the file tells of."""
         lines = self.file.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        kept = []
+        kept, restart, restarts = [], 0, set()
         for line in lines:
-            match = POSITION.match(line)
-            is_earlier = match is None or (int(match[1]), int(match[2])) <= (epoch, epoch_images)
-            if HELD_OUT in line and match is not None:  # measured after the epoch's last step
-                is_earlier = int(match[1]) < epoch
-            if is_earlier and line.endswith("\n"):  # a killed process may have left half a line
+            if match := RESTART.match(line):
+                restart = int(match[1])
+                restarts.add(restart)
+            comes_again = restart == progress.restarts and _is_beyond(line, progress)
+            if not comes_again and line.endswith("\n"):  # a killed process may have left half a line
                 kept.append(line)
         if kept != lines:
             write_text(self.file.path, "".join(kept))
+        return restarts
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         position = f"(epoch: {moment.epoch}, iters: {moment.epoch_images}, "
@@ -94,6 +101,23 @@ class LossLogSink(Sink):
         self.file.append(position + " ".join(f"{name}: {value:.3f}" for name, value in values.items()) + "\n")
 
 
+def last_restart(folder: Path) -> int:
+    """The number of the last restart that the loss_log.txt in a folder tells of; 0 for none."""
+    path = folder / "loss_log.txt"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return max((int(match[1]) for line in lines if (match := RESTART.match(line))), default=0)
+
+
+def _is_beyond(line: str, progress: Progress) -> bool:
+    """Whether a line reports what training, where it stands, has yet to do."""
+    match = POSITION.match(line)
+    if match is None:
+        return False
+    if HELD_OUT in line:  # measured after the epoch's last step
+        return int(match[1]) >= progress.epoch
+    return (int(match[1]), int(match[2])) > (progress.epoch, progress.epoch_images)
+
+
 class LossRecord(NamedTuple):
     """One report: position in epochs, learning rate and losses."""
 
@@ -102,7 +126,7 @@ class LossRecord(NamedTuple):
     losses: dict[str, float]
 
 
-POSITION_COLUMNS = ("epoch", "epoch_images", "total_images", "epochs")
+POSITION_COLUMNS = ("epoch", "epoch_images", "total_images", "epochs", "restart")
 OTHER_COLUMNS = ("learning_rate", "seconds_per_image", "data_seconds_per_image")
 
 
@@ -120,46 +144,73 @@ def whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
 
 
 def _check_row(row: Mapping[str, str]) -> None:
-    """Raise KeyError, TypeError or ValueError for a row that lacks something, or holds something else than numbers."""
-    int(row["total_images"]), row["epochs"], row["learning_rate"]
-    for value in row.values():
-        float(value)
+    """Raise KeyError, TypeError or ValueError for a row that lacks something, or holds something else than numbers. A
+    loss that was not reported then is an empty text."""
+    numbers = ("epoch", "total_images", "epochs", "learning_rate")
+    int(row["epoch"]), int(row["total_images"]), int(row.get("restart", 0))
+    for name, value in row.items():
+        if value != "" or name in numbers:
+            float(value)
+
+
+def as_trained(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows that led to the newest networks: of epochs that a restart trained again, the last attempt alone."""
+    kept: list[dict[str, str]] = []
+    for row in rows:
+        restart = row.get("restart")
+        while kept and kept[-1].get("restart") != restart and float(kept[-1]["epochs"]) >= float(row["epochs"]):
+            kept.pop()
+        kept.append(row)
+    return kept
 
 
 class CsvSink(Sink):
     """Appends a row for each report to `loss_log.csv`: position, learning rate, speed, and the losses in full
     precision.
 
-    Where a run goes on from `total_images`, rows beyond are dropped first: no position comes twice.
+    Where a run goes on exactly from where it was saved, the rows beyond `progress` are dropped first, as they come
+    again. Where it began again at an earlier epoch, all rows stay: the column `restart` tells the attempts apart.
     """
 
     file_name = "loss_log.csv"
 
-    def __init__(self, folder: Path, total_images: int = 0) -> None:
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.progress = progress
         self.file = GrowingFile(folder / self.file_name)
+        self.columns: list[str] = []
         self.history: list[LossRecord] = []
-        """the reports of the run so far, as the file has them"""
+        """the reports that led to the present networks"""
         if self.file.path.exists():
-            self._keep_until(total_images)
+            self._keep_until()
 
-    def _keep_until(self, total_images: int) -> None:
-        path = self.file.path
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    def _keep_until(self) -> None:
+        rows = self._read()
+        kept = [row for row in rows if int(row["restart"]) != self.progress.restarts or self._is_behind(row)]
+        self._rewrite(kept)
+        for row in filter(self._is_behind, as_trained(kept)):
+            losses = {name: float(row[name] or "nan") for name in row if name not in POSITION_COLUMNS + OTHER_COLUMNS}
+            self.history.append(LossRecord(float(row["epochs"]), float(row["learning_rate"]), losses))
+
+    def _read(self) -> list[dict[str, str]]:
+        with self.file.path.open(encoding="utf-8", errors="replace", newline="") as file:
             lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half a line
         reader = csv.DictReader(lines)
-        rows = [row for row in whole_rows(reader) if self._is_of_run(row, total_images)]
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, reader.fieldnames or [])
+        rows = [{"restart": "0", **row} for row in whole_rows(reader)]  # older versions had no such column
+        self.columns = list(reader.fieldnames or []) if rows else []
+        if rows and "restart" not in self.columns:
+            self.columns.insert(self.columns.index("epochs") + 1, "restart")
+        return rows
+
+    def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
+        with atomic_path(self.file.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
             if rows:
                 writer.writeheader()
             writer.writerows(rows)
-        for row in rows:
-            losses = {name: float(row[name]) for name in row if name not in POSITION_COLUMNS + OTHER_COLUMNS}
-            self.history.append(LossRecord(float(row["epochs"]), float(row["learning_rate"]), losses))
 
-    def _is_of_run(self, row: Mapping[str, str], total_images: int) -> bool:
-        """Whether a run that goes on from `total_images` has this row behind it."""
-        return int(row["total_images"]) <= total_images
+    def _is_behind(self, row: Mapping[str, str]) -> bool:
+        """Whether training, where it stands, has what a row reports behind it."""
+        return int(row["total_images"]) <= self.progress.total_images
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         self._append(moment, losses)
@@ -170,27 +221,38 @@ class CsvSink(Sink):
             "epoch_images": moment.epoch_images,
             "total_images": moment.total_images,
             "epochs": f"{moment.epochs_done:.6f}",
+            "restart": self.progress.restarts,
             "learning_rate": moment.learning_rate,
             "seconds_per_image": f"{moment.seconds_per_image:.6f}",
             "data_seconds_per_image": f"{moment.data_seconds_per_image:.6f}",
             **values,
         }
+        self._make_columns(row)
         text = io.StringIO()
-        csv.writer(text).writerows([list(row)] * self.file.is_empty + [list(row.values())])
+        writer = csv.DictWriter(text, self.columns)
+        if self.file.is_empty:
+            writer.writeheader()
+        writer.writerow(row)
         self.file.append(text.getvalue())
+
+    def _make_columns(self, names: Iterable[str]) -> None:
+        """Give each name a column; rows without it, of a time with other losses, have nothing there."""
+        new = [name for name in names if name not in self.columns]
+        if new and not self.file.is_empty:
+            rows = self._read()
+            self.columns += new
+            self._rewrite(rows)
+        elif new:
+            self.columns = list(names)
 
 
 class MeasureCsvSink(CsvSink):
-    """The same for what translations of held-out faces score after the epochs before `epoch`: `held_out.csv`."""
+    """The same for what translations of held-out faces score after each epoch: `held_out.csv`."""
 
     file_name = "held_out.csv"
 
-    def __init__(self, folder: Path, epoch: int = 1) -> None:
-        self.epoch = epoch
-        super().__init__(folder)
-
-    def _is_of_run(self, row: Mapping[str, str], total_images: int) -> bool:
-        return int(row["epoch"]) < self.epoch
+    def _is_behind(self, row: Mapping[str, str]) -> bool:
+        return int(row["epoch"]) < self.progress.epoch
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         """Nothing: losses have a file of their own."""
