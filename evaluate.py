@@ -13,20 +13,22 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from options import EvaluateOptions, parse_evaluate_options
-from scripts.evaluation.folder_source import FolderSource
-from scripts.evaluation.instruments import Instruments, load_instruments
-from scripts.evaluation.measuring import Measured, measure
-from scripts.evaluation.model_source import ModelSource
-from scripts.evaluation.page import write_page
-from scripts.evaluation.people import People, share_trained_on
-from scripts.evaluation.sources import DOMAINS, TITLES, Source
-from scripts.evaluation.summary import summarize
-from scripts.evaluation.table import Summary
-from scripts.evaluation.telling import console_table, json_record, write_files
+from data import create_test_loaders
+from evaluation.folder_source import FolderSource
+from evaluation.instruments import Instruments, load_instruments
+from evaluation.measuring import Measured, measure
+from evaluation.metrics.identity import Verification
+from evaluation.model_source import ModelSource
+from evaluation.pages import write_page
+from evaluation.people import People, share_trained_on
+from evaluation.report import console_table, json_record, write_files
+from evaluation.sources import DOMAINS, TITLES, Source
+from evaluation.summary import summarize
+from evaluation.tables import Summary
+from models import create_model
+from options import EvaluateOptions, TestOptions, parse_evaluate_options
 from util.device import describe_device, select_device
 from util.errors import UserError, told_in_one_line
-from util.metrics.identity import Verification
 from util.terminal import CountedWork
 from util.text import printable
 
@@ -39,7 +41,8 @@ def main() -> None:
     options = parse_evaluate_options()
     device = select_device(options.gpu_ids)
     print(options.table)
-    instruments = load_instruments(options.measures, options.saved, device)
+    measures = options.measures
+    instruments = load_instruments(measures.age_estimator, measures.face, measures.inception, options.saved, device)
     people = People(options.manifest, phase=options.values.get("phase", "test"))
     source = open_source(options, device)
     print(f"measuring on {describe_device(device)}")
@@ -56,9 +59,32 @@ def main() -> None:
 def open_source(options: EvaluateOptions, device: torch.device) -> Source:
     """Where the pairs come from."""
     if options.run is not None:
-        return ModelSource(options.run, device)
+        return run_source(options.run, device)
     assert options.folder is not None and options.measures.results is not None
     return FolderSource(options.measures.results, options.folder.direction, options.folder.batch_size, device)
+
+
+def run_source(options: TestOptions, device: torch.device) -> ModelSource:
+    """The test photos of a run and its networks. Raises CheckpointError, DataError, OptionError."""
+    model = create_model(options.choice.model, options.model, device, training=False)
+    options.folder.load_networks(options.checkpoint.label, model.networks)
+    channels = options.model.channels
+    loaders = create_test_loaders(
+        options.choice.dataset_mode,
+        options.data,
+        options.loading,
+        channels,
+        options.results.num_test,
+        pin_memory=device.type == "cuda",
+    )
+    return ModelSource(
+        model,
+        loaders,
+        options.data.folders(),
+        options.data.direction,
+        title=f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}",
+        weights=[options.folder.network_path(options.checkpoint.label, name) for name in model.networks],
+    )
 
 
 def remarks(

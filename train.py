@@ -22,9 +22,9 @@ import torch
 from data import Batch, Loader, create_loader
 from data.held_out import load_held_out
 from data.photo_lists import PhotoLists
+from evaluation.held_out import Best, HeldOut
 from models import BaseModel, create_model
 from models.guard import Guard
-from models.held_out import Best, HeldOut
 from models.process_state import count_processes
 from options import TrainOptions, parse_train_options
 from util import distributed

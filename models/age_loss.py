@@ -17,7 +17,9 @@ from torch import Tensor
 
 from models.age_estimator import load_estimator
 from util.arguments import OptionError, option
-from util.metrics import AIM
+
+AIM = 30
+"""Years that the translation is to add or take away."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from util.distributed import average
 from util.image_pool import ImagePool
 from util.states import refuse_unlike
 
+SHA256 = "_sha256"
+"""Ends the names under which the hashes of teachers are saved with the options, though they are none."""
+
 
 class Step(NamedTuple):
     """What one training step leaves: named scalar losses and named images (N, C, H, W) in [-1, 1], all on the

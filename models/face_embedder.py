@@ -19,7 +19,6 @@ from torch import Tensor
 from util.arguments import OptionError, option
 from util.checkpoint import CheckpointError
 from util.files import sha256_of
-from util.metrics.identity import normalise
 
 SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
 ORDERS = ("RGB", "BGR")
@@ -102,6 +101,12 @@ class FaceEmbedder:
                 "for each was expected: (N, D)"
             )
         return normalise(made)
+
+
+def normalise(embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings (N, D) of length 1, in float32; those of length 0 stay."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def load_embedder(options: FaceModelOptions, device: torch.device) -> FaceEmbedder | None:

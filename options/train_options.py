@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from data import DATASETS, LoaderOptions
 from data.cache import CacheOptions
+from evaluation.held_out import HeldOutOptions
 from models import MODELS, TrainableOptions
+from models.base_model import SHA256
 from models.face_embedder import FaceModelOptions
 from models.fast.speed import SpeedOptions
 from models.guard import GuardOptions
-from models.held_out import HeldOutOptions
 from options.base_options import (
     CheckpointChoice,
     ChoiceOptions,
@@ -56,9 +57,6 @@ class TrainOptions:
     changes: tuple[str, ...] = ()
     """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
 
-
-SHA256 = "_sha256"
-"""Ends the names under which the hashes of teachers are saved with the options, though they are none."""
 
 NOT_CONTINUED = (
     "continue_train",

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from evaluation.instruments import Instruments
 from models.age_estimator import AgeEstimator, Estimates, EstimatorShape, save_estimator
 from models.face_embedder import FaceEmbedder, FaceInput
-from scripts.evaluation.instruments import Instruments
 
 SIZE, BLOCK = 32, 4
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from processes import ENVIRONMENT, ROOT, run
 
+from evaluation.people import person_hash
 from models.age_estimator import (
     AgeEstimator,
     EstimatorShape,
@@ -25,7 +26,6 @@ from scripts.age_training.augment import augment
 from scripts.age_training.faces import Faces, read_faces, split_people
 from scripts.age_training.scores import area_under_curve, score
 from scripts.age_training.training import Training, TrainingOptions, loss_of, size_at, years_around
-from scripts.evaluation.people import person_hash
 from scripts.train_age_estimator import CommandOptions, refuse_collision
 from util.checkpoint import CheckpointError
 from util.errors import UserError

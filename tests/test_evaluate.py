@@ -22,16 +22,18 @@ from processes import run
 from selenium.webdriver.common.by import By
 
 import evaluate
+from evaluation.folder_source import FolderSource
+from evaluation.instruments import Instruments, load_instruments
+from evaluation.measuring import Measured, measure
+from evaluation.pages import chosen_faces
+from evaluation.people import People, person_hash
+from evaluation.report import console_table, csv_table
+from evaluation.summary import summarize
+from evaluation.tables import Summary
+from models.age_estimator import DEFAULT_PATH
+from models.face_embedder import FaceModelOptions
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from scripts.evaluation.folder_source import FolderSource
-from scripts.evaluation.instruments import Instruments, load_instruments
-from scripts.evaluation.measuring import Measured, measure
-from scripts.evaluation.page import chosen_faces
-from scripts.evaluation.people import People, person_hash
-from scripts.evaluation.summary import summarize
-from scripts.evaluation.table import Summary
-from scripts.evaluation.telling import console_table, csv_table
 from util.errors import UserError
 from util.files import sha256_of
 
@@ -477,8 +479,7 @@ def test_a_model_that_diverged_is_told_of(project: Path, tmp_path: Path, call: C
 
 
 def test_a_missing_default_estimator_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from options.evaluate_options import MeasureOptions
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"--age_estimator FILE.*scripts/train_age_estimator\.py"):
-        load_instruments(MeasureOptions(), {}, torch.device("cpu"))
+        load_instruments((DEFAULT_PATH,), FaceModelOptions(), None, {}, torch.device("cpu"))

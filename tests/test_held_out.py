@@ -17,9 +17,9 @@ from measured_faces import SIZE, LevelEstimator, face, read_pattern, write_estim
 from processes import Nursery
 from torch import Tensor
 
+from evaluation.held_out import Best, HeldOut
 from models.base_model import BaseModel
 from models.face_embedder import FaceEmbedder, FaceInput
-from models.held_out import Best, HeldOut
 
 CPU = torch.device("cpu")
 YOUNG, OLD = 25, 55

@@ -10,10 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "util": {"util"},
+    "faces": {"util", "faces"},
     "models": {"util", "models"},
     "data": {"util", "data"},
-    "options": {"util", "models", "data", "options"},
-    "scripts": {"util", "models", "data", "options", "scripts"},
+    "evaluation": {"util", "models", "data", "evaluation"},
+    "options": {"util", "models", "data", "evaluation", "options"},
+    "scripts": {"util", "faces", "models", "data", "evaluation", "options", "scripts"},
 }
 FILES = sorted(path.relative_to(ROOT) for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 

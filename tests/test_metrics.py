@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import linalg, ndimage, stats
 
-from util.metrics import METRICS, fidelity, statistics
-from util.metrics.bootstrap import draw_people, estimate
-from util.metrics.identity import cosines, pair_cosines, threshold_at, verification
-from util.metrics.progression import wasserstein
-from util.metrics.realism import Kernels, fid, floor, halves, kernels_of, kid, polynomial_kernel
+from evaluation.metrics import METRICS, fidelity, statistics
+from evaluation.metrics.bootstrap import draw_people, estimate
+from evaluation.metrics.identity import cosines, pair_cosines, threshold_at, verification
+from evaluation.metrics.progression import wasserstein
+from evaluation.metrics.realism import Kernels, fid, floor, halves, kernels_of, kid, polynomial_kernel
 
 
 def random_values(count: int, seed: int = 0) -> np.ndarray:

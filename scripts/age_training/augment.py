@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from util.metrics.fidelity import LUMA
+from evaluation.metrics.fidelity import LUMA
 
 DEGREES, ZOOM, SHIFT, STRETCH = 12.0, 0.15, 0.05, 0.06
 BRIGHTNESS, CONTRAST, SATURATION = 0.25, 0.3, 0.4

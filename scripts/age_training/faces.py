@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from data.manifest import manifest_rows
+from evaluation.people import COLUMNS, person_hash, person_key
 from models.age_estimator import YEARS
-from scripts.evaluation.people import COLUMNS, person_hash, person_key
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork

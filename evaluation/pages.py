@@ -10,11 +10,11 @@ import numpy as np
 from dominate import tags
 from dominate.util import raw
 
-from scripts.evaluation.measuring import Measured
-from scripts.evaluation.pictures import draw_pictures
-from scripts.evaluation.sources import TITLES, Source, Weights
-from scripts.evaluation.table import GROUPS, IMAGES, Summary
-from scripts.evaluation.telling import HEADINGS, by_metric, shown, title_of
+from evaluation.measuring import Measured
+from evaluation.pictures import draw_pictures
+from evaluation.report import HEADINGS, by_metric, shown, title_of
+from evaluation.sources import TITLES, Source, Weights
+from evaluation.tables import GROUPS, IMAGES, Summary
 from util.arguments import format_value
 from util.html import Page
 from util.images import save_png

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scripts.evaluation.measuring import UNCHANGED, Measured, columns_of
-from scripts.evaluation.table import Photos
+from evaluation.measuring import UNCHANGED, Measured, columns_of
+from evaluation.tables import Photos
 
 
 def images_in_place(

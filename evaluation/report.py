@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.evaluation.measuring import Measured
-from scripts.evaluation.sources import TITLES, Weights
-from scripts.evaluation.table import GROUPS, IMAGES, Row, Summary
+from evaluation.measuring import Measured
+from evaluation.metrics import METRICS
+from evaluation.sources import TITLES, Weights
+from evaluation.tables import GROUPS, IMAGES, Row, Summary
 from util.files import write_text
-from util.metrics import METRICS
 from util.text import printable
 
 CSV_COLUMNS = ("direction", "group", "images", "metric", "value", "low", "high", "n", "people")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from scripts.evaluation.measuring import Columns
-from scripts.evaluation.table import Drawing, Row
-from util.metrics.bootstrap import Estimate, Statistic, estimate
-from util.metrics.progression import wasserstein
-from util.metrics.realism import fid, floor, kernels_of, kid
+from evaluation.measuring import Columns
+from evaluation.metrics.bootstrap import Estimate, Statistic, estimate
+from evaluation.metrics.progression import wasserstein
+from evaluation.metrics.realism import fid, floor, kernels_of, kid
+from evaluation.tables import Drawing, Row
 
 MOST_KID_PHOTOS = 2000
 """Of each set: their kernel is a matrix of so many rows and columns."""

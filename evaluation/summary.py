@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from scripts.evaluation.controls import images_in_place
-from scripts.evaluation.distances import distance_rows
-from scripts.evaluation.measuring import Columns, Measured
-from scripts.evaluation.table import Drawing, Photos, Row, Summary
-from util.metrics import AGE_COLUMNS, METRICS
-from util.metrics.bootstrap import draw_people, estimate
-from util.metrics.identity import Verification, verification
+from evaluation.controls import images_in_place
+from evaluation.distances import distance_rows
+from evaluation.measuring import Columns, Measured
+from evaluation.metrics import AGE_COLUMNS, METRICS
+from evaluation.metrics.bootstrap import draw_people, estimate
+from evaluation.metrics.identity import Verification, verification
+from evaluation.tables import Drawing, Photos, Row, Summary
 
 
 def summarize(measured: Mapping[str, Measured], estimators: Sequence[str], replicates: int, seed: int) -> Summary:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scripts.evaluation.measuring import Measured
-from scripts.evaluation.sources import TITLES
-from scripts.evaluation.table import Summary
+from evaluation.measuring import Measured
+from evaluation.sources import TITLES
+from evaluation.tables import Summary
+from models.age_loss import AIM
 from util.files import atomic_path
-from util.metrics import AIM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

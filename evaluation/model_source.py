@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data import create_test_loaders
+from data import Loader
 from data.image_folder import unique_stems
 from data.samples import Draw, collate
-from models import create_model
-from options import TestOptions
-from scripts.evaluation.sources import DOMAINS, Pairs, Weights, in_colour, rounded
+from evaluation.sources import DOMAINS, Pairs, Weights, in_colour, rounded
+from models import BaseModel
 from util.files import sha256_of
 from util.images import tensor_to_uint8
 
@@ -21,24 +21,25 @@ from util.images import tensor_to_uint8
 class ModelSource:
     """Translations of a run's test photos; see Source."""
 
-    def __init__(self, options: TestOptions, device: torch.device) -> None:
-        """Raises CheckpointError, DataError, OptionError."""
-        self.model = create_model(options.choice.model, options.model, device, training=False)
-        options.folder.load_networks(options.checkpoint.label, self.model.networks)
-        channels = options.model.channels
-        self.loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,
-                                           options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
-        self.roots = options.data.folders()
-        # With --direction BtoA, what the model calls A are the old faces, which lie in testB.
-        exchanged = options.data.direction == "BtoA"
+    def __init__(
+        self,
+        model: BaseModel,
+        loaders: Mapping[str, Loader],
+        roots: Mapping[str, Path],
+        direction: str,
+        title: str,
+        weights: Sequence[Path],
+    ) -> None:
+        """loaders, roots: the photos and their folder by domain of the model. direction: BtoA where the model's domain
+        A holds the old faces. weights: the networks' files."""
+        self.model, self.loaders, self.roots, self.title = model, loaders, roots, title
+        exchanged = direction == "BtoA"
         self.domains = {direction: DOMAINS[direction][exchanged] for direction in DOMAINS}
         self.stems = {
             domain: unique_stems(loader.dataset.files(domain), self.roots[domain])
             for domain, loader in self.loaders.items()
         }
-        self.title = f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}"
-        paths = [options.folder.network_path(options.checkpoint.label, name) for name in self.model.networks]
-        self.weights = [Weights("generator", path, sha256_of(path)) for path in paths if path.is_file()]
+        self.weights = [Weights("generator", path, sha256_of(path)) for path in weights if path.is_file()]
         self.notes: list[str] = []
 
     def counts(self) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scripts.evaluation.sources import DOMAINS, Pairs, Weights
+from evaluation.sources import DOMAINS, Pairs, Weights
 from util.errors import UserError
 from util.files import IMAGE_SUFFIXES
 from util.images import image_to_tensor

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.face_embedder import normalise
+
 FALSE_ACCEPT_RATE = 0.001
 MOST_PHOTOS = 4000
 """Whose pairs are looked at: 8 million of them."""
@@ -22,12 +24,6 @@ class Verification(NamedTuple):
     accepted: float
     genuine_pairs: int
     genuine_accepted: float
-
-
-def normalise(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings (N, D) of length 1, in float32; those of length 0 stay."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:

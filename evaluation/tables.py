@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scripts.evaluation.measuring import Columns
-from util.metrics import METRICS, Metric
-from util.metrics.bootstrap import Estimate
-from util.metrics.identity import Verification
+from evaluation.measuring import Columns
+from evaluation.metrics import METRICS, Metric
+from evaluation.metrics.bootstrap import Estimate
+from evaluation.metrics.identity import Verification
 
 IMAGES = {
     "translated": "what the model made of each photo",

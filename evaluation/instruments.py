@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.sources import Weights
 from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
-from models.face_embedder import FaceEmbedder, load_embedder
-from options.evaluate_options import MeasureOptions
-from options.train_options import SHA256
-from scripts.evaluation.sources import Weights
+from models.base_model import SHA256
+from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
 from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
 from util.files import sha256_of
@@ -86,23 +85,28 @@ class Instruments:
         return [NO_FACE_MODEL] * (self.embedder is None) + [NO_INCEPTION] * (self.inception is None)
 
 
-def load_instruments(options: MeasureOptions, saved: Mapping[str, Any], device: torch.device) -> Instruments:
+def load_instruments(
+    age_estimators: Sequence[Path],
+    face: FaceModelOptions,
+    inception: Path | None,
+    saved: Mapping[str, Any],
+    device: torch.device,
+) -> Instruments:
     """Read all files. saved: the options that the measured run was trained with.
 
     Raises UserError for a missing or unfit file, and for an estimator that the run was trained against.
     """
-    if options.age_estimator == (DEFAULT_PATH,) and not DEFAULT_PATH.is_file():
+    if tuple(age_estimators) == (DEFAULT_PATH,) and not DEFAULT_PATH.is_file():
         raise UserError("ages are measured by an age estimator: give its file by --age_estimator FILE, or make "
                         f"{DEFAULT_PATH} by scripts/train_age_estimator.py")  # fmt: skip
     estimators: dict[str, AgeEstimator] = {}
     paths: dict[str, Path] = {}
-    for path in options.age_estimator:
+    for path in age_estimators:
         name = path.stem if path.stem not in estimators else f"{path.stem}_{len(estimators) + 1}"
         estimators[name], paths[name] = load_estimator(path, device), path
         _refuse_the_teacher(estimators[name], path, saved)
-    embedder = load_embedder(options.face, device)
-    inception = Inception(options.inception, device) if options.inception else None
-    return Instruments(estimators, paths, embedder, inception)
+    embedder = load_embedder(face, device)
+    return Instruments(estimators, paths, embedder, Inception(inception, device) if inception else None)
 
 
 def _refuse_the_teacher(estimator: AgeEstimator, path: Path, saved: Mapping[str, Any]) -> None:

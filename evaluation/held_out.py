@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.metrics.identity import cosines, verification
 from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
+from models.age_loss import AIM
 from models.base_model import BaseModel
 from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
 from util.arguments import OptionError, option, section
-from util.metrics import AIM
-from util.metrics.identity import cosines, verification
 
 FAKE_OF = {"A": "fake_B", "B": "fake_A"}
 
@@ -120,8 +120,8 @@ class HeldOut:
 
         years: by how much translations of the young look older, and those of the old younger, the mean, as the
         estimator sees it; sex: the share whose sex it sees unchanged; cosine and verified, with a recogniser: see
-        util.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them, where sex
-        and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
+        evaluation.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them,
+        where sex and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
         """
         values: dict[str, float] = {}
         scores: list[np.ndarray] = []

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from util.metrics.bootstrap import CONFIDENCE, Estimate, Statistic
+from evaluation.metrics.bootstrap import CONFIDENCE, Estimate, Statistic
 
 SPLITS = 20
 """Into halves, whose distances the floor averages."""

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.evaluation.instruments import Instruments
-from scripts.evaluation.people import People, Person
-from scripts.evaluation.sources import DOMAINS, Pairs, rounded
+from evaluation.instruments import Instruments
+from evaluation.metrics import fidelity
+from evaluation.metrics.fidelity import MOST_PSNR
+from evaluation.metrics.identity import cosines
+from evaluation.people import People, Person
+from evaluation.sources import DOMAINS, Pairs, rounded
 from util.errors import UserError
-from util.metrics import fidelity
-from util.metrics.fidelity import MOST_PSNR
-from util.metrics.identity import cosines
 
 PAIR_COLUMNS = ("change_l1", "cycle_l1", "cycle_psnr", "cycle_ssim", "cycle8_l1", "cycle8_psnr", "cycle8_ssim")
 UNCHANGED = {name: MOST_PSNR if "psnr" in name else 1.0 if "ssim" in name else 0.0 for name in PAIR_COLUMNS}

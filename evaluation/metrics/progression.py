@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from util.metrics.bootstrap import Statistic
+from evaluation.metrics.bootstrap import Statistic
 
 
 def wasserstein(first: np.ndarray, second: np.ndarray) -> Statistic:

@@ -1,15 +1,13 @@
 """What evaluate.py measures, as pure functions. To add a number: a line in METRICS, and its column in
-scripts/evaluation/measuring.py."""
+evaluation/measuring.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from util.metrics import statistics
-from util.metrics.statistics import OfValues
-
-AIM = 30
-"""Years that the translation is to add or take away."""
+from evaluation.metrics import statistics
+from evaluation.metrics.statistics import OfValues
+from models.age_loss import AIM
 
 
 @dataclass(frozen=True)

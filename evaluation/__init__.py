@@ -1,0 +1,1 @@
+"""How translations are measured, while a model trains and afterwards: pairs, instruments, tables, reports."""
