@@ -1,29 +1,26 @@
 """A face's age and sex as a network sees them.
 
 Ages by DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single image", ICCV
-workshops): a class for each year from 0 to 100, and the expectation over their probabilities. The trunk is a ResNet (He
-et al. 2016, arXiv:1512.03385) of torchvision, without weights from elsewhere.
+workshops): a class for each year from 0 to 100, and the expectation over their probabilities. The trunk is one of
+models/age_trunks.py, without weights from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
+from models.age_trunks import TRUNKS
 from util.checkpoint import CheckpointError, adapt_state_dict, load_file, save_file
 from util.files import atomic_path, sha256_of
+from util.weights import SUFFIX, load_weights, save_weights
 
-TRUNKS: dict[str, Callable[..., nn.Module]] = {
-    "resnet18": torchvision.models.resnet18,
-    "resnet34": torchvision.models.resnet34,
-}
 YEARS = 101
 """Classes: 0 to 100 years."""
 SIZES = range(32, 513)
@@ -68,11 +65,10 @@ class AgeEstimator(nn.Module):
     def __init__(self, shape: EstimatorShape, notes: Mapping[str, Any] | None = None, sha256: str = "") -> None:
         super().__init__()
         self.shape, self.notes, self.sha256 = shape, dict(notes or {}), sha256
-        self.trunk = TRUNKS[shape.trunk](weights=None)
-        width = int(self.trunk.fc.in_features)  # type: ignore[arg-type, union-attr]  # of a linear layer
+        self.trunk = TRUNKS[shape.trunk]()
         self.trunk.fc = nn.Identity()
-        self.years = nn.Linear(width, YEARS)
-        self.male = nn.Linear(width, 1)
+        self.years = nn.Linear(self.trunk.width, YEARS)
+        self.male = nn.Linear(self.trunk.width, 1)
 
     def logits(self, images: Tensor) -> Logits:
         """Of images (N, 3, H, W) in [-1, 1], whose middle is resized to the trunk's size. Differentiable."""
@@ -83,6 +79,16 @@ class AgeEstimator(nn.Module):
         if images.shape[-2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
         return self.logits_of_seen(images)
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Of the maps that `features` returns."""
+        return self.trunk.feature_channels
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The trunk's feature maps of images (N, 3, H, W) in [-1, 1], which are neither cropped nor resized: at strides
+        of 2, 4 and 8 pixels. Differentiable."""
+        return self.trunk.features(images)
 
     def logits_of_seen(self, images: Tensor) -> Logits:
         """Of images (N, 3, H, W) as the trunk is to see them; in training, smaller ones, too."""
@@ -105,20 +111,20 @@ def expected_age(years: Tensor) -> Tensor:
 
 
 def save_estimator(estimator: AgeEstimator, path: Path) -> None:
-    """Write the estimator with its notes, atomically. Raises OSError."""
-    content = {
-        "kind": KIND,
-        "shape": asdict(estimator.shape),
-        "notes": estimator.notes,
-        "state_dict": {name: value.cpu() for name, value in estimator.state_dict().items()},
-    }
+    """Write the estimator with its notes, atomically: with 16-bit weights where the path ends in .safetensors. Raises
+    OSError."""
+    content: dict[str, Any] = {"kind": KIND, "shape": asdict(estimator.shape), "notes": estimator.notes}
+    weights = {name: value.cpu() for name, value in estimator.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(content, temporary)
+        if path.suffix == SUFFIX:
+            save_weights(weights, content, temporary)
+        else:
+            save_file(content | {"state_dict": weights}, temporary)
 
 
 def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
     """An estimator for measuring: in evaluation mode, its weights frozen. Raises CheckpointError."""
-    content = load_file(path)
+    content = _read_safetensors(path) if path.suffix == SUFFIX else load_file(path)
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} holds no age estimator: make one by scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
@@ -126,6 +132,11 @@ def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
         estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
     estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
     return estimator.to(device).eval().requires_grad_(False)
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    weights, content = load_weights(path)
+    return content | {"state_dict": weights}
 
 
 def _read_shape(values: Any, path: Path) -> EstimatorShape:

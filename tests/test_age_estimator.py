@@ -22,6 +22,7 @@ from models.age_estimator import (
     load_estimator,
     save_estimator,
 )
+from models.age_trunks import TRUNKS
 from scripts.age_training.augment import augment
 from scripts.age_training.faces import Faces, read_faces, split_people
 from scripts.age_training.scores import area_under_curve, score
@@ -85,6 +86,35 @@ def test_a_file_gives_the_same_estimates_and_names_itself(tmp_path: Path) -> Non
     assert torch.equal(loaded(images).ages, estimator(images).ages)
     assert loaded.sha256 == sha256_of(path) and loaded.notes == estimator.notes
     assert not loaded.training and not any(value.requires_grad for value in loaded.parameters())
+
+
+@pytest.mark.parametrize("trunk", list(TRUNKS))
+def test_every_trunk_tells_maps_at_strides_of_2_4_and_8(trunk: str) -> None:
+    estimator = AgeEstimator(EstimatorShape(trunk, 32)).eval()
+    images = torch.rand(2, 3, 48, 64, requires_grad=True)
+    maps = estimator.features(images)
+    assert [tuple(map_.shape) for map_ in maps] == [
+        (2, channels, 48 // stride, 64 // stride)
+        for channels, stride in zip(estimator.feature_channels, (2, 4, 8), strict=True)
+    ]
+    assert estimator(images).features.shape == (2, estimator.trunk.width)
+    sum(map_.sum() for map_ in maps).backward()  # type: ignore[union-attr]
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_a_safetensors_file_holds_16_bits_a_weight_and_says_the_same(tmp_path: Path) -> None:
+    estimator = AgeEstimator(EstimatorShape("small", 32), {"people_trained": ["ab"]}).eval()
+    save_estimator(estimator, tmp_path / "full.pth")
+    save_estimator(estimator, path := tmp_path / "half.safetensors")
+    loaded, images = load_estimator(path, CPU), torch.rand(4, 3, 40, 40) * 2 - 1
+    assert loaded.shape == estimator.shape and loaded.notes == estimator.notes
+    assert path.stat().st_size < 0.55 * (tmp_path / "full.pth").stat().st_size
+    assert torch.allclose(loaded(images).ages, estimator(images).ages, atol=0.1)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"half\.safetensors is damaged"):
+        load_estimator(path, CPU)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_estimator(tmp_path / "none.safetensors", CPU)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models.age_estimator import SIZES, TRUNKS, YEARS, AgeEstimator, EstimatorShape, expected_age
+from models.age_estimator import SIZES, YEARS, AgeEstimator, EstimatorShape, expected_age
+from models.age_trunks import TRUNKS
 from models.precision import AUTOCAST, PRECISIONS, resolve_precision
 from scripts.age_training.augment import augment
 from scripts.age_training.faces import UNKNOWN, Faces

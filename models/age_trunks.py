@@ -1,0 +1,131 @@
+"""The networks under an age estimator: from images to a vector that age and gender follow from linearly.
+
+All are convolutional up to a mean over places, so that they take images of any size. Their feature maps at strides of
+2, 4 and 8 pixels serve discriminators.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+from torchvision.models.vgg import make_layers
+
+SMALL_WIDTHS = (32, 64, 128, 256)
+BLOCKS_PER_STAGE = 2
+PLAIN_LAYERS: list[str | int] = [32, "M", 64, 64, "M", 128, 128, "M", 256, 256, "M", 384]
+"""Channels of convolutions; M: a maximum over 2 x 2 pixels."""
+
+
+class Trunk(ABC, nn.Module):
+    """A network that ends in `fc`, a linear layer that `AgeEstimator` takes away.
+
+    width: of the vectors before that layer. feature_channels: of the maps that `features` returns.
+    """
+
+    width: int
+    feature_channels: tuple[int, int, int]
+    fc: nn.Module
+
+    @abstractmethod
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Of images (N, 3, H, W) in [-1, 1] of any size: maps (N, C, H/2, W/2), (N, C, H/4, W/4), (N, C, H/8, W/8),
+        with C from `feature_channels`. Differentiable."""
+
+
+class SmallResNet(Trunk):
+    """A ResNet (He et al. 2016, arXiv:1512.03385) of 2.8 million weights for images of about 64 pixels: half the widths
+    of ResNet-18, and a first convolution that halves the image once instead of four times.
+
+    Its four stages have strides of 2, 4, 8 and 16 pixels.
+    """
+
+    width, feature_channels = SMALL_WIDTHS[-1], (32, 64, 128)
+
+    def __init__(self) -> None:
+        super().__init__()
+        first = SMALL_WIDTHS[0]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+        )
+        befores = (first, *SMALL_WIDTHS[:-1])
+        self.stages = nn.ModuleList(
+            _stage(before, width, stride=1 if number == 0 else 2)
+            for number, (before, width) in enumerate(zip(befores, SMALL_WIDTHS, strict=True))
+        )
+        self.fc = nn.Linear(self.width, 1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """See Trunk."""
+        maps = [self.stem(images)]
+        for stage in self.stages[:-1]:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Of images (N, 3, H, W) in [-1, 1]: vectors, by the last layer from the mean over places."""
+        last: Tensor = self.stages[-1](self.features(images)[-1])
+        result: Tensor = self.fc(last.mean(dim=(2, 3)))
+        return result
+
+
+def _stage(before: int, width: int, stride: int) -> nn.Sequential:
+    """Residual blocks, the first of which changes the width and divides height and width by the stride."""
+    shortcut = None
+    if stride != 1 or before != width:
+        shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
+    later = (BasicBlock(width, width) for _ in range(BLOCKS_PER_STAGE - 1))
+    return nn.Sequential(BasicBlock(before, width, stride, shortcut), *later)
+
+
+class PlainNet(Trunk):
+    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) of 2 million weights with batch normalisation: convolutions
+    without shortcuts, so that it sees a face in another way than a ResNet does."""
+
+    width, feature_channels = 384, (64, 128, 256)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = make_layers(PLAIN_LAYERS, batch_norm=True)
+        self.fc = nn.Linear(self.width, 1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """See Trunk."""
+        maps = []
+        for layer in self.layers:
+            if isinstance(layer, nn.MaxPool2d):
+                maps.append(images)
+            images = layer(images)
+        return maps[1:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Of images (N, 3, H, W) in [-1, 1]: vectors, by the last layer from the mean over places."""
+        result: Tensor = self.fc(self.layers(images).mean(dim=(2, 3)))
+        return result
+
+
+class ResNet(torchvision.models.ResNet, Trunk):
+    """torchvision's ResNet of basic blocks, without weights from elsewhere."""
+
+    width, feature_channels = 512, (64, 64, 128)
+
+    def __init__(self, blocks: list[int]) -> None:
+        super().__init__(BasicBlock, blocks)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """See Trunk."""
+        layer = self.get_submodule
+        first = layer("relu")(layer("bn1")(layer("conv1")(images)))
+        second = layer("layer1")(layer("maxpool")(first))
+        return [first, second, layer("layer2")(second)]
+
+
+TRUNKS: dict[str, Callable[[], Trunk]] = {
+    "small": SmallResNet,
+    "plain": PlainNet,
+    "resnet18": lambda: ResNet([2, 2, 2, 2]),
+    "resnet34": lambda: ResNet([3, 4, 6, 3]),
+}

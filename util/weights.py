@@ -1,0 +1,48 @@
+"""Weights that are shipped: 16-bit numbers in a safetensors file, with plain values beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from util.checkpoint import CheckpointError
+
+SUFFIX = ".safetensors"
+CONTENT = "content"
+
+
+def save_weights(weights: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors, floating-point ones as float16, and values that JSON can hold. Raises OSError."""
+    halved = {name: (value.half() if value.is_floating_point() else value).contiguous()
+              for name, value in weights.items()}  # fmt: skip
+    try:
+        save_file(halved, path, metadata={CONTENT: json.dumps(content)})
+    except SafetensorError as error:  # its Rust code tells no OSError
+        raise OSError(f"{path} cannot be written: {error}") from error
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a safetensors file, 16-bit ones as float32, and the values that `save_weights` put beside them.
+
+    Raises CheckpointError for a missing or damaged file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: check the path, or fetch the file with the repository again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = json.loads((file.metadata() or {}).get(CONTENT, "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dictionary
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged: the values beside its weights are no dictionary")
+    widened = {name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+               for name, value in weights.items()}  # fmt: skip
+    return widened, content
