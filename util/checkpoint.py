@@ -66,12 +66,15 @@ def size_of(content: Any) -> int:
 
 
 def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
-    """Read tensors and plain values from a `.pth` file (any torch since 0.4). Never runs code that the file may hold.
+    """Read tensors and plain values from a `.pth` file (any torch since 0.4) or a `.safetensors` one. Never runs code
+    that the file may hold.
 
     Raises CheckpointError for a missing or damaged file and for a pickle that needs more than tensors and plain values.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist" + _list_checkpoints(path.parent))
+    if path.suffix == SAFETENSORS:
+        return _load_safetensors(path, device)
     try:
         refuse_bombs(path)
         content = torch.load(path, map_location=device, weights_only=True)
@@ -94,6 +97,20 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint: {type(error).__name__}: {_first_line(error)}"
         ) from error
+
+
+SAFETENSORS = ".safetensors"
+"""Suffix of files that hold tensors by name and nothing else, which other programs than torch read, too."""
+
+
+def _load_safetensors(path: Path, device: torch.device | str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file as load
+
+    try:
+        return load(path, device=str(device))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {_first_line(error)}") from error
 
 
 MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
@@ -129,7 +146,7 @@ def _first_line(error: Exception) -> str:
 def _list_checkpoints(folder: Path) -> str:
     if not folder.is_dir():
         return f" ({folder} is no folder)"
-    names = sorted(path.name for path in folder.glob("*.pth"))
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in (".pth", SAFETENSORS))
     return f"; {folder} holds {', '.join(names) if names else 'no checkpoint'}"
 
 

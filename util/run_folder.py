@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from util.checkpoint import CheckpointError, load_file, load_network
+from util.checkpoint import SAFETENSORS, CheckpointError, load_file, load_network
 from util.errors import UserError
 from util.files import link_or_copy, locked, sha256_of, sync_folder, write_text
 from util.snapshots import Snapshot, list_snapshots, remove, require_space, tidy, write_snapshot
@@ -40,6 +40,13 @@ class RunFolder:
         """The file of one network."""
         return self.path / f"{label}_net_{network}.pth"
 
+    def weights_path(self, label: str, network: str) -> Path:
+        """The file to read a network from: that of `network_path` or, if only this is there, the same as safetensors,
+        as export.py writes it."""
+        path = self.network_path(label, network)
+        compact = path.with_suffix(SAFETENSORS)
+        return compact if compact.is_file() and not path.is_file() else path
+
     @property
     def state_path(self) -> Path:
         """The file of the training state."""
@@ -48,7 +55,7 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether any network was saved here."""
-        return any(self.path.glob("*_net_*.pth")) or bool(list_snapshots(self.snapshots))
+        return any(self.path.glob("*_net_*.pth")) or any(self.path.glob(f"*_net_*{SAFETENSORS}")) or bool(list_snapshots(self.snapshots))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -168,7 +175,7 @@ class RunFolder:
             source = self._snapshot_for(label, networks, say)
             try:
                 for name, network in networks.items():
-                    path = self.network_path(label, name)
+                    path = self.weights_path(label, name)
                     in_source = source is not None and (source.path / path.name).is_file()
                     load_network(network, source.path / path.name if source is not None and in_source else path)
                 return

@@ -1,0 +1,80 @@
+"""What must be known to use a generator: its card, which exported files carry as metadata. Needs no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from util.errors import UserError
+
+METADATA_KEY = "face_aging"
+"""The entry of an exported file's metadata that holds the card as JSON."""
+DIRECTIONS = {"G_A": "older", "G_B": "younger"}
+"""What each generator of a run does: A is young, B is old."""
+OPPOSITE = {"older": "younger", "younger": "older"}
+
+
+class CardError(UserError):
+    """A file without a card, or with one that cannot be understood; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a generator expects and gives.
+
+    It maps images (N, input_channels, H, W), RGB or grey, float32 in [-1, 1], to images (N, output_channels, H, W) in
+    the same range. The output is a whole image: output minus input is the predicted change.
+    """
+
+    name: str
+    """name of the run"""
+    network: str
+    """name of the generator in the run: G_A or G_B"""
+    direction: str
+    """older, younger"""
+    size: int
+    """height and width of the images that it was trained on, in pixels"""
+    size_multiple: int
+    """height and width must be multiples of it"""
+    input_channels: int
+    """3: RGB, 1: grey"""
+    output_channels: int
+    residual: bool
+    """whether the network predicts the change itself, and adds it to its input"""
+    weights_bits: int
+    """32 or 16"""
+    source_sha256: str
+    """SHA-256 of the checkpoint file that the weights are from"""
+    eye_distance: float = 0.25
+    """framing, see faces/align.py: the distance between the eyes, which are level and around the image's middle, in
+    units of its width"""
+    eye_height: float = 0.45
+    """framing: where the eyes are, in units of the image's height, from above"""
+    range: tuple[float, float] = (-1.0, 1.0)
+    """smallest and largest value of a pixel, of input and output"""
+    output: str = "image"
+    """what the network gives: a whole image"""
+
+    def __post_init__(self) -> None:
+        if self.direction not in DIRECTIONS.values() or self.output != "image" or self.range != (-1.0, 1.0):
+            raise ValueError(f"direction {self.direction!r}, output {self.output!r}, range {self.range}")
+        channels = {self.input_channels, self.output_channels}
+        if self.size < 1 or self.size_multiple < 1 or self.size % self.size_multiple or not channels <= {1, 3}:
+            raise ValueError(f"size {self.size}, multiple {self.size_multiple}, channels {channels}")
+
+    def to_metadata(self) -> dict[str, str]:
+        """As the metadata of a file."""
+        return {METADATA_KEY: json.dumps(dataclasses.asdict(self))}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], source: object) -> Card:
+        """The card in a file's metadata; `source` is what errors call the file. Raises CardError."""
+        if METADATA_KEY not in metadata:
+            raise CardError(f"{source} does not say what images it expects: make it by this project's export.py")
+        try:
+            values = json.loads(metadata[METADATA_KEY])
+            return cls(**{**values, "range": tuple(values["range"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise CardError(f"{source} has a card of another version ({error}): export it again") from error

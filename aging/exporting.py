@@ -1,0 +1,211 @@
+"""Generators as files for other programs: ONNX, TorchScript, safetensors; see docs/export.md."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import importlib.util
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from aging.card import METADATA_KEY, Card
+from aging.trained import Trained
+from models.precision import Network
+from util.errors import UserError
+from util.files import atomic_path
+
+Translate = Callable[[Tensor], Tensor]
+INPUT, OUTPUT = "images", "aged"
+"""Names of an ONNX file's input and output."""
+OPSET = 20
+"""Version of ONNX's operators."""
+TOLERANCE = 1e-3
+"""Largest difference to the network, of a range of 2, with which a file is accepted: an eighth of a grey level."""
+
+
+class ExportError(UserError):
+    """A file that cannot be made, or that computes something else than the network."""
+
+
+def plain_copy(trained: Trained, *, half: bool) -> Trained:
+    """A copy of a generator that computes layer by layer in float32, without own kernels and other layouts.
+
+    half: with its convolutions' weights rounded to 16 bits (float16), as they are to be stored.
+    """
+    network = copy.deepcopy(trained.network).float().cpu().eval()
+    for part in network.modules():
+        if isinstance(part, Network):
+            part.autocast_dtype, part.channels_last, part.fast_body, part.smooth_body = None, False, None, None
+    for parameter in network.parameters():
+        rounded = parameter.data.half().float() if half and parameter.dim() == 4 else parameter.data
+        parameter.data = rounded.contiguous(memory_format=torch.contiguous_format)
+    return Trained(network, dataclasses.replace(trained.card, weights_bits=16 if half else 32))
+
+
+class _Widened(nn.Module):
+    """A parameter that is stored in 16 bits and used in 32."""
+
+    def forward(self, stored: Tensor) -> Tensor:
+        return stored.float()
+
+
+def _with_stored_bits(trained: Trained) -> Network:
+    """The network to be written: if its card says 16 bits, a copy whose convolutions hold such weights."""
+    if trained.card.weights_bits == 32:
+        return trained.network
+    network = copy.deepcopy(trained.network)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            layer.weight.data = layer.weight.data.half()
+            parametrize.register_parametrization(layer, "weight", _Widened(), unsafe=True)
+    return network
+
+
+def write_onnx(trained: Trained, path: Path) -> None:
+    """Write an ONNX file of any batch size, height and width. Raises ExportError where the exporter is missing."""
+    if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
+        raise ExportError(f"to write ONNX files, install: pip install {' '.join(missing)}")
+    multiple, dim = trained.card.size_multiple, torch.export.Dim
+    sizes = {0: dim("batch"), 2: multiple * dim("rows"), 3: multiple * dim("columns")}
+    with _quietly(), torch.no_grad():
+        program = torch.onnx.export(
+            _with_stored_bits(trained), (_example(trained.card),), input_names=[INPUT], output_names=[OUTPUT],
+            dynamic_shapes={INPUT: sizes}, opset_version=OPSET, dynamo=True, verbose=False)  # fmt: skip
+    assert program is not None  # it is None where a file is named
+    program.model.producer_name = "FaceAging-by-cycleGAN"
+    program.model.metadata_props.update(trained.card.to_metadata())
+    for node in program.model.graph:
+        node.metadata_props.clear()  # tracebacks with this machine's paths
+    with atomic_path(path) as temporary:
+        program.save(temporary, external_data=False)
+
+
+def write_torchscript(trained: Trained, path: Path) -> None:
+    """Write a TorchScript file of any batch size, height and width."""
+    with _quietly(), torch.no_grad():
+        traced = torch.jit.trace(_with_stored_bits(trained), (_example(trained.card),), check_trace=False)
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files=trained.card.to_metadata())
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def write_safetensors(trained: Trained, path: Path) -> None:
+    """Write the weights alone, under the names of the public code base, which this project's commands read in the
+    place of a `.pth` file."""
+    from safetensors.torch import save_file
+
+    half = trained.card.weights_bits == 16
+    state = {
+        name: (value.half() if half and value.dim() == 4 else value).contiguous()
+        for name, value in trained.network.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata=trained.card.to_metadata())
+
+
+def read_onnx(path: Path) -> Translate:
+    """What an ONNX file computes, by onnxruntime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+def read_torchscript(path: Path) -> Translate:
+    """What a TorchScript file computes."""
+    with _quietly():
+        network = torch.jit.load(path, map_location="cpu")
+    return lambda images: network(images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of file."""
+
+    suffix: str
+    write: Callable[[Trained, Path], None]
+    read: Callable[[Path], Translate] | None
+    """None: the file holds no computation"""
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", write_onnx, read_onnx),
+    "torchscript": Format(".torchscript", write_torchscript, read_torchscript),
+    "safetensors": Format(".safetensors", write_safetensors, None),
+}
+
+
+def largest_difference(trained: Trained, translate: Translate) -> float:
+    """The largest difference between a file's and the network's output, of a range of 2, over images that are small,
+    wide, tall, of odd multiples and several at a time.
+
+    Raises ExportError where it is larger than TOLERANCE.
+    """
+    most = max(_difference(trained, translate, shape) for shape in _test_shapes(trained.card))
+    if not most <= TOLERANCE:
+        raise ExportError(f"the file computes something else than the network: it differs by {most:.3g} of a range of "
+                          "2; please report this with the command and the versions of torch and onnx")  # fmt: skip
+    return most
+
+
+def _test_shapes(card: Card) -> list[tuple[int, int, int]]:
+    """Numbers of images, heights and widths, in pixels."""
+    unit = max(card.size_multiple, 16)
+    return [(1, unit + card.size_multiple, 2 * unit), (3, 3 * unit, unit), (2, card.size, card.size)]
+
+
+def _difference(trained: Trained, translate: Translate, shape: tuple[int, int, int]) -> float:
+    number, height, width = shape
+    generator = torch.Generator().manual_seed(height)
+    images = torch.rand(number, trained.card.input_channels, height, width, generator=generator) * 2 - 1
+    with torch.no_grad():
+        return float((translate(images) - trained.network(images)).abs().max())
+
+
+def _example(card: Card) -> Tensor:
+    unit = max(card.size_multiple, 16)
+    return torch.zeros(2, card.input_channels, 2 * unit, 3 * unit)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporters' remarks: on sizes that they follow, on TorchScript's end of life, on their progress."""
+    former = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(former)
+
+
+def card_of(path: Path) -> Card:
+    """The card that an exported file of any format carries. Raises CardError."""
+    if path.suffix == FORMATS["torchscript"].suffix:
+        extra = {METADATA_KEY: ""}
+        torch.jit.load(path, map_location="cpu", _extra_files=extra)
+        return Card.from_metadata({METADATA_KEY: _text(extra[METADATA_KEY])}, path)
+    if path.suffix == FORMATS["safetensors"].suffix:
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            return Card.from_metadata(file.metadata() or {}, path)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return Card.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

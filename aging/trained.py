@@ -1,0 +1,121 @@
+"""The generators of a run, ready to translate, with a card each. This imports torch; the other files here do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aging.card import DIRECTIONS, OPPOSITE, Card
+from models.generators import GeneratorOptions, create_generator
+from models.layers import NetworkOptions
+from models.precision import Network
+from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather
+from util.arguments import OptionError, build, option, restore
+from util.checkpoint import CheckpointError
+from util.files import sha256_of
+from util.run_folder import LATEST, RunFolder
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """images"""
+
+    crop_size: int = option(256, help="size of the images that the networks were trained on", unit="pixels", most=4096)
+
+    def __post_init__(self) -> None:
+        if self.crop_size < 1:
+            raise OptionError(f"--crop_size {self.crop_size}: at least 1 pixel")
+
+
+ARCHITECTURE: Sections = {"network": NetworkOptions, "generator": GeneratorOptions, "pictures": PictureOptions}
+"""What a checkpoint's weights belong to. A run that was trained here has saved it."""
+SECTIONS: Sections = {"run": RunOptions, "checkpoint": CheckpointChoice, **ARCHITECTURE}
+
+
+class Trained(NamedTuple):
+    """One direction of a run."""
+
+    network: Network
+    """in evaluation mode; float32, on the CPU, layer by layer"""
+    card: Card
+
+
+class ChosenRun(NamedTuple):
+    """What a command line that names a run says."""
+
+    folder: RunFolder
+    label: str
+    """of the checkpoint, such as latest"""
+    generators: dict[str, Trained]
+    """by direction: older, younger"""
+    further: dict[str, Any]
+    """the command's own sections, built"""
+
+
+def read_run(program: str, description: str, further: Sections, argv: Sequence[str] | None) -> ChosenRun:
+    """Read the command line of a command whose options are SECTIONS and `further`, and load the run's generators.
+
+    Raises CheckpointError where there are none, OptionError; exits with a message on bad values.
+    """
+    sections = {**SECTIONS, **further}
+    command = Command(program, description, lambda choice: sections, False, lambda values: ChoiceOptions())
+    gathered = gather(command, argv, wants_saved=lambda typed: True)
+    values = {**_restored(gathered.saved), **gathered.typed}
+    label = build(CheckpointChoice, values).label
+    generators = load_generators(gathered.folder, label, values)
+    return ChosenRun(gathered.folder, label, generators, {name: build(further[name], values) for name in further})
+
+
+def run_generators(folder: RunFolder, label: str = LATEST) -> dict[str, Trained]:
+    """The generators of a run by direction, older and younger, built as its saved options say. Raises CheckpointError,
+    OptionError."""
+    return load_generators(folder, label, _restored(folder.read_options()))
+
+
+def _restored(saved: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: value for part in ARCHITECTURE.values() for name, value in restore(part, saved).items()}
+    return {**values, "direction": saved.get("direction", "AtoB")}
+
+
+def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) -> dict[str, Trained]:
+    """Those of a run's two generators that are there, by direction.
+
+    values: of the options in ARCHITECTURE, and `direction`, that of the training. Raises CheckpointError.
+    """
+    found = {}
+    for file_name, direction in {"G": "older", **DIRECTIONS}.items():
+        path = folder.weights_path(label, file_name)
+        if path.is_file():
+            trained = _load(folder, label, file_name, direction if values["direction"] != "BtoA" else OPPOSITE[direction],
+                            path, values)  # fmt: skip
+            found[trained.card.direction] = trained
+    if not found:
+        raise CheckpointError(f"{folder.path} holds no generator: expected {folder.network_path(label, 'G_A').name}; "
+                              "choose a run by --name and --checkpoints_dir")  # fmt: skip
+    return found
+
+
+def _load(
+    folder: RunFolder, label: str, name: str, direction: str, path: Path, values: Mapping[str, Any]
+) -> Trained:
+    options: NetworkOptions = build(NetworkOptions, values)
+    options = options.reversed() if name == "G_B" else options
+    network = create_generator(options, build(GeneratorOptions, values))
+    folder.load_networks(label, {name: network})
+    multiple = network.size_multiple
+    size = max(1, build(PictureOptions, values).crop_size // multiple) * multiple
+    card = Card(
+        name=folder.path.name,
+        network=name,
+        direction=direction,
+        size=size,
+        size_multiple=multiple,
+        input_channels=options.input_nc,
+        output_channels=options.output_nc,
+        residual=network.residual,
+        weights_bits=32,
+        source_sha256=sha256_of(path),
+    )
+    return Trained(network.eval().requires_grad_(False), card)

@@ -1,0 +1,59 @@
+"""Write a run's generators as files for other programs.
+
+    python export.py --name young2old --format onnx
+
+writes checkpoints/young2old/latest_older.onnx and latest_younger.onnx, and compares them with the networks. What is in
+the files, and how to use them without this project: docs/export.md. `python export.py --help` lists all options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aging.exporting import FORMATS, largest_difference, plain_copy
+from aging.trained import ChosenRun, read_run
+from util.arguments import option
+from util.errors import told_in_one_line
+from util.terminal import format_bytes
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """export"""
+
+    format: str = option(
+        "onnx",
+        help="onnx: for onnxruntime and many others; torchscript: for C++ with libtorch; safetensors: the weights alone",
+        choices=tuple(FORMATS),
+    )
+    half: bool = option(False, help="store weights in 16 bits, which halves the files; computation stays in 32")
+    output: Path | None = option(None, help="folder of the files; none: that of the run")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write a file for each direction, and say how it compares with the network."""
+    run = read_run("export.py", "Write a run's generators as files for other programs.", {"export": ExportOptions}, argv)
+    options: ExportOptions = run.further["export"]
+    for direction in run.generators:
+        print(export(run, direction, options))
+
+
+def export(run: ChosenRun, direction: str, options: ExportOptions) -> str:
+    """Write one direction; returns a line for the console."""
+    kind = FORMATS[options.format]
+    trained = plain_copy(run.generators[direction], half=options.half)
+    # Weights keep the name by which the other commands look for them; the rest is named by what it does.
+    name = f"{run.label}_{direction}" if kind.read else f"{run.label}_net_{trained.card.network}"
+    path = (options.output or run.folder.path) / f"{name}{kind.suffix}"
+    kind.write(trained, path)
+    line = f"{path}: {direction}, {format_bytes(path.stat().st_size)}"
+    if kind.read is None:
+        return line
+    return f"{line}; differs from the network by at most {largest_difference(trained, kind.read(path)):.1e} (of 2)"
+
+
+if __name__ == "__main__":
+    with told_in_one_line("export.py"):
+        main()
