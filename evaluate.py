@@ -83,7 +83,7 @@ def run_source(options: TestOptions, device: torch.device) -> ModelSource:
         options.data.folders(),
         options.data.direction,
         title=f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}",
-        weights=[options.folder.network_path(options.checkpoint.label, name) for name in model.networks],
+        weights=[options.folder.weights_path(options.checkpoint.label, name) for name in model.networks],
     )
 
 

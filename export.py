@@ -25,7 +25,7 @@ class ExportOptions:
 
     format: str = option(
         "onnx",
-        help="onnx: for onnxruntime and many others; torchscript: for C++ with libtorch; safetensors: the weights alone",
+        help="onnx: for onnxruntime and many others; torchscript: for C++ with libtorch; safetensors: weights alone",
         choices=tuple(FORMATS),
     )
     half: bool = option(False, help="store weights in 16 bits, which halves the files; computation stays in 32")
@@ -34,7 +34,9 @@ class ExportOptions:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write a file for each direction, and say how it compares with the network."""
-    run = read_run("export.py", "Write a run's generators as files for other programs.", {"export": ExportOptions}, argv)
+    run = read_run(
+        "export.py", "Write a run's generators as files for other programs.", {"export": ExportOptions}, argv
+    )
     options: ExportOptions = run.further["export"]
     for direction in run.generators:
         print(export(run, direction, options))

@@ -7,7 +7,6 @@ import copy
 import dataclasses
 import importlib.util
 import io
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -193,8 +192,9 @@ def _quietly() -> Iterator[None]:
 def card_of(path: Path) -> Card:
     """The card that an exported file of any format carries. Raises CardError."""
     if path.suffix == FORMATS["torchscript"].suffix:
-        extra = {METADATA_KEY: ""}
-        torch.jit.load(path, map_location="cpu", _extra_files=extra)
+        extra: dict[str, str | bytes] = {METADATA_KEY: ""}
+        with _quietly():
+            torch.jit.load(path, map_location="cpu", _extra_files=extra)
         return Card.from_metadata({METADATA_KEY: _text(extra[METADATA_KEY])}, path)
     if path.suffix == FORMATS["safetensors"].suffix:
         from safetensors import safe_open

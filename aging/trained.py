@@ -88,8 +88,8 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
     for file_name, direction in {"G": "older", **DIRECTIONS}.items():
         path = folder.weights_path(label, file_name)
         if path.is_file():
-            trained = _load(folder, label, file_name, direction if values["direction"] != "BtoA" else OPPOSITE[direction],
-                            path, values)  # fmt: skip
+            meant = OPPOSITE[direction] if values["direction"] == "BtoA" else direction
+            trained = _load(folder, label, file_name, meant, path, values)
             found[trained.card.direction] = trained
     if not found:
         raise CheckpointError(f"{folder.path} holds no generator: expected {folder.network_path(label, 'G_A').name}; "
@@ -97,9 +97,7 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
     return found
 
 
-def _load(
-    folder: RunFolder, label: str, name: str, direction: str, path: Path, values: Mapping[str, Any]
-) -> Trained:
+def _load(folder: RunFolder, label: str, name: str, direction: str, path: Path, values: Mapping[str, Any]) -> Trained:
     options: NetworkOptions = build(NetworkOptions, values)
     options = options.reversed() if name == "G_B" else options
     network = create_generator(options, build(GeneratorOptions, values))

@@ -59,10 +59,14 @@ class Generator(Network):
 def with_position(images: Tensor) -> Tensor:
     """Images (N, C, H, W) with two more channels: each pixel's column and row, from -1 to 1 (Liu et al. 2018,
     "CoordConv", arXiv:1807.03247)."""
-    columns = torch.linspace(-1.0, 1.0, images.shape[3], dtype=images.dtype, device=images.device)
-    rows = torch.linspace(-1.0, 1.0, images.shape[2], dtype=images.dtype, device=images.device)
+    columns, rows = _places(images.shape[3], images), _places(images.shape[2], images)
     size = (images.shape[0], 1, images.shape[2], images.shape[3])
     return torch.cat([images, columns[None, None, None, :].expand(size), rows[None, None, :, None].expand(size)], dim=1)
+
+
+def _places(count: int, like: Tensor) -> Tensor:
+    """`count` numbers from -1 to 1 at equal distances. ONNX has no operator for linspace of a size known later."""
+    return torch.arange(count, dtype=like.dtype, device=like.device) * (2 / (count - 1)) - 1
 
 
 def resnet_generator(network: NetworkOptions, options: GeneratorOptions, blocks: int) -> Generator:

@@ -55,7 +55,8 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether any network was saved here."""
-        return any(self.path.glob("*_net_*.pth")) or any(self.path.glob(f"*_net_*{SAFETENSORS}")) or bool(list_snapshots(self.snapshots))
+        saved = (*self.path.glob("*_net_*.pth"), *self.path.glob(f"*_net_*{SAFETENSORS}"))
+        return bool(saved or list_snapshots(self.snapshots))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -215,8 +216,9 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete what a run leaves here, and nothing else."""
-        for pattern in ("*_net_*.pth", STATE_NAME, "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv",
-                        "held_out.csv"):  # fmt: skip
+        networks = ("*_net_*.pth", f"*_net_*{SAFETENSORS}")
+        records = ("opt.txt", "opt.json", "loss_log.txt", "loss_log.csv", "held_out.csv")
+        for pattern in (*networks, STATE_NAME, *records):
             for path in self.path.glob(pattern):
                 path.unlink()
         for folder in ("web", "tensorboard", "snapshots"):
