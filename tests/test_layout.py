@@ -16,7 +16,7 @@ ALLOWED = {
     "evaluation": {"util", "models", "data", "evaluation"},
     "options": {"util", "models", "data", "evaluation", "options"},
     "aging": {"util", "faces", "models", "options", "aging"},
-    "scripts": {"util", "faces", "models", "data", "evaluation", "options", "scripts"},
+    "scripts": {"util", "faces", "models", "data", "evaluation", "options", "aging", "scripts"},
 }
 FILES = sorted(path.relative_to(ROOT) for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 
