@@ -273,8 +273,8 @@ def restore(options: TrainOptions, model: BaseModel, progress: Progress, console
 def begin_again(epoch: int, folder: RunFolder, model: BaseModel, progress: Progress) -> None:
     """Go on at the beginning of an epoch, at its learning rate."""
     progress.begin_again(epoch, distributed.from_main(lambda: last_restart(folder.path)))
-    for schedule in model.schedules.values():
-        schedule.begin_at(epoch)
+    for optimization in model.optimizations.values():
+        optimization.schedule.begin_at(epoch)
 
 
 def obey_epoch_count(epoch: int, folder: RunFolder, model: BaseModel, progress: Progress, console: ConsoleSink) -> None:
