@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from faces.landmarks import USUAL, fitted_similarity
+from faces.landmarks import USUAL, fitted_similarity, transformed
 
 EYE_DISTANCE = 0.25
 """Distance between the eyes, in units of the aligned image's width."""
@@ -83,13 +83,18 @@ def aligned(photo: Image.Image | np.ndarray, alignment: Alignment) -> Image.Imag
     return canvas.resize((size, size), Image.Resampling.LANCZOS)
 
 
+def corners_in_photo(alignment: Alignment) -> np.ndarray:
+    """(4, 2): where the corners of the aligned image are in the photo; they may be outside it."""
+    size = alignment.size
+    return transformed(np.array(alignment.inverse), np.array([(0, 0), (size, 0), (0, size), (size, size)]))
+
+
 Box = tuple[float, float, float, float]
 
 
 def _parts(image: Image.Image, alignment: Alignment) -> tuple[Box, Box]:
     """What the photo has of the aligned image, and all that this needs: left, top, right, bottom in the photo."""
-    size = alignment.size
-    corners = np.array([(0, 0, 1), (size, 0, 1), (0, size, 1), (size, size, 1)]) @ np.array(alignment.inverse).T
+    corners = corners_in_photo(alignment)
     room = 4 / min(1.0, alignment.scale)  # for the filters
     left, top = np.floor(corners.min(axis=0) - room).tolist()
     right, bottom = np.ceil(corners.max(axis=0) + room).tolist()

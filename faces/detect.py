@@ -10,7 +10,6 @@ All coordinates are in pixels of the photo, from its upper left corner; the midd
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,14 +19,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from faces.landmarks import MIRRORED, is_plausible
+from faces.align import aligned, alignment_of
+from faces.landmarks import MIRRORED, is_plausible, transformed
 from util.errors import UserError
 
-SEARCH_SIZES = (256, 640)
-"""Longer sides, in pixels, to which a photo is resized to be searched: the first for faces that fill it, the second
-for small ones."""
-FINEST_SEARCH = 1280
-"""Where nothing is found, a larger photo is searched once more at this size."""
+SEARCH_SIZES = (256, 640, 1280)
+"""Longer sides, in pixels, to which a photo is resized to be searched: the first for faces that fill it, the last for
+small ones in a crowd. A photo is enlarged for the first only."""
 MIN_SCORE = 0.5
 """Below it the detector's faces are mostly patterns that resemble one."""
 CELL = 4
@@ -36,10 +34,8 @@ MULTIPLE = 32
 """The network's input is padded to multiples of so many pixels."""
 SAME_FACE = 0.3
 """Boxes that overlap more than this (intersection over union) are one face."""
-REFINED_SIZES = (160, 224)
+REFINED_SIZES = (128, 160)
 """The landmarks are the means over views of the face alone, of so many pixels; see `_refined`."""
-REFINED_MARGIN = 0.5
-"""What such a view shows beyond the box on each side, in units of the box's longer side."""
 
 Pixels = np.ndarray
 """uint8 RGB (H, W, 3)"""
@@ -74,17 +70,15 @@ def find_faces(
     """
     image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
     image = image.convert("RGB")
-    found = [face for size in sizes for face in _search(image, size, min_score)]
-    if not found and max(image.size) > max(sizes):
-        found = _search(image, FINEST_SEARCH, min_score)
-    faces = [_refined(image, face) for face in _distinct(found)]
-    faces = [face for face in faces if is_plausible(face.landmarks, face.box)]
+    useful = sorted({min(size, max(*image.size, min(sizes))) for size in sizes})
+    found = [face for size in useful for face in _search(image, size, min_score)]
+    faces = _plausible([_refined(image, face) for face in _plausible(_distinct(found))])
     return sorted(faces, key=lambda face: face.area, reverse=True)
 
 
 def _search(image: Image.Image, size: int, min_score: float) -> list[Face]:
     """The faces seen when the longer side is resized to `size` pixels, unsorted, each possibly several times."""
-    scale = min(size / max(image.size), 4.0)
+    scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
     heat, extent, offset, points = _outputs(np.asarray(small))
@@ -98,6 +92,10 @@ def _search(image: Image.Image, size: int, min_score: float) -> list[Face]:
         score = float(heat[0, row, column])
         faces.append(Face((*left_top.tolist(), *right_bottom.tolist()), score, landmarks))
     return faces
+
+
+def _plausible(faces: list[Face]) -> list[Face]:
+    return [face for face in faces if is_plausible(face.landmarks, face.box)]
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
@@ -118,24 +116,24 @@ def _overlap(one: Face, other: Face) -> float:
 
 
 def _refined(image: Image.Image, face: Face) -> Face:
-    """The face with landmarks that are more exact, and do not depend on its size in the photo.
+    """The face with landmarks that are more exact, and depend neither on its size in the photo nor on how it is turned.
 
-    They are the means of what the network sees in views of this face at several sizes, each as it is and mirrored. A
-    view in whose middle no face is found counts for nothing.
+    They are the means of what the network sees in views of the face set upright, at several sizes, each as it is and
+    mirrored. A view in whose middle no face is found counts for nothing.
     """
-    left, top, right, bottom = face.box
-    half = math.ceil(max(right - left, bottom - top) * (0.5 + REFINED_MARGIN))
-    corner = np.array([round((left + right) / 2) - half, round((top + bottom) / 2) - half])
-    square = image.crop((*corner.tolist(), *(corner + 2 * half).tolist()))
+    framing = alignment_of(face.landmarks, max(REFINED_SIZES))
+    view = aligned(image, framing)
     seen = []
     for size in REFINED_SIZES:
-        view = square.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        for mirrored in (False, True):
-            points = _middle_landmarks(ImageOps.mirror(view) if mirrored else view)
+        straight = view.resize((size, size), Image.Resampling.BILINEAR)
+        for shown, is_mirrored in ((straight, False), (ImageOps.mirror(straight), True)):
+            points = _middle_landmarks(shown)
             if points is not None:
-                straight = (np.array([size, 0]) + points * (-1, 1))[MIRRORED] if mirrored else points
-                seen.append(corner + straight * (2 * half / size))
-    return Face(face.box, face.score, np.mean(seen, axis=0)) if seen else face
+                seen.append((((size, 0) + points * (-1, 1))[MIRRORED] if is_mirrored else points) / size)
+    if not seen:
+        return face
+    landmarks = transformed(np.array(framing.inverse), np.mean(seen, axis=0) * framing.size)
+    return Face(face.box, face.score, landmarks)
 
 
 def _middle_landmarks(view: Image.Image) -> np.ndarray | None:

@@ -1,0 +1,103 @@
+"""A change made to an aligned face, brought back into the photo that it came from, at the photo's full resolution.
+
+What is pasted is the difference between the face after and before. It is enlarged and added to the photo's own pixels,
+so that a large photo keeps the detail that a small network never saw. A soft mask ends it inside the aligned image's
+frame; all pixels outside the mask stay as they are, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from faces.align import Alignment, Matrix, aligned, corners_in_photo
+
+MASK_CENTRE = (0.5, 0.51)
+MASK_RADII = (0.47, 0.48)
+"""Where the mask is, in units of the aligned image's side: hair, ears and chin are inside."""
+MASK_POWER = 3
+"""of the superellipse that the mask is: 2 is an ellipse, more is squarer"""
+FEATHER = 0.25
+"""The share of the radius over which the mask falls from 1 to 0."""
+BAND = 256
+"""Rows of the photo that are worked on at a time, so that large faces need little memory."""
+
+
+def paste_face(
+    photo: Image.Image | np.ndarray, face: np.ndarray, alignment: Alignment, *, strength: float = 1.0
+) -> np.ndarray:
+    """The photo with an aligned face that was made from it, as uint8 RGB (H, W, 3).
+
+    face: uint8 RGB (size, size, 3), what became of `aligned(photo, alignment)`, or of a version of it of another size.
+    strength: how much of the change is applied; 0 gives the photo itself, 2 exaggerates. A face that was not changed
+    leaves every pixel as it is. Raises ValueError for faces that are not square.
+    """
+    framing = alignment.resized(len(face))
+    before = np.asarray(aligned(photo, framing), dtype=np.float32)
+    return paste_change(photo, face.astype(np.float32) - before, framing, strength=strength)
+
+
+def paste_change(
+    photo: Image.Image | np.ndarray, change: np.ndarray, alignment: Alignment, *, strength: float = 1.0
+) -> np.ndarray:
+    """The photo with a change made to its aligned face, as uint8 RGB (H, W, 3).
+
+    change: float32 (size, size, 3), after - before in levels of [0, 255], of the face aligned to any size. strength:
+    its factor. Raises ValueError where the change is not square.
+    """
+    if change.ndim != 3 or change.shape[0] != change.shape[1] or change.shape[2] != 3:
+        raise ValueError(f"a change has the shape (size, size, 3), not {change.shape}")
+    made = np.array(photo)
+    channels, framing = _as_coarse(change * np.float32(strength), alignment.resized(len(change)))
+    left, top, right, bottom = _frame(framing, made.shape[1], made.shape[0])
+    for row in range(top, bottom, BAND):
+        part = made[row : min(bottom, row + BAND), left:right]
+        to_face = _moved(framing.matrix, left, row)
+        enlarged = [_resampled(channel, to_face, part.shape[1], part.shape[0]) for channel in channels]
+        weight = _mask(to_face, framing.size, part.shape[1], part.shape[0])
+        part[...] = np.clip(np.rint(part + weight[..., None] * np.stack(enlarged, axis=-1)), 0, 255)
+    return made
+
+
+def _as_coarse(change: np.ndarray, alignment: Alignment) -> tuple[list[Image.Image], Alignment]:
+    """The channels of a change at no finer resolution than the photo's, where the face is small in it."""
+    channels = [Image.fromarray(np.ascontiguousarray(change[..., channel], dtype=np.float32)) for channel in range(3)]
+    if alignment.scale <= 1:
+        return channels, alignment
+    size = max(1, math.ceil(alignment.size / alignment.scale))
+    return [channel.resize((size, size), Image.Resampling.LANCZOS) for channel in channels], alignment.resized(size)
+
+
+def _frame(alignment: Alignment, width: int, height: int) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the part of a photo in which the aligned image lies; empty where it lies outside."""
+    corners = corners_in_photo(alignment)
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def _moved(matrix: Matrix, x: int, y: int) -> Matrix:
+    """The matrix for coordinates that count from a point of the photo."""
+    (a, b, c), (d, e, f) = matrix
+    return (a, b, a * x + b * y + c), (d, e, d * x + e * y + f)
+
+
+def _resampled(channel: Image.Image, to_face: Matrix, width: int, height: int) -> np.ndarray:
+    """float32 (height, width): a channel of the aligned image as seen in a part of the photo."""
+    coefficients = (*to_face[0], *to_face[1])
+    seen = channel.transform((width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+    return np.asarray(seen)
+
+
+def _mask(to_face: Matrix, size: int, width: int, height: int) -> np.ndarray:
+    """float32 (height, width) in [0, 1]: the weight of the change at each pixel of a part of the photo."""
+    x = (np.arange(width, dtype=np.float32) + np.float32(0.5))[None, :]
+    y = (np.arange(height, dtype=np.float32) + np.float32(0.5))[:, None]
+    distance = np.zeros((height, width), dtype=np.float32)
+    for (a, b, c), centre, radius in zip(to_face, MASK_CENTRE, MASK_RADII, strict=True):
+        unit = np.float32(1 / (size * radius))
+        distance += np.abs((a * unit) * x + (b * unit) * y + np.float32(c * unit - centre / radius)) ** MASK_POWER
+    inside = np.clip((1 - distance ** np.float32(1 / MASK_POWER)) / np.float32(FEATHER), 0, 1)
+    return inside * inside * (3 - 2 * inside)  # smoothstep
