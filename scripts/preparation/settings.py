@@ -48,7 +48,9 @@ class FilterOptions:
     min_face_score: float = option(1.0, help="where the collection has a face detector's scores: only photos above it")
     allow_second_face: bool = option(False, help="take photos in which a second face was found, too")
     gender: str = option("any", help="whom to take", choices=("any", "female", "male"))
-    no_glasses: bool = option(False, help="leave out people with glasses, where the collection says so (CelebA)")
+    no_glasses: bool = option(
+        False, help="leave out people with glasses, where the collection says so (CelebA, FFHQ-Aging)"
+    )
     allow_blurry: bool = option(False, help="take photos that the collection calls blurry (CelebA), too")
     min_size: int | None = option(
         None,
@@ -78,7 +80,9 @@ class SplitOptions:
     """training and testing"""
 
     test_fraction: float = option(0.1, help="share of the people (not of the photos) to test on")
-    official_split: bool = option(False, help="test on the people of the collection's own test set (CelebA) instead")
+    official_split: bool = option(
+        False, help="test on the collection's own test set (CelebA, APPA-REAL, FFHQ-Aging) instead"
+    )
     seed: int = option(0, help="another number, another split and another choice of photos")
 
     def __post_init__(self) -> None:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from scripts.preparation.sources.appa_real import read_appa_real
 from scripts.preparation.sources.cacd import read_cacd
 from scripts.preparation.sources.celeba import read_celeba
 from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.ffhq_aging import read_ffhq_aging
 from scripts.preparation.sources.folder import read_folder
 from scripts.preparation.sources.imdb_wiki import read_imdb_wiki
+from scripts.preparation.sources.names import read_agedb, read_fgnet
 from scripts.preparation.sources.utkface import read_utkface
 
 __all__ = ["SOURCES", "Source"]
@@ -39,5 +42,9 @@ SOURCES: dict[str, Source] = {
     "celeba": Source("CelebA", read_celeba, CELEBA_FOLDERS, min_size=178),  # all its aligned photos are 178 x 218
     "cacd": Source("CACD2000", read_cacd, ("", "CACD2000")),
     "utkface": Source("UTKFace", read_utkface),
+    "ffhq_aging": Source("FFHQ-Aging", read_ffhq_aging),
+    "agedb": Source("AgeDB", read_agedb),
+    "fgnet": Source("FG-NET", read_fgnet),
+    "appa_real": Source("APPA-REAL", read_appa_real, ("", "appa-real-release")),
     "folder": Source("your own photos", read_folder),
 }

@@ -6,13 +6,13 @@ Source: Chen, Chen, Hsu, "Cross-Age Reference Coding for Age-Invariant Face Reco
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.matlab import numbers, read_struct, texts
+from scripts.preparation.sources.names import age, person, table_of_names
 from scripts.preparation.sources.table import faces_table
 
 METADATA = "celebrity2000_meta.mat"
@@ -24,7 +24,7 @@ FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<person>.+)_\d+\.jpe?g", re.IGNOREC
 def read_cacd(collection: Collection) -> pd.DataFrame:
     """Rows of the metadata where they are present, and of the file names alone otherwise."""
     if not collection.has(METADATA):
-        return table_of_names(collection.names())
+        return table_of_names(collection.names(), FILE_NAME, age=age, identity=person)
     fields = read_struct(collection.read(METADATA), STRUCT, METADATA, REQUIRED)
     people = numbers(fields["identity"])
     return faces_table(
@@ -32,18 +32,5 @@ def read_cacd(collection: Collection) -> pd.DataFrame:
             "path": texts(fields["name"]),
             "age": numbers(fields["age"]),
             "identity": [f"{int(number)}" if np.isfinite(number) else "" for number in people],
-        }
-    )
-
-
-def table_of_names(paths: Iterable[str]) -> pd.DataFrame:
-    """A table from file names alone; the person is the name in them."""
-    rows = [(path, FILE_NAME.fullmatch(path.rpartition("/")[2])) for path in paths]
-    return faces_table(
-        {
-            "path": [path for path, _ in rows],
-            "age": [float(match["age"]) if match else np.nan for _, match in rows],
-            "identity": [match["person"] if match else "" for _, match in rows],
-            "problem": ["" if match else "malformed name" for _, match in rows],
         }
     )
