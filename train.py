@@ -212,6 +212,9 @@ def prepare_folder(
         state = restore(options, model, progress, console)
         for change in options.changes:
             console.say(f"changed: {change}")
+    elif options.initial is not None:
+        initial = options.initial
+        distributed.on_main(lambda: initial.load(model.networks, console.say))
     distributed.share_weights(model.networks.values())
     return state
 

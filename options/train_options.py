@@ -12,6 +12,7 @@ from data.cache import CacheOptions
 from evaluation.held_out import HeldOutOptions
 from models import MODELS, TrainableOptions
 from models.base_model import SHA256
+from models.discriminators import DiscriminatorOptions
 from models.face_embedder import FaceModelOptions
 from models.fast.speed import SpeedOptions
 from models.guard import GuardOptions
@@ -29,7 +30,9 @@ from options.base_options import (
     restore_all,
 )
 from util.arguments import OptionError, build, flags_of, format_value, restore
+from util.distributed import under_torchrun
 from util.files import sha256_of
+from util.initial import Initial, find_initial
 from util.run_folder import LATEST, RunFolder
 from util.saving import SavingOptions
 from util.visualizer import DisplayOptions
@@ -54,6 +57,8 @@ class TrainOptions:
     """all of them, flat and plain"""
     table: str
     """all of them, for people"""
+    initial: Initial | None = None
+    """what a new run begins with, where that is not to be drawn at random"""
     changes: tuple[str, ...] = ()
     """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
 
@@ -114,7 +119,8 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     message and exits for what argparse refuses.
     """
     gathered = gather(COMMAND, argv, wants_saved=lambda typed: typed.get("continue_train", False))
-    kept = restore_all(gathered.sections, gathered.saved)
+    initial = read_initial(gathered)
+    kept = take_over(initial, gathered) if initial else restore_all(gathered.sections, gathered.saved)
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     built = build_all(gathered.sections, {**kept, **gathered.typed})
     values = flatten_all(built, training=True)
@@ -123,7 +129,39 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     if built["checkpoint"].label == LATEST:
         refuse_other_run(gathered, changes)
     return TrainOptions(**built, folder=gathered.folder, values=values | note_teachers(built, gathered), table=table,
-                        changes=tuple(change.told for change in changes.values()))  # fmt: skip
+                        initial=initial, changes=tuple(change.told for change in changes.values()))  # fmt: skip
+
+
+def read_initial(gathered: Gathered) -> Initial | None:
+    """What `--init_from` names, where a new run begins. Raises OptionError, UserError."""
+    typed, folder = gathered.typed, gathered.folder
+    text = typed.get("init_from", "")
+    if text and typed.get("continue_train") and not under_torchrun():
+        raise OptionError("--init_from begins a new run, and --continue_train goes on with one: leave one of them out")
+    if not text or (typed.get("continue_train") and folder.has_checkpoint):
+        return None
+    choice = build(CheckpointChoice, {name: typed[name] for name in ("epoch", "load_iter") if name in typed})
+    return find_initial(text, choice.label, folder.path.parent)
+
+
+def take_over(initial: Initial, gathered: Gathered) -> dict[str, Any]:
+    """The options that describe the networks which a new run begins with, as they were trained.
+
+    Raises OptionError where something else was typed of the generators, which cannot be. Discriminators of another kind
+    begin anew.
+    """
+    saved = restore_all(gathered.sections, initial.options())
+    flags = [pair for section in gathered.sections.values() for pair in flags_of(section)]
+    described = {flag.name for _, flag in flags if flag.metadata["architecture"]} | {"direction"}
+    then = {name: value for name, value in saved.items() if name in described}
+    for owner, flag in flags:
+        now = gathered.typed.get(flag.name)
+        if flag.name in then and now not in (None, then[flag.name]) and owner is not DiscriminatorOptions:
+            raise OptionError(
+                f"--{flag.name} {format_value(now)} contradicts the networks of --init_from {initial.path}, trained "
+                f"with --{flag.name} {format_value(then[flag.name])}; leave the option out"
+            )
+    return then
 
 
 def note_teachers(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import pickle
@@ -14,13 +15,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from util.errors import UserError
-
-RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged or of another network; the message names the file and the remedy."""
+from util.state_dicts import CheckpointError as CheckpointError
+from util.state_dicts import adapt_state_dict
 
 
 class _Hashing:
@@ -65,6 +61,10 @@ def size_of(content: Any) -> int:
     return sum(map(size_of, content)) if isinstance(content, (list, tuple)) else 0
 
 
+HARMLESS: list[Any] = [argparse.Namespace]
+"""What checkpoints of other code hold besides tensors and plain values, and what runs nothing: their options."""
+
+
 def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
     """Read tensors and plain values from a `.pth` file (any torch since 0.4) or a `.safetensors` one. Never runs code
     that the file may hold.
@@ -77,7 +77,8 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
         return _load_safetensors(path, device)
     try:
         refuse_bombs(path)
-        content = torch.load(path, map_location=device, weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            content = torch.load(path, map_location=device, weights_only=True)
         if tensor_bytes(content) > max(FREE_BYTES, MAX_RATIO * path.stat().st_size):
             raise CheckpointError(
                 f"{path} holds tensors far larger than itself: no checkpoint, but made to fill memory"
@@ -150,61 +151,11 @@ def _list_checkpoints(folder: Path) -> str:
     return f"; {folder} holds {', '.join(names) if names else 'no checkpoint'}"
 
 
-def load_network(network: nn.Module, path: Path) -> None:
-    """Fill `network` from a file saved here or by the public code base, on any device.
+def load_network(network: nn.Module, path: Path, name: str = "") -> None:
+    """Fill `network` from a file saved here or by the public code base, on any device. name: which one it is, where
+    the file has several.
 
     Raises CheckpointError, before anything is changed, naming the keys or shapes that do not fit.
     """
-    state = adapt_state_dict(load_file(path), network, path)
+    state = adapt_state_dict(load_file(path), network, path, name)
     network.load_state_dict(state)
-
-
-def adapt_state_dict(state: Any, network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The entries of `state` that `network` needs, under its names.
-
-    Files of older releases may carry a `module.` prefix (saved under DataParallel), running statistics of instance
-    norms that track none, or batch norms without `num_batches_tracked` (torch before 0.4.1).
-    """
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} holds {type(state).__name__} rather than a network's state dict of tensors")
-    if not all(isinstance(name, str) and _is_plain(value) for name, value in state.items()):
-        raise CheckpointError(f"{path} holds tensors of a kind that no network here is saved with")
-    expected = network.state_dict()
-    adapted = {name.removeprefix("module."): value for name, value in state.items()}
-    adapted = {name: value for name, value in adapted.items() if name in expected or not _is_statistic(name)}
-    for name, value in expected.items():
-        if name.endswith("num_batches_tracked"):
-            adapted.setdefault(name, torch.zeros_like(value))
-    _check_fit(adapted, expected, path)
-    return adapted
-
-
-def _is_plain(value: Tensor) -> bool:
-    """Whether a tensor can be copied into a parameter: real numbers, one after another, in memory."""
-    return value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
-
-
-def _is_statistic(name: str) -> bool:
-    return name.rpartition(".")[2] in RUNNING_STATISTICS
-
-
-def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    missing = [name for name in expected if name not in state]
-    surplus = [name for name in state if name not in expected]
-    shapes = [
-        f"{name} is {tuple(value.shape)} in the file and {tuple(expected[name].shape)} here"
-        for name, value in state.items()
-        if name in expected and value.shape != expected[name].shape
-    ]
-    problems = (
-        [f"lacks {_few(missing)}"] * bool(missing) + [f"has unknown {_few(surplus)}"] * bool(surplus) + shapes[:3]
-    )
-    if problems:
-        raise CheckpointError(
-            f"{path} is of another network: it {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
-            f"--dropout, --input_nc and --output_nc against the options that it was trained with."
-        )
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -194,6 +194,12 @@ class RunFolder:
             return None
         return self._newest_complete(snapshots, say, names=[self.network_path(LATEST, name).name for name in networks])
 
+    def has_network(self, label: str, network: str) -> bool:
+        """Whether a network was saved under a label."""
+        path = self.network_path(label, network)
+        saved = [each.path / path.name for each in list_snapshots(self.snapshots)] if label == LATEST else []
+        return any(each.is_file() for each in (path, *saved))
+
     def describe_latest(self) -> str:
         """The newest snapshot in words, for messages; empty where there is none."""
         for snapshot in list_snapshots(self.snapshots):

@@ -21,6 +21,11 @@ class SavingOptions:
     """saving and continuing"""
 
     continue_train: bool = option(False, help="go on with the run --name where it stopped, with its options")
+    init_from: str = option(
+        "",
+        help="begin a new run with the networks of another: its name, its folder, or a file of "
+        "weights; --epoch says which of them. Options that describe networks are taken over",
+    )
     overwrite: bool = option(False, help="replace a run of the same name")
     save_latest_freq: int = option(5000, help="how often the latest checkpoint is saved within an epoch", unit="images")
     save_epoch_freq: int = option(5, help="how often an epoch's checkpoint is kept", unit="epochs")

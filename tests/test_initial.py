@@ -1,0 +1,206 @@
+"""--init_from: a new run that begins with the networks of another, or with weights from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+from processes import TINY, Nursery
+from torch import Tensor, nn
+
+from models.discriminators import DiscriminatorOptions, create_discriminator
+from models.generators import GeneratorOptions, create_generator
+from models.layers import NetworkOptions
+from options import parse_train_options
+from util.arguments import OptionError
+from util.checkpoint import CheckpointError, load_network
+from util.errors import UserError
+from util.initial import find_initial
+from util.run_folder import RunFolder
+
+
+def generator(norm: str = "instance", ngf: int = 4) -> nn.Module:
+    """A small one, whose batch norms, if it has some, have seen images."""
+    network = create_generator(NetworkOptions(norm=norm), GeneratorOptions("resnet_1blocks", ngf))
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.rand(2, 3, 16, 16))
+    return network.eval()
+
+
+def discriminator(ndf: int = 4) -> nn.Module:
+    return create_discriminator(NetworkOptions(), DiscriminatorOptions(ndf=ndf), 3, torch.device("cpu"))
+
+
+def output(network: nn.Module) -> Tensor:
+    """What it makes of one image."""
+    with torch.no_grad():
+        return network(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32))
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return torch.equal(output(a), output(b))
+
+
+def four() -> dict[str, nn.Module]:
+    return {"G_A": generator(), "G_B": generator(), "D_A": discriminator(), "D_B": discriminator()}
+
+
+def plain(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    return {prefix + key: value for key, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [
+        ("net_G_A.", "net_G_B.", "net_D_A."),
+        ("netG_A2B.module.", "netG_B2A.module.", "netD_A.module."),
+        ("G_AB.", "G_BA.", "D_A."),
+    ],
+)
+def test_a_checkpoint_of_lightning_gives_each_network_its_own(tmp_path: Path, prefixes: tuple[str, ...]) -> None:
+    saved, loaded, told = four(), four(), []
+    tensors = {
+        key: value
+        for prefix, network in zip(prefixes, saved.values(), strict=False)
+        for key, value in plain(network, prefix).items()
+    }
+    rest = {
+        "epoch": 3,
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}],
+        "callbacks": {},
+        "hyper_parameters": argparse.Namespace(lr=2e-4),
+    }
+    torch.save({"state_dict": tensors, **rest}, tmp_path / "last.ckpt")
+    find_initial(str(tmp_path / "last.ckpt"), "latest", tmp_path).load(loaded, told.append)
+    assert same(saved["G_A"], loaded["G_A"]) and same(saved["G_B"], loaded["G_B"])
+    assert same(saved["D_A"], loaded["D_A"])
+    assert len(told) == 2 and "beginning with G_A, G_B, D_A of" in told[0] and "D_B begins anew" in told[1]
+
+
+@pytest.mark.parametrize("name", ["monet.pth", "latest_net_G.pth", "latest_net_G_B.pth"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda network: plain(network),
+        lambda network: {"state_dict": plain(network), "epoch": 5},
+        lambda network: {"model": {"netG": plain(network, "module.")}, "args": None},
+    ],
+)
+def test_a_file_of_one_generator_is_that_of_its_name(tmp_path: Path, name: str, wrap: object) -> None:
+    saved, loaded, told = generator(), four(), []
+    torch.save(wrap(saved), tmp_path / name)  # type: ignore[operator]
+    find_initial(str(tmp_path / name), "latest", tmp_path).load(loaded, told.append)
+    filled, other = ("G_B", "G_A") if "G_B" in name else ("G_A", "G_B")
+    assert same(saved, loaded[filled]) and not same(saved, loaded[other])
+    assert f"beginning with {filled} of" in told[0] and len(told) == 4
+    load_network(single := generator(), tmp_path / name)
+    assert same(saved, single), "test.py takes it under any name"
+
+
+def test_biases_before_batch_norms_change_nothing(tmp_path: Path) -> None:
+    """Other code has them, and there is no place for them here: they go into the running means."""
+    saved, loaded = generator("batch"), generator("batch")
+    state = plain(saved)
+    for key in [key for key in state if key.endswith("running_mean")]:
+        layer, _, number = key.removesuffix(".running_mean").rpartition(".")
+        bias = torch.randn_like(state[key])
+        state[f"{layer}.{int(number) - 1}.bias"] = bias
+        state[key] = state[key] + bias
+    torch.save(state, tmp_path / "biased.pth")
+    load_network(loaded, tmp_path / "biased.pth")
+    assert torch.allclose(output(saved), output(loaded), atol=1e-5)
+
+
+def test_convolutions_without_biases_get_those_of_0(tmp_path: Path) -> None:
+    saved, loaded = generator(), generator()
+    state = {key: value for key, value in plain(saved).items() if not key.endswith(".bias")}
+    for key, value in saved.state_dict().items():
+        if key.endswith(".bias"):
+            value.zero_()
+    torch.save(state, tmp_path / "plain.pth")
+    load_network(loaded, tmp_path / "plain.pth")
+    assert torch.allclose(output(saved), output(loaded), atol=1e-5)
+
+
+def test_what_is_not_in_a_file_is_told(tmp_path: Path) -> None:
+    torch.save({"optimizer": {"lr": 1}}, tmp_path / "empty.pth")
+    with pytest.raises(CheckpointError, match=r"empty\.pth holds no tensors"):
+        find_initial(str(tmp_path / "empty.pth"), "latest", tmp_path).load(four())
+    torch.save({"enc": plain(generator()), "dec": plain(generator())}, tmp_path / "two.pth")
+    with pytest.raises(CheckpointError, match=r"several networks \('enc\.', 'dec\.'\), and none called G_A"):
+        find_initial(str(tmp_path / "two.pth"), "latest", tmp_path).load(four())
+    torch.save(plain(generator(ngf=8)), tmp_path / "wide.pth")
+    with pytest.raises(CheckpointError, match=r"wide\.pth is of another network.*Check --netG"):
+        find_initial(str(tmp_path / "wide.pth"), "latest", tmp_path).load(four())
+    RunFolder(tmp_path, "known").save({"G_A": generator()}, {})
+    with pytest.raises(UserError, match=r"--init_from unknown: neither a run.*; runs in .*: known"):
+        find_initial("unknown", "latest", tmp_path)
+
+
+def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_path: Path) -> None:
+    new = ["--dataroot", str(demo_faces), "--checkpoints_dir", str(tmp_path), "--name", "large", "--init_from", "small"]
+    words = [
+        "--dataroot",
+        demo_faces,
+        "--checkpoints_dir",
+        tmp_path,
+        *TINY.split(),
+        "--max_dataset_size",
+        "2",
+        "--n_epochs",
+        "1",
+        "--n_epochs_decay",
+        "1",
+        "--save_epoch_freq",
+        "1",
+        "--no_html",
+    ]
+    with Nursery() as nursery:
+        log = tmp_path / "output.txt"
+        nursery.run(log, *words, "--name", "small", "--residual")
+        options = parse_train_options([*new, "--epoch", "1", "--ndf", "6", "--load_size", "72", "--crop_size", "64"])
+        assert options.model.generator.residual and options.model.generator.ngf == 4
+        assert options.model.discriminator.ndf == 6 and options.data.transform.crop_size == 64
+        assert options.model.schedule.n_epochs == 100, "other options are those of a new run"
+        for typed, complaint in (
+            (["--ngf", "8"], r"--ngf 8 contradicts the networks of --init_from .*small, trained with --ngf 4"),
+            (["--direction", "BtoA"], "--direction BtoA contradicts .* --direction AtoB"),
+            (["--continue_train"], "leave one of them out"),
+        ):
+            with pytest.raises(OptionError, match=complaint):
+                parse_train_options([*new, *typed])
+        size = [
+            "--load_size",
+            "52",
+            "--crop_size",
+            "48",
+            "--n_epochs",
+            "1",
+            "--n_epochs_decay",
+            "0",
+            "--lr",
+            "1e-9",
+            "--max_dataset_size",
+            "2",
+            "--num_threads",
+            "0",
+            "--no_visdom",
+            "--no_html",
+            "--gpu_ids",
+            "-1",
+            "--precision",
+            "float32",
+        ]
+        told = nursery.run(log, *new, *size, "--epoch", "1", "--ndf", "6")
+        assert "beginning with G_A, G_B of" in told and "small (1)" in told
+        assert "D_A begins anew" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told
+        told = nursery.run(log, *new[:5], "same", *new[6:], *size)
+        assert "beginning with G_A, G_B, D_A, D_B of" in told
+        again = nursery.run(log, "--name", "same", *new[2:4], "--continue_train", "--n_epochs_decay", "1")
+        assert "at epoch 2, image 0" in again and "beginning with" not in again
+    for name in ("G_A", "D_B"):
+        first, now = (torch.load(tmp_path / run / f"latest_net_{name}.pth") for run in ("small", "same"))
+        assert all(torch.allclose(first[key], now[key], atol=1e-6) for key in first)
