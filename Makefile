@@ -50,7 +50,7 @@ slow: install
 	@$(PY) -m pytest $(IN_TWO) -m "not gpu"
 
 soak: install
-	@$(PY) scripts/soak.py $(SOAK)
+	@$(PY) scripts/development/soak.py $(SOAK)
 
 lint: install
 	@$(PY) -m ruff check .

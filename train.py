@@ -29,14 +29,14 @@ from models.process_state import count_processes
 from options import TrainOptions, parse_train_options
 from util import distributed
 from util.arguments import OptionError
-from util.checkpoint import CheckpointError
 from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
 from util.distributed import place
 from util.errors import UserError, told_in_one_line
-from util.interrupts import StopTogether
-from util.progress import Progress
-from util.run_folder import BEST, LATEST, RunFolder
-from util.saving import Part, Saver
+from util.run.checkpoint import CheckpointError
+from util.run.interrupts import StopTogether
+from util.run.progress import Progress
+from util.run.run_folder import BEST, LATEST, RunFolder
+from util.run.saving import Part, Saver
 from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink

@@ -13,9 +13,9 @@ from models.layers import NetworkOptions
 from models.precision import Network
 from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather
 from util.arguments import OptionError, build, option, restore
-from util.checkpoint import CheckpointError
 from util.files import sha256_of
-from util.run_folder import LATEST, RunFolder
+from util.run.checkpoint import CheckpointError
+from util.run.run_folder import LATEST, RunFolder
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from evaluation.sources import Weights
 from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
 from models.base_model import SHA256
 from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
-from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
 from util.files import sha256_of
+from util.run.checkpoint import CheckpointError, load_file
 
 NO_FACE_MODEL = (
     "identity was not computed: give a face recogniser (.onnx or TorchScript) by --face_model FILE; "

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.age_trunks import TRUNKS
-from util.checkpoint import CheckpointError, load_file, save_file
 from util.files import atomic_path, sha256_of
+from util.run.checkpoint import CheckpointError, load_file, save_file
 from util.state_dicts import adapt_state_dict
 from util.weights import SUFFIX, load_weights, save_weights
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from util.arguments import OptionError, option
-from util.checkpoint import CheckpointError
 from util.files import sha256_of
+from util.run.checkpoint import CheckpointError
 
 SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
 ORDERS = ("RGB", "BGR")

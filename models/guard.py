@@ -17,7 +17,7 @@ from models.undo import Undo
 from util.arguments import option
 from util.distributed import first_of_all, place
 from util.errors import UserError
-from util.progress import Progress
+from util.run.progress import Progress
 
 STEPS_BETWEEN_LOOKS = 200
 """At most: so many steps' files and losses are remembered."""

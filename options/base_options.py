@@ -12,7 +12,7 @@ from typing import Any
 from data import DATASETS
 from models import MODELS
 from util.arguments import OptionError, Parser, build, flags_of, flatten, format_value, option, restore
-from util.run_folder import RunFolder
+from util.run.run_folder import RunFolder
 from util.text import printable
 
 

@@ -13,7 +13,7 @@ from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
 from options.testing_options import TestOptions, choose, read_run_options, run_sections
 from util.arguments import OptionError, Parser, build, option, section
-from util.run_folder import RunFolder
+from util.run.run_folder import RunFolder
 
 
 def _paths(text: str) -> tuple[Path, ...]:

@@ -23,7 +23,7 @@ from options.base_options import (
     restore_all,
 )
 from util.arguments import OptionError, build, flags_of, option, restore
-from util.run_folder import RunFolder
+from util.run.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

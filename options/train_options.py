@@ -33,8 +33,8 @@ from util.arguments import OptionError, build, flags_of, format_value, restore
 from util.distributed import under_torchrun
 from util.files import sha256_of
 from util.initial import Initial, find_initial
-from util.run_folder import LATEST, RunFolder
-from util.saving import SavingOptions
+from util.run.run_folder import LATEST, RunFolder
+from util.run.saving import SavingOptions
 from util.visualizer import DisplayOptions
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.benchmarking import data, infer, train
+from scripts.development.benchmarking import data, infer, train
 from util.device import keep_freed_memory
 from util.errors import told_in_one_line
 from util.files import write_text

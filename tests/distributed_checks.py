@@ -15,7 +15,7 @@ from models.gradient_averaging import GradientAveraging
 from util import distributed
 from util.arguments import build
 from util.errors import UserError
-from util.interrupts import StopTogether
+from util.run.interrupts import StopTogether
 
 CPU = torch.device("cpu")
 SMALL = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 2, "precision": "float32", "speedups": ()}

@@ -34,8 +34,8 @@ from scripts.preparation.pipeline import prepare
 from scripts.preparation.settings import Settings
 from util.arguments import build
 from util.curves import Curve, draw_curves
-from util.progress import Progress
-from util.run_folder import RunFolder
+from util.run.progress import Progress
+from util.run.run_folder import RunFolder
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
 from util.sinks.loss_log import CsvSink

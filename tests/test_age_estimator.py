@@ -28,9 +28,9 @@ from scripts.age_training.faces import Faces, read_faces, split_people
 from scripts.age_training.scores import area_under_curve, score
 from scripts.age_training.training import Training, TrainingOptions, loss_of, size_at, years_around
 from scripts.train_age_estimator import CommandOptions, refuse_collision
-from util.checkpoint import CheckpointError
 from util.errors import UserError
 from util.files import sha256_of
+from util.run.checkpoint import CheckpointError
 
 CPU = torch.device("cpu")
 SMALL = ["--size", "32", "--epochs", "2", "--batch_size", "32", "--gpu_ids", "-1", "--precision", "float32",

@@ -11,9 +11,9 @@ from processes import run
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from scripts.benchmarking.rounds import columns, in_rotation, median, quantile, ratios, verdict
-from scripts.benchmarking.train import GFLOP_OF_A_PAIR, PLAIN
-from scripts.profile_step import kind_of
+from scripts.development.benchmarking.rounds import columns, in_rotation, median, quantile, ratios, verdict
+from scripts.development.benchmarking.train import GFLOP_OF_A_PAIR, PLAIN
+from scripts.development.profile_step import kind_of
 from util.arguments import build
 
 CPU = torch.device("cpu")
@@ -97,7 +97,7 @@ def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
 def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:
     trace = tmp_path / "step.json"
     words = "--crop_size 32 --netG resnet_1blocks --ngf 4 --ndf 4 --steps 1 --precision float32 --gpu_ids -1"
-    printed = run("scripts/profile_step.py", *words.split(), "--trace", trace)
+    printed = run("scripts/development/profile_step.py", *words.split(), "--trace", trace)
     shares = [
         float(line.split("|")[3].strip(" %")) for line in printed.splitlines() if line.startswith("| convolutions")
     ]

@@ -14,11 +14,11 @@ from torch import nn
 
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from util.checkpoint import CheckpointError, load_file, load_network
 from util.device import random_state, restore_random_state, seed_everything
 from util.errors import UserError
 from util.files import atomic_path, write_text
-from util.run_folder import RunFolder
+from util.run.checkpoint import CheckpointError, load_file, load_network
+from util.run.run_folder import RunFolder
 
 
 def network(norm: str = "instance", ngf: int = 4) -> nn.Module:

@@ -26,7 +26,7 @@ from util import distributed
 from util.arguments import OptionError
 from util.device import select_device
 from util.distributed import ALONE, Place
-from util.progress import Progress
+from util.run.progress import Progress
 
 Process = subprocess.Popen[str]
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")

@@ -18,7 +18,7 @@ from processes import TINY, Nursery, run, start
 from selenium.webdriver.common.by import By
 
 import train
-from util.interrupts import StopTogether
+from util.run.interrupts import StopTogether
 
 LABELS = {"A": ("real_A", "fake_B", "rec_A"), "B": ("real_B", "fake_A", "rec_B")}
 

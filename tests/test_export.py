@@ -22,7 +22,7 @@ from aging.trained import run_generators
 from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from util.run_folder import RunFolder
+from util.run.run_folder import RunFolder
 
 ODD_SIZES = [(1, 20, 36), (3, 44, 28), (2, 128, 64)]
 """Numbers of images, heights and widths: odd multiples of 4, wide, tall, several at a time."""

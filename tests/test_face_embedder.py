@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from models.face_embedder import FaceInput, FaceModelOptions, load_embedder
 from util.arguments import OptionError, Parser, build
-from util.checkpoint import CheckpointError
 from util.files import sha256_of
+from util.run.checkpoint import CheckpointError
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")

@@ -15,7 +15,7 @@ from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from models.guard import DivergedError, Guard, GuardOptions
 from models.undo import Undo
 from util.arguments import build
-from util.progress import Progress
+from util.run.progress import Progress
 
 SMALL = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "netD": "pixel", "dropout": True, "pool_size": 3}
 

@@ -15,10 +15,10 @@ from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from options import parse_train_options
 from util.arguments import OptionError
-from util.checkpoint import CheckpointError, load_network
 from util.errors import UserError
 from util.initial import find_initial
-from util.run_folder import RunFolder
+from util.run.checkpoint import CheckpointError, load_network
+from util.run.run_folder import RunFolder
 
 
 def generator(norm: str = "instance", ngf: int = 4) -> nn.Module:

@@ -12,7 +12,7 @@ import pytest
 from options import parse_test_options, parse_train_options
 from options.train_options import CHANGEABLE
 from util.arguments import OptionError, Parser, build, option
-from util.run_folder import RunFolder
+from util.run.run_folder import RunFolder
 
 PUBLIC_NAMES = [
     "dataroot", "name", "model", "dataset_mode", "direction", "batch_size", "load_size", "crop_size", "preprocess",

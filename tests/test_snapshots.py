@@ -16,12 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from util.checkpoint import CheckpointError, load_file
 from util.errors import UserError
-from util.progress import Progress
-from util.run_folder import RunFolder
-from util.saving import Saver
-from util.snapshots import list_snapshots
+from util.run.checkpoint import CheckpointError, load_file
+from util.run.progress import Progress
+from util.run.run_folder import RunFolder
+from util.run.saving import Saver
+from util.run.snapshots import list_snapshots
 
 NAMES = ("G_A", "G_B")
 
@@ -213,7 +213,7 @@ def test_a_run_of_an_older_version_without_snapshots_goes_on(folder: RunFolder) 
 
 
 def test_a_second_training_is_refused_and_told_of_the_first(folder: RunFolder) -> None:
-    script = ("import sys, time; from pathlib import Path; from util.run_folder import RunFolder\n"
+    script = ("import sys, time; from pathlib import Path; from util.run.run_folder import RunFolder\n"
               f"with RunFolder(Path({str(folder.path.parent)!r}), 'run').locked(): print('in', flush=True); "
               "time.sleep(60)")  # fmt: skip
     first = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE)
@@ -254,7 +254,7 @@ def test_too_little_space_is_noticed_before_anything_is_written(small_disk: Path
 def test_a_disk_that_fills_up_while_writing_keeps_the_last_good_checkpoint(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("util.snapshots.SPARE_BYTES", -(2**20))  # as under a quota, of which nothing is known before
+    monkeypatch.setattr("util.run.snapshots.SPARE_BYTES", -(2**20))  # as under a quota, unknown before
     folder, said = RunFolder(small_disk, "run"), []
     saving = saver(folder, said)
     saving.save()

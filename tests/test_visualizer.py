@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from scripts.plot_losses import read_csv_log
 from util import visualizer as visualizer_module
 from util.html import Page
-from util.progress import Progress
+from util.run.progress import Progress
 from util.sinks import html as html_module
 from util.sinks.base import Moment, Sink
 from util.sinks.console import ConsoleSink

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from util.checkpoint import CheckpointError, load_network
 from util.errors import UserError
-from util.run_folder import RunFolder
+from util.run.checkpoint import CheckpointError, load_network
+from util.run.run_folder import RunFolder
 from util.state_dicts import MissingNetworkError
 
 RAW = "raw_"

@@ -12,7 +12,7 @@ from torch import Tensor, stack
 
 from util.arguments import OptionError, option
 from util.images import tensor_to_uint8
-from util.progress import Progress
+from util.run.progress import Progress
 from util.sinks.base import Moment, Sink
 
 REST_SECONDS = 60.0

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from util.checkpoint import CheckpointError
+from util.run.checkpoint import CheckpointError
 
 SUFFIX = ".safetensors"
 CONTENT = "content"

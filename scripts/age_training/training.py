@@ -20,9 +20,9 @@ from models.precision import AUTOCAST, PRECISIONS, resolve_precision
 from scripts.age_training.augment import augment
 from scripts.age_training.faces import UNKNOWN, Faces
 from util.arguments import OptionError, flatten, option
-from util.checkpoint import CheckpointError, load_file, save_file
 from util.files import atomic_path
 from util.images import uint8_to_tensor
+from util.run.checkpoint import CheckpointError, load_file, save_file
 
 SPREAD = 2.5
 """Standard deviation, in years, of the distribution that is learnt in place of one year."""

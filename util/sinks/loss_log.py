@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from util.files import atomic_path, write_text
-from util.progress import Progress
+from util.run.progress import Progress
 from util.sinks.base import Moment, Sink
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from util.checkpoint import SAFETENSORS, CheckpointError, load_file, load_network
 from util.errors import UserError
 from util.files import link_or_copy, locked, sha256_of, sync_folder, write_text
-from util.snapshots import Snapshot, list_snapshots, remove, require_space, tidy, write_snapshot
+from util.run.checkpoint import SAFETENSORS, CheckpointError, load_file, load_network
+from util.run.snapshots import Snapshot, list_snapshots, remove, require_space, tidy, write_snapshot
 
 LATEST = "latest"
 BEST = "best"

@@ -1,7 +1,7 @@
 """Where the time of a training step goes: by kind of operation, as torch's profiler sees it.
 
-    python scripts/profile_step.py --crop_size 256 --batch_size 1
-    python scripts/profile_step.py --crop_size 128 --batch_size 4 --speedups none --precision float32 --trace step.json
+    python scripts/development/profile_step.py --crop_size 256 --batch_size 1
+    python scripts/development/profile_step.py --crop_size 128 --speedups none --precision float32 --trace step.json
 
 Takes the options of train.py's model (--precision, --speedups, --netG, ...). The trace opens in Perfetto or in
 chrome://tracing.
@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from scripts.benchmarking.rounds import columns
+from scripts.development.benchmarking.rounds import columns
 from util.arguments import Parser, build
 from util.device import describe_device, keep_freed_memory, select_device
 from util.errors import told_in_one_line

@@ -1,6 +1,6 @@
 """Kill a training at random moments for a long time, and compare each end with that of one that was left alone.
 
-    python scripts/soak.py --minutes 30
+    python scripts/development/soak.py --minutes 30
 
 Small trainings on drawn faces, on the CPU. Each is killed (SIGKILL, at times SIGTERM or a loading process alone) and
 continued until it is done; then its losses and weights must be those of the undisturbed one, bit for bit. Ends with
@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch

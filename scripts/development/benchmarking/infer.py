@@ -13,7 +13,7 @@ from models.fast.speed import COMPILE_MODES, Speed, SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from models.precision import Network
-from scripts.benchmarking.rounds import columns, in_rotation, ratios, verdict, wait_for
+from scripts.development.benchmarking.rounds import columns, in_rotation, ratios, verdict, wait_for
 from util.device import describe_device, has_quick_bf16, select_device
 
 

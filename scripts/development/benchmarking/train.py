@@ -24,7 +24,7 @@ from data.unaligned_dataset import UnalignedOptions
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from models.fast.speed import COMPILE_MODES, SPEEDUPS
 from models.precision import resolve_precision
-from scripts.benchmarking.rounds import columns, in_rotation, quantile, ratios, verdict, wait_for
+from scripts.development.benchmarking.rounds import columns, in_rotation, quantile, ratios, verdict, wait_for
 from util.arguments import build
 from util.device import describe_device, keep_freed_memory, memory_in_use, select_device
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from util.arguments import OptionError, option
 from util.distributed import place
-from util.progress import Progress
-from util.run_folder import RunFolder
+from util.run.progress import Progress
+from util.run.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Measure loading: photos decoded anew each time against those kept in memory, in files and on the device.
 
-    python -m scripts.benchmarking.data --num_threads 0 --crop_size 256
+    python -m scripts.development.benchmarking.data --num_threads 0 --crop_size 256
 
 Two figures of each: photos a second when nothing else is done, and the share of a training's time that is spent waiting
 for photos when a step takes --step_ms, during which the training process has nothing to do, as with a GPU at work.
@@ -27,7 +27,7 @@ from data.cache import CacheOptions
 from data.cache.pixels import CachedPhotos
 from data.transforms import MODES, TransformOptions
 from data.unaligned_dataset import UnalignedOptions
-from scripts.benchmarking.rounds import columns, in_rotation, ratios, verdict
+from scripts.development.benchmarking.rounds import columns, in_rotation, ratios, verdict
 from util.device import describe_device, select_device
 from util.errors import told_in_one_line
 from util.terminal import format_bytes

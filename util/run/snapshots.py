@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from util.checkpoint import save_file, size_of
 from util.files import sha256_of, sync_folder
+from util.run.checkpoint import save_file, size_of
 
 MANIFEST = "manifest.json"
 SPARE_BYTES = 2**20
