@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from portrait import EYES, astronaut
 
 from faces.align import CHIP_WINDOW, EYE_DISTANCE, EYE_HEIGHT, TEMPLATE, Alignment, aligned, alignment_of
 from faces.detect import find_faces
 from faces.landmarks import USUAL, fitted_similarity, is_plausible, transformed
 from faces.paste import paste_change, paste_face
-
-
-@cache
-def astronaut() -> Image.Image:
-    """A portrait of 512 x 512 pixels in the public domain, with one face."""
-    import skimage
-
-    return Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB")
-
-
-ASTRONAUT_EYES = np.array([(203, 101), (246, 104)])
-"""The middles of the pupils, read off the photo, to within two pixels."""
 
 
 def turned(points: np.ndarray, degrees: float, scale: float, place: tuple[float, float]) -> np.ndarray:
@@ -47,7 +33,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_the_landmarks_are_where_a_person_sees_them() -> None:
     (face,) = find_faces(astronaut())
-    assert np.abs(face.landmarks[:2] - ASTRONAUT_EYES).max() < 4
+    assert np.abs(face.landmarks[:2] - EYES).max() < 4
     left, top, right, bottom = face.box
     assert (left < face.landmarks[:, 0]).all() and (face.landmarks[:, 0] < right).all()
     assert top < face.landmarks[:2, 1].min() and face.landmarks[3:, 1].max() < bottom
@@ -111,7 +97,7 @@ def test_a_photo_of_100_megapixels_is_searched() -> None:
     photo = Image.new("RGB", (12500, 8000), (90, 100, 110))
     photo.paste(astronaut().resize((4000, 4000)), (3000, 2000))
     (face,) = find_faces(photo)
-    assert np.abs(face.landmarks[:2] - (ASTRONAUT_EYES * (4000 / 512) + (3000, 2000))).max() < 40
+    assert np.abs(face.landmarks[:2] - (EYES * (4000 / 512) + (3000, 2000))).max() < 40
 
 
 BOX = (-1.0, -0.9, 1.0, 1.9)

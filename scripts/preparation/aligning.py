@@ -9,11 +9,14 @@ from PIL import Image
 
 from faces.align import CHIP_WINDOW, Alignment, aligned, alignment_of
 from faces.detect import SEARCH_SIZES, Face, find_faces
-from faces.landmarks import is_plausible, transformed
+from faces.landmarks import transformed
 from scripts.preparation.reasons import Reason
 
 RIVAL = 0.5
 """A face at least so wide, in units of the largest one's width, is a second one. Smaller ones stand behind."""
+CONFIRMED = 0.4
+"""How far, on average, a collection's landmarks may be from the detector's, in units of the distance between the eyes.
+Those of the same face are mostly nearer than 0.2."""
 LEAST_SEEN = 0.75
 """The share of a face, from eyebrows to chin, that must lie in the photo."""
 GRID = np.stack(np.meshgrid(np.linspace(*CHIP_WINDOW[::2], 12), np.linspace(*CHIP_WINDOW[1::2], 12)), -1).reshape(-1, 2)
@@ -28,28 +31,40 @@ class AlignedPhoto(NamedTuple):
 
 
 def align_photo(
-    photo: Image.Image, size: int, *, least: float, allow_second: bool, landmarks: np.ndarray | None = None
+    photo: Image.Image, size: int, *, least: float, allow_second: bool, known: np.ndarray | None = None
 ) -> AlignedPhoto | Reason:
     """The largest face of an upright photo, or the reason why there is none to train on.
 
-    least: pixels of the photo that the side of the aligned square must have. landmarks: (5, 2), where the collection
-    has its own; the detector is not asked then.
+    least: pixels of the photo that the side of the aligned square must have. known: landmarks (5, 2) of the
+    collection's own. They count, and say which of several faces is meant, where the detector sees a face there; where
+    it does not, they are another photo's, and it is asked itself.
     """
-    if landmarks is None:
-        faces = find_faces(photo, sizes=SEARCH_SIZES[:1]) or find_faces(photo)
-        if not faces:
-            return Reason.NO_FACE
-        if not allow_second and any(_width(face) >= RIVAL * _width(faces[0]) for face in faces[1:]):
-            return Reason.SECOND_FACE
-        landmarks = faces[0].landmarks
-    elif not is_plausible(landmarks, (0, 0, *photo.size)):
-        return Reason.LANDMARKS
+    landmarks = known if known is not None and _confirmed(photo, known) else _largest(photo, allow_second)
+    if isinstance(landmarks, Reason):
+        return landmarks
     alignment = alignment_of(landmarks, size)
     if size / alignment.scale < least:
         return Reason.SMALL_FACE
     if _seen(alignment, photo.size) < LEAST_SEEN:
         return Reason.CUT_FACE
     return AlignedPhoto(aligned(photo, alignment), landmarks)
+
+
+def _confirmed(photo: Image.Image, known: np.ndarray) -> bool:
+    """Whether a face is found where landmarks (5, 2) say that one is."""
+    unit = np.hypot(*(known[1] - known[0]))
+    faces = find_faces(photo, sizes=SEARCH_SIZES[:2], refine=False)
+    return any(np.hypot(*(face.landmarks - known).T).mean() < CONFIRMED * unit for face in faces)
+
+
+def _largest(photo: Image.Image, allow_second: bool) -> np.ndarray | Reason:
+    """The landmarks (5, 2) of the largest face."""
+    faces = find_faces(photo, sizes=SEARCH_SIZES[:1]) or find_faces(photo)
+    if not faces:
+        return Reason.NO_FACE
+    if not allow_second and any(_width(face) >= RIVAL * _width(faces[0]) for face in faces[1:]):
+        return Reason.SECOND_FACE
+    return faces[0].landmarks
 
 
 def _width(face: Face) -> float:

@@ -36,7 +36,6 @@ class PhotoWork:
     quality: int
     min_size: int
     min_colour: float
-    align: bool = False
     allow_second_face: bool = False
 
 
@@ -50,10 +49,9 @@ class PhotoTask:
     box: Box | None = None
     """what to crop to, where a margin round the face is wanted; its middle square otherwise"""
     needs_box: bool = False
+    align: bool = False
     landmarks: tuple[float, ...] = ()
     """x and y of five landmarks in the upright photo, where the collection has them; for aligning"""
-    is_chip: bool = False
-    """whether the collection has cut and aligned the face so tightly that its landmarks cannot be found"""
 
 
 class Outcome(NamedTuple):
@@ -88,39 +86,67 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
         file = io.BytesIO(task.photo) if isinstance(task.photo, bytes) else task.photo
         with opened_photo(file, task.target.name) as image:
             width, height = image.size
-            if (task.is_chip or not work.align) and min(width, height) < work.min_size:
-                return Outcome(task.number, Reason.TOO_SMALL, width, height)
-            box = task.box or middle_square(width, height)
-            if (task.needs_box and task.box is None) or not is_centred_in(box, width, height):
-                return Outcome(task.number, Reason.BOX, width, height)
-            # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
-            needed = 2 * work.size / (box[2] - box[0])
-            if not work.align:
-                image.draft("RGB", (round(width * needed), round(height * needed)))
-            decoded = upright(image)
+            reason = objection(work, task, width, height)
+            if reason:
+                return Outcome(task.number, reason, width, height)
+            decoded = decoded_for(work, task, image)
     except UnreadableImageError as error:
         return Outcome(task.number, Reason.UNREADABLE, detail=str(error).partition(": ")[2])
-    landmarks: tuple[float, ...] = ()
-    if work.align and not task.is_chip:
-        from scripts.preparation.aligning import align_photo  # which loads the detector
-
-        points = np.reshape(task.landmarks, (5, 2)) if task.landmarks else None
-        face = align_photo(
-            decoded, work.size, least=work.min_size, allow_second=work.allow_second_face, landmarks=points
-        )
-        if isinstance(face, Reason):
-            return Outcome(task.number, face, width, height)
-        decoded, landmarks = face.image, tuple(face.landmarks.ravel().tolist())
-    scale = max(decoded.size) / max(width, height)
-    if task.box is None:
-        box = middle_square(*decoded.size)
-    else:
-        box = (box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale)
-    small = np.asarray(crop_to(decoded, box, CHECKED, Image.Resampling.BOX), dtype=np.float32)
+    shown = aligned_face(work, task, decoded) if task.align else cropped(task, decoded, width, height)
+    if isinstance(shown, Reason):
+        return Outcome(task.number, shown, width, height)
+    small = np.asarray(crop_to(shown.image, shown.box, CHECKED, Image.Resampling.BOX), dtype=np.float32)
     if colourfulness(small) < work.min_colour:
         return Outcome(task.number, Reason.GREY, width, height)
-    size = write(work, task, decoded, box)
-    return Outcome(task.number, "", width, height, size, perceptual_hash(small), landmarks=landmarks)
+    size = write(work, task, shown.image, shown.box)
+    return Outcome(task.number, "", width, height, size, perceptual_hash(small), landmarks=shown.landmarks)
+
+
+def objection(work: PhotoWork, task: PhotoTask, width: int, height: int) -> str:
+    """Why a photo of this size is not taken; "" if it may be."""
+    # A face that is to be aligned may reach beyond the photo, but not much.
+    if min(width, height) < (work.min_size / 2 if task.align else work.min_size):
+        return Reason.TOO_SMALL
+    box = task.box or middle_square(width, height)
+    return Reason.BOX if (task.needs_box and task.box is None) or not is_centred_in(box, width, height) else ""
+
+
+def decoded_for(work: PhotoWork, task: PhotoTask, image: Image.Image) -> Image.Image:
+    """An opened photo, decoded and upright, at no less than what is needed of its size."""
+    if not task.align:
+        # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
+        box = task.box or middle_square(*image.size)
+        needed = 2 * work.size / (box[2] - box[0])
+        image.draft("RGB", (round(image.width * needed), round(image.height * needed)))
+    return upright(image)
+
+
+class Shown(NamedTuple):
+    """What is to be written: the square `box` of an image."""
+
+    image: Image.Image
+    box: Box
+    landmarks: tuple[float, ...] = ()
+
+
+def cropped(task: PhotoTask, decoded: Image.Image, width: int, height: int) -> Shown:
+    """The square to crop to, of a decoded photo that was `width` and `height` pixels large."""
+    if task.box is None:
+        return Shown(decoded, middle_square(*decoded.size))
+    scale = max(decoded.size) / max(width, height)
+    left, top, right, bottom = (side * scale for side in task.box)
+    return Shown(decoded, (left, top, right, bottom))
+
+
+def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Shown | Reason:
+    """The aligned face of a decoded photo, or why there is none."""
+    from scripts.preparation.aligning import align_photo  # which loads the detector
+
+    known = np.reshape(task.landmarks, (5, 2)) if task.landmarks else None
+    face = align_photo(decoded, work.size, least=work.min_size, allow_second=work.allow_second_face, known=known)
+    if isinstance(face, Reason):
+        return face
+    return Shown(face.image, (0, 0, work.size, work.size), tuple(face.landmarks.ravel().tolist()))
 
 
 def middle_square(width: int, height: int) -> Box:

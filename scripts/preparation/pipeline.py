@@ -22,7 +22,7 @@ from scripts.preparation.selection import select
 from scripts.preparation.settings import InputOptions, Settings
 from scripts.preparation.sources import SOURCES, Source
 from scripts.preparation.sources.collection import Collection, Photo, TwoFolders, open_collection
-from scripts.preparation.sources.table import BOX
+from scripts.preparation.sources.table import BOX, LANDMARKS
 from scripts.preparation.workspace import Outcomes, Workspace
 from util.arguments import OptionError, flatten
 from util.files import write_text
@@ -33,6 +33,8 @@ VERSION = 1
 """Raised when the same settings would give another set."""
 BATCH_PHOTOS, BATCH_BYTES = 8, 2**20
 """What a process is given at a time, at most (one photo at least): little, so that an interruption is quick."""
+ALIGNED_MIN_SIZE = 128
+"""Pixels: the default of --min_size with --align. The faces of CelebA's aligned photos have some 149."""
 NAME_BYTES = 120
 NOT_IN_SETTINGS = ("input", "young_dir", "old_dir", "output", "overwrite", "processes")
 """Options that decide nothing about the set."""
@@ -168,32 +170,41 @@ def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iter
     """The photos of these rows, a few at a time."""
     settings = preparation.settings
     photos = settings.photos
-    min_size = settings.filters.min_size or preparation.source.min_size
+    min_size = settings.filters.min_size or (ALIGNED_MIN_SIZE if photos.align else preparation.source.min_size)
+    filters = settings.filters
     what = PhotoWork(
-        photos.mode,
-        photos.size,
-        photos.format,
-        photos.quality,
-        min_size,
-        settings.filters.min_colour,
-        photos.align,
-        settings.filters.allow_second_face,
+        photos.mode, photos.size, photos.format, photos.quality, min_size, filters.min_colour, filters.allow_second_face
     )
     folders, names = preparation.folders, preparation.names
     paths = preparation.table["path"].to_numpy()
     boxes = preparation.table[list(BOX)].to_numpy(dtype=np.float64)
+    landmarks = preparation.table[list(LANDMARKS)].to_numpy(dtype=np.float64)
+    shown = framings(preparation)
     tasks: list[PhotoTask] = []
     size = 0
     for row, photo in preparation.collection.photos({paths[row]: int(row) for row in rows}):
         box = None if photos.margin is None else face_square(boxes[row], photos.margin)
         target = work.photo_path(folders[row], names[row])
-        tasks.append(PhotoTask(row, photo, target, box, needs_box=photos.margin is not None))
+        points = tuple(landmarks[row].tolist()) if np.isfinite(landmarks[row]).all() else ()
+        tasks.append(PhotoTask(row, photo, target, box, photos.margin is not None, shown[row] == "aligned", points))
         size += weight(photo)
         if len(tasks) >= BATCH_PHOTOS or size >= BATCH_BYTES:
             yield what, tasks
             tasks, size = [], 0
     if tasks:
         yield what, tasks
+
+
+def framings(preparation: Preparation) -> np.ndarray:
+    """What is made of each row's photo: aligned; chip (its middle square, for photos that are cut so tightly round the
+    face that they cannot be aligned); box (of --margin); square (the middle one); whole (copied or linked)."""
+    photos, paths = preparation.settings.photos, preparation.table["path"].str.lower()
+    if not photos.align:
+        name = "whole" if photos.mode != "crop" else "square" if photos.margin is None else "box"
+        return np.full(len(paths), name, dtype=object)
+    ending = preparation.source.chip_ending
+    chips = paths.str.endswith(ending).to_numpy(dtype=bool) if ending else np.zeros(len(paths), dtype=bool)
+    return np.where(chips, "chip", "aligned").astype(object)
 
 
 def weight(photo: Photo) -> int:
@@ -225,6 +236,7 @@ def publish(
         order=preparation.faces["order"].to_numpy(),
         person=preparation.faces["person"].to_numpy(),
         genders=preparation.genders,
+        framings=framings(preparation),
         outcomes=outcomes,
         refused=dict(preparation.collection.refused),
     )

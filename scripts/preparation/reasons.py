@@ -27,7 +27,6 @@ class Reason(StrEnum):
     UNREADABLE = "photo unreadable"
     TOO_SMALL = "photo too small"
     BOX = "no face box in the photo"
-    LANDMARKS = "landmarks that cannot be right"
     SMALL_FACE = "face too small"
     CUT_FACE = "face cut off"
     GREY = "grey or toned"

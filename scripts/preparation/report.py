@@ -45,6 +45,8 @@ class Result:
     order: np.ndarray
     person: np.ndarray
     genders: np.ndarray
+    framings: np.ndarray
+    """what each photo shows of its face; see `framings` in pipeline.py"""
     outcomes: Outcomes
     refused: dict[str, int]
     """members of archives that were not even looked at, by reason"""
@@ -94,6 +96,7 @@ def write_manifest(path: Path, result: Result) -> None:
         **{name: result.table[name] for name in COPIED_COLUMNS},
         "width": np.where(result.outcomes.width > 0, result.outcomes.width.astype(object), ""),
         "height": np.where(result.outcomes.height > 0, result.outcomes.height.astype(object), ""),
+        "framing": np.where(result.reasons == "", result.framings, ""),
         "landmarks": [shown_landmarks(result.outcomes.landmarks.get(row, ())) for row in range(len(details))],
         "detail": details,
     }

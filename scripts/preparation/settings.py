@@ -55,7 +55,7 @@ class FilterOptions:
     min_size: int | None = option(
         None,
         help="shorter side of the photo, or with --align the side of the square in the photo that becomes the aligned "
-        "image, at least; none: 180, for CelebA 178",
+        "image, at least; none: 180, for CelebA 178, with --align 128",
         unit="pixels",
     )
     min_colour: float = option(

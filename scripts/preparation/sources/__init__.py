@@ -32,6 +32,8 @@ class Source:
     """below --input, where the table's paths may start"""
     min_size: int = 180
     """pixels: the default of --min_size"""
+    chip_ending: str | None = None
+    """of the names of photos that are cut so tightly round the face that --align leaves them as they are"""
 
 
 CELEBA_FOLDERS = ("", *(f"{parent}img_align_celeba" for parent in ("", "img_align_celeba/", "Img/", "celeba/")))
@@ -41,7 +43,7 @@ SOURCES: dict[str, Source] = {
     "wiki": Source("IMDB-WIKI (Wikipedia)", read_imdb_wiki("wiki"), ("", "wiki_crop", "wiki")),
     "celeba": Source("CelebA", read_celeba, CELEBA_FOLDERS, min_size=178),  # all its aligned photos are 178 x 218
     "cacd": Source("CACD2000", read_cacd, ("", "CACD2000")),
-    "utkface": Source("UTKFace", read_utkface),
+    "utkface": Source("UTKFace", read_utkface, chip_ending=".chip.jpg"),
     "ffhq_aging": Source("FFHQ-Aging", read_ffhq_aging),
     "agedb": Source("AgeDB", read_agedb),
     "fgnet": Source("FG-NET", read_fgnet),

@@ -11,30 +11,34 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.table import PARTITIONS, SourceError, faces_table
+from scripts.preparation.sources.table import LANDMARKS, PARTITIONS, SourceError, faces_table
 
 ATTRIBUTES = "list_attr_celeba"
+LANDMARK_FILES = ("list_landmarks_align_celeba", "list_landmarks_celeba")
+"""for the aligned photos, and for those in the wild; the first that is there is read"""
 PARTITION = "list_eval_partition"
 IDENTITY = "identity_CelebA"
 REQUIRED = ("Young", "Male", "Eyeglasses", "Blurry")
 
 
 def read_celeba(collection: Collection) -> pd.DataFrame:
-    """Rows of list_attr_celeba; the other two files are used where they are present.
+    """Rows of list_attr_celeba; the other files are used where they are present.
 
     Each file is read as published (.txt, separated by spaces) or as its common copy with commas (.csv).
     """
-    attributes = _read_attributes(*collection.read_any(f"{ATTRIBUTES}.txt", f"{ATTRIBUTES}.csv"))
+    attributes = _read_values(*collection.read_any(f"{ATTRIBUTES}.txt", f"{ATTRIBUTES}.csv"))
     missing = [name for name in REQUIRED if name not in attributes]
     if missing:
         raise SourceError(f"{ATTRIBUTES} lacks the attributes {', '.join(missing)}")
     partition = _read_pairs(collection, PARTITION).reindex(attributes.index)
     identity = _read_pairs(collection, IDENTITY).reindex(attributes.index)
+    landmarks = _read_landmarks(collection).reindex(attributes.index)
     return faces_table(
         {
             "path": attributes.index.to_numpy(),
             "young": _flag(attributes["Young"]),
             "gender": attributes["Male"].map({1: "male", -1: "female"}),
+            **{name: landmarks[name] for name in LANDMARKS},
             "glasses": _flag(attributes["Eyeglasses"]),
             "blurry": _flag(attributes["Blurry"]),
             "partition": partition.map(dict(enumerate(PARTITIONS))),
@@ -47,9 +51,22 @@ def _flag(column: pd.Series) -> pd.Series:
     return column.map({1: True, -1: False}).astype("boolean")
 
 
-def _read_attributes(name: str, content: bytes) -> pd.DataFrame:
-    """Attributes (-1, 1) by photo. The text file starts with a line that counts photos and one that names
-    attributes."""
+def _read_landmarks(collection: Collection) -> pd.DataFrame:
+    """LANDMARKS by photo; empty where no file has them. The collection counts pixels, here their middles are meant."""
+    names = [f"{stem}.{ending}" for stem in LANDMARK_FILES for ending in ("txt", "csv")]
+    if not collection.has(*names):
+        return pd.DataFrame(columns=LANDMARKS)
+    name, content = collection.read_any(*names)
+    values = _read_values(name, content).apply(pd.to_numeric, errors="coerce")
+    if values.shape[1] != len(LANDMARKS):
+        raise SourceError(f"{name} is not in CelebA's format ({values.shape[1]} columns of points); fetch it again")
+    values.columns = pd.Index(LANDMARKS)
+    return values[~values.index.duplicated()] + 0.5
+
+
+def _read_values(name: str, content: bytes) -> pd.DataFrame:
+    """Attributes (-1, 1) or coordinates by photo. The text file starts with a line that counts photos and one that
+    names the columns."""
     text = content.decode("utf-8-sig", "replace")
     try:
         if name.endswith(".csv"):

@@ -13,6 +13,8 @@ from util.errors import UserError
 GENDERS = ("female", "male")
 PARTITIONS = ("train", "val", "test")
 BOX = ("face_left", "face_top", "face_right", "face_bottom")
+POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 
 COLUMNS: dict[str, Any] = {
     "path": str,  # relative to the collection's photo folder, with forward slashes
@@ -24,6 +26,7 @@ COLUMNS: dict[str, Any] = {
     "face_score": np.float32,  # -inf: a detector found no face; NaN: there is no score
     "second_face_score": np.float32,  # NaN: no second face in the photo
     **dict.fromkeys(BOX, np.float32),  # pixels, in the photo's own coordinates; NaN where unknown
+    **dict.fromkeys(LANDMARKS, np.float32),  # as the box; left and right are the photo's
     "glasses": "boolean",
     "blurry": "boolean",
     "partition": pd.CategoricalDtype(PARTITIONS),  # the collection's own split, where it has one
