@@ -26,6 +26,10 @@ SHA256 = "_sha256"
 """Ends the names under which the hashes of teachers are saved with the options, though they are none."""
 
 
+PUBLIC_LOSSES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
+"""In the order in which the public code base lists them; others follow in the order of their computation."""
+
+
 class Step(NamedTuple):
     """What one training step leaves: named scalar losses and named images (N, C, H, W) in [-1, 1], all on the
     device."""
@@ -81,7 +85,7 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.steps = self.warm_up_done = 0
         self._epoch_loss = torch.zeros((), device=device)
-        self._epoch_steps = 0
+        self._epoch_steps = torch.zeros((), device=device)  # on the device, as a CUDA graph counts them
 
     @abstractmethod
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -109,9 +113,22 @@ class BaseModel(ABC):
         """How well the warmed-up networks do on a batch, by network: the share of photos judged rightly."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
+    def report(self, losses: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Step:
+        """What a step leaves, to be called by `optimize` at its end. Losses that are not in every step are repeated as
+        they were last; those of discriminators (D_...) do not count in the epoch's mean, which schedules may follow."""
+        self.losses |= {name: loss.detach() for name, loss in losses.items()}
+        minimised = [self.losses[name] for name in losses if not name.startswith("D_")]
+        self._epoch_loss += torch.stack(minimised).sum()
+        self._epoch_steps += 1
+        order = {name: position for position, name in enumerate(PUBLIC_LOSSES)}
+        names = sorted(self.losses, key=lambda name: order.get(name, len(order)))
+        return Step(
+            {name: self.losses[name] for name in names}, {name: image.detach() for name, image in images.items()}
+        )
+
     def end_epoch(self) -> None:
         """Move every schedule on; called after the last step of an epoch."""
-        mean = float(average(self._epoch_loss)) / max(1, self._epoch_steps)
+        mean = float(average(self._epoch_loss)) / max(1.0, float(self._epoch_steps))
         for optimization in self.optimizations.values():
             optimization.schedule.step(mean)
         self.forget_epoch_loss()
@@ -119,7 +136,7 @@ class BaseModel(ABC):
     def forget_epoch_loss(self) -> None:
         """Begin the mean loss of an epoch anew."""
         self._epoch_loss.zero_()
-        self._epoch_steps = 0
+        self._epoch_steps.zero_()
 
     @property
     def learning_rate(self) -> float:
@@ -161,7 +178,7 @@ class BaseModel(ABC):
             "steps": self.steps,
             "warm_up_done": self.warm_up_done,
             "epoch_loss": self._epoch_loss,
-            "epoch_steps": self._epoch_steps,
+            "epoch_steps": int(self._epoch_steps),
             "random": random_state(self.device),
         }
 
@@ -187,7 +204,7 @@ class BaseModel(ABC):
         self.losses = {name: loss.to(self.device) for name, loss in state.get("losses", {}).items()}
         self.steps, self.warm_up_done = state.get("steps", 0), state.get("warm_up_done", self.warm_up_steps)
         self._epoch_loss.copy_(state["epoch_loss"])
-        self._epoch_steps = state["epoch_steps"]
+        self._epoch_steps.fill_(state["epoch_steps"])
         if "random" in state:  # not where more processes go on than saved
             restore_random_state(state["random"], self.device)
 

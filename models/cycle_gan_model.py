@@ -30,8 +30,6 @@ from models.schedules import ScheduleOptions
 from util.arguments import OptionError, option, section
 from util.image_pool import ImagePool
 
-LOSS_ORDER = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-"""The order in which the public code base lists its losses; others follow in the order of their computation."""
 IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
 
 
@@ -217,7 +215,6 @@ class CycleGANModel(BaseModel):
         step = self._step(real_A, real_B)
         if self.averages:
             self.averages.update()
-        self._epoch_steps += 1
         self.steps += 1
         return step
 
@@ -241,18 +238,7 @@ class CycleGANModel(BaseModel):
                 losses[name] = losses.get(name, 0.0) + share * loss.detach()
         generators.step()
         discriminators.step()
-        return self._report(losses, images)
-
-    def _report(self, losses: dict[str, Tensor], images: Mapping[str, Tensor]) -> Step:
-        """Losses in the public order, those that are not in every step as they were last, and the images."""
-        self._epoch_loss += torch.stack([loss for name, loss in losses.items() if not name.startswith("D_")]).sum()
-        self.losses |= losses
-        order = {name: position for position, name in enumerate(LOSS_ORDER)}
-        names = sorted(self.losses, key=lambda name: order.get(name, len(order)))
-        return Step(
-            {name: self.losses[name] for name in names},
-            {name: images[name].detach() for name in IMAGE_NAMES if name in images},
-        )
+        return self.report(losses, {name: images[name] for name in IMAGE_NAMES if name in images})
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
         """The reverse of `state_dict`."""

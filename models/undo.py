@@ -39,7 +39,7 @@ class Undo:
                 for name, own in model.optimizations.items()
                 if (scaler := own.scaler).is_enabled()
             },
-            "counts": (model._epoch_steps, model.steps, dict(model.losses)),
+            "counts": (model._epoch_steps.clone(), model.steps, dict(model.losses)),
             "random": random_state(model.device),
         }
 

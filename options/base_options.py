@@ -21,10 +21,10 @@ class ChoiceOptions:
     """model and data"""
 
     model: str = option(
-        "cycle_gan", help="cycle_gan: both directions; test: one, on a plain folder", choices=tuple(MODELS)
+        "cycle_gan", help="cycle_gan: both directions; test: one, on a plain folder", choices=MODELS
     )
     dataset_mode: str = option(
-        "unaligned", help="unaligned: folders of two domains; single: one folder", choices=tuple(DATASETS)
+        "unaligned", help="unaligned: folders of two domains; single: one folder", choices=DATASETS
     )
 
 

@@ -23,7 +23,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,7 +40,7 @@ def option(
     *,
     help: str,
     unit: str = "",
-    choices: Sequence[str] = (),
+    choices: Collection[str] = (),
     parse: Callable[[str], Any] | None = None,
     aliases: Mapping[str, Any] | Sequence[str] = (),
     off_switch: str = "",
@@ -51,7 +51,7 @@ def option(
 ) -> Any:
     """Declare one field of an options dataclass.
 
-    unit: shown behind the default. parse: text to value, raising ArgumentTypeError; by default, the annotation.
+    unit: shown behind the default. choices: may be a registry, to which entries are still added. parse: text to value, raising ArgumentTypeError; by default, the annotation.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
     function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
     bare: the value of the flag with none behind it. train_only: test.py does not offer it. architecture: part of what a
@@ -61,7 +61,7 @@ def option(
     metadata = {
         "help": help,
         "unit": unit,
-        "choices": tuple(choices),
+        "choices": choices,
         "parse": parse,
         "aliases": aliases if isinstance(aliases, Mapping) else dict.fromkeys(aliases),
         "off_switch": off_switch,
