@@ -105,8 +105,7 @@ class ProjectedDiscriminator(Network):
         super().__init__()
         self.patch = patch
         self.frozen = (FrozenFeatures(estimator),)  # in a tuple: not a module of this one
-        maps = estimator.maps(next(estimator.parameters()).new_zeros(1, 3, 64, 64))
-        self.heads = nn.ModuleList(FeatureHead(features.shape[1], width) for features in maps)
+        self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in estimator.feature_channels)
 
     def parts(self) -> Sequence[Network]:
         """See Network."""
@@ -138,7 +137,7 @@ class FrozenFeatures(Network):
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
-            return self.model.maps(images)
+            return self.model.features(images)
 
 
 def projected_discriminator(
