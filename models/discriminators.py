@@ -74,12 +74,12 @@ class PixelDiscriminator(Network):
 
 
 class FeatureHead(Network):
-    """Judges one map of frozen features (N, C, h, w) by three convolutions: raw logits (N, 1, h, w)."""
+    """Judges one map of frozen features (N, C, h, w) by three convolutions: raw logits (N, 1, h / 2, w / 2)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1),
+            nn.Conv2d(channels, width, 3, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width, width, 3, padding=1),
             nn.LeakyReLU(0.2),

@@ -20,9 +20,7 @@ from util.text import printable
 class ChoiceOptions:
     """model and data"""
 
-    model: str = option(
-        "cycle_gan", help="cycle_gan: both directions; test: one, on a plain folder", choices=MODELS
-    )
+    model: str = option("cycle_gan", help="cycle_gan: both directions; test: one, on a plain folder", choices=MODELS)
     dataset_mode: str = option(
         "unaligned", help="unaligned: folders of two domains; single: one folder", choices=DATASETS
     )

@@ -29,6 +29,7 @@ from options.base_options import (
     gather,
     restore_all,
 )
+from options.presets import PresetOptions
 from util.arguments import OptionError, build, flags_of, format_value, restore
 from util.distributed import under_torchrun
 from util.files import sha256_of
@@ -44,6 +45,7 @@ class TrainOptions:
 
     choice: ChoiceOptions
     run: RunOptions
+    preset: PresetOptions
     data: Any
     loading: LoaderOptions
     model: TrainableOptions
@@ -88,6 +90,7 @@ def _sections(choice: ChoiceOptions) -> Sections:
     return {
         "choice": ChoiceOptions,
         "run": RunOptions,
+        "preset": PresetOptions,
         "data": DATASETS[choice.dataset_mode].options_class,
         "loading": LoaderOptions,
         "model": MODELS[choice.model].options_class,
@@ -122,7 +125,8 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     initial = read_initial(gathered)
     kept = take_over(initial, gathered) if initial else restore_all(gathered.sections, gathered.saved)
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
-    built = build_all(gathered.sections, {**kept, **gathered.typed})
+    preset: PresetOptions = build(PresetOptions, {**kept, **gathered.typed})
+    built = build_all(gathered.sections, {**preset.values, **kept, **gathered.typed})
     values = flatten_all(built, training=True)
     table = format_table(values, gathered.sections)
     changes = find_changes(gathered, values)

@@ -51,8 +51,10 @@ def test_translate_shifts_whole_pixels_and_cut_out_greys_one_rectangle() -> None
     shifted = translate(images)
     for before, after in zip(images, shifted, strict=True):
         matches = [
-            torch.equal(after[:, max(0, -y) : 16 - max(0, y), max(0, -x) : 24 - max(0, x)],
-                        before[:, max(0, y) : 16 + min(0, y), max(0, x) : 24 + min(0, x)])
+            torch.equal(
+                after[:, max(0, -y) : 16 - max(0, y), max(0, -x) : 24 - max(0, x)],
+                before[:, max(0, y) : 16 + min(0, y), max(0, x) : 24 + min(0, x)],
+            )
             for y in range(-2, 3)
             for x in range(-3, 4)
         ]

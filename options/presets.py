@@ -1,0 +1,53 @@
+"""Named sets of option values. A typed option overrides the preset's; the values are saved with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from util.arguments import option
+
+AGING: dict[str, Any] = {
+    "residual": True,
+    "upsample": "resize",
+    "netG": "resnet_4blocks",
+    "ngf": 32,
+    "netD": "projected",
+    "ndf": 32,
+    "lambda_identity": 0.0,
+    "lambda_A": 2.0,
+    "lambda_B": 2.0,
+    "beta2": 0.99,
+    "ema": 0.999,
+    "warm_up_D": 400,
+    "n_epochs_decay": 0,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "fast64": AGING | {"load_size": 72, "crop_size": 64, "ema": 0.995, "n_epochs": 1},
+    "best": AGING | {"load_size": 144, "crop_size": 128, "position": True, "n_epochs": 4},
+}
+"""fast64: a model of small faces within minutes on a CPU. best: the recipe of the model in checkpoints/young2old."""
+
+
+@dataclass(frozen=True)
+class PresetOptions:
+    """preset"""
+
+    preset: str = option(
+        "none",
+        help="start from a named set of option values, which typed options override. "
+        + "; ".join(
+            f"{name}: {' '.join(f'--{flag} {value}' for flag, value in values.items())}"
+            for name, values in PRESETS.items()
+            if values
+        ),
+        choices=tuple(PRESETS),
+    )
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The values by option."""
+        return PRESETS[self.preset]
