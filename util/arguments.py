@@ -51,7 +51,8 @@ def option(
 ) -> Any:
     """Declare one field of an options dataclass.
 
-    unit: shown behind the default. choices: may be a registry, to which entries are still added. parse: text to value, raising ArgumentTypeError; by default, the annotation.
+    unit: shown behind the default. choices: may be a registry, to which entries are still added. parse: text to
+    value, raising ArgumentTypeError; by default, the annotation.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
     function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
     bare: the value of the flag with none behind it. train_only: test.py does not offer it. architecture: part of what a
