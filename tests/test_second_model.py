@@ -57,8 +57,8 @@ class BrightnessModel(BaseModel):
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        photos = batch["A"] if "A" in batch else batch["B"]
-        return {"real": photos, "fake": self.networks["G"](photos)}
+        domain = "A" if "A" in batch else "B"
+        return {f"real_{domain}": batch[domain], f"bright_{domain}": self.networks["G"](batch[domain])}
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
         fake = self.networks["G"](batch["A"])
@@ -100,7 +100,7 @@ def test_a_second_model_is_trained_shown_saved_resumed_and_listed(
     assert (run / "1_net_G.pth").is_file() and (run / "latest_net_G.pth").is_file()
 
     call(test_command.main, "--results_dir", tmp_path / "results", "--num_test", "2")
-    assert len(list((tmp_path / "results" / "run" / "latest_test" / "images").glob("*_fake.png"))) == 4
+    assert len(list((tmp_path / "results" / "run" / "latest_test" / "images").glob("*_bright_[AB].png"))) == 4
 
     with pytest.raises(SystemExit):
         call(train.main, "--help")
