@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,35 +12,17 @@ import pytest
 import torch
 from PIL import Image
 from processes import ROOT, run
-from torch import nn
+from small_runs import make_run
 
 import export
 from aging.card import Card, CardError
 from aging.exporting import card_of, plain_copy, read_onnx, read_torchscript, write_onnx
 from aging.trained import run_generators
 from models.fast.speed import SpeedOptions, accelerate
-from models.generators import GeneratorOptions, create_generator
-from models.layers import NetworkOptions
 from util.run.run_folder import RunFolder
 
 ODD_SIZES = [(1, 20, 36), (3, 44, 28), (2, 128, 64)]
 """Numbers of images, heights and widths: odd multiples of 4, wide, tall, several at a time."""
-
-
-def make_run(folder: Path, name: str = "run", **options: object) -> Path:
-    """A run with random networks that change what they see."""
-    values = {"netG": "resnet_2blocks", "ngf": 16, "crop_size": 64, **options}
-    path = folder / name
-    path.mkdir(parents=True)
-    (path / "opt.json").write_text(json.dumps({**values, "model": "cycle_gan"}))
-    known = {key: value for key, value in values.items() if key != "crop_size"}
-    for seed, network in enumerate(("G_A", "G_B")):
-        torch.manual_seed(seed)
-        generator = create_generator(NetworkOptions(init_gain=0.1), GeneratorOptions(**known))
-        convolutions = [layer for layer in generator.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
-        nn.init.normal_(convolutions[-1].weight, std=0.05)
-        torch.save(generator.state_dict(), path / f"latest_net_{network}.pth")
-    return path
 
 
 @pytest.fixture(scope="module")

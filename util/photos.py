@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,8 +30,10 @@ class UnreadableImageError(Exception):
 
 
 @contextlib.contextmanager
-def opened_photo(file: str | Path | IO[bytes], name: str | Path | None = None) -> Iterator[Image.Image]:
-    """Open a photo whose pixels are not decoded yet; `name` is what errors call it.
+def opened_photo(
+    file: str | Path | IO[bytes], name: str | Path | None = None, formats: Sequence[str] = FORMATS
+) -> Iterator[Image.Image]:
+    """Open a photo whose pixels are not decoded yet; `name` is what errors call it, `formats` what is tried.
 
     Raises UnreadableImageError for whatever goes wrong before the block ends: no image, half of one, and images so
     large that they are likely to be decompression bombs (PIL.Image.MAX_IMAGE_PIXELS). What the block does besides
@@ -43,7 +45,7 @@ def opened_photo(file: str | Path | IO[bytes], name: str | Path | None = None) -
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if isinstance(file, (str, Path)):
                 _refuse_what_is_no_file(Path(file))
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(file, formats=tuple(formats)) as image:
                 _refuse_many_scans(image)
                 yield image
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged files

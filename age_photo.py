@@ -1,0 +1,193 @@
+"""Show what the faces of photos may look like when they are older, or younger.
+
+    python age_photo.py me.jpg
+    python age_photo.py holidays/ --direction younger --strip
+
+writes results/photos/me_older.jpg, the photo with its faces aged in full resolution, and me_older_compare.jpg, before
+and after. docs/ageing_photos.md says what the results can mean. `python age_photo.py --help` lists all options.
+"""
+
+from __future__ import annotations
+
+import glob
+import sys
+import time
+from argparse import ArgumentTypeError
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aging.aged_photo import AgedPhoto, age_photo
+from aging.generators import ENGINES, find_generators
+from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo, write_picture
+from aging.pictures import before_and_after, strip
+from util.arguments import OptionError, Parser, build, option
+from util.errors import UserError, told_in_one_line
+from util.files import IMAGE_SUFFIXES
+from util.photos import UnreadableImageError
+from util.text import printable
+
+ROOT = Path(__file__).resolve().parent
+PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".avif", ".heic", ".heif")
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    """`older.onnx,younger.onnx` as paths."""
+    if not all(text.split(",")):
+        raise ArgumentTypeError(f"{text!r}: expected files, separated by commas")
+    return tuple(map(Path, text.split(",")))
+
+
+@dataclass(frozen=True)
+class AgingOptions:
+    """what to do"""
+
+    direction: str = option("older", help="make faces older or younger", choices=("older", "younger"))
+    strength: float = option(1.0, help="how much: 0 changes nothing, 1 is what the model predicts, 1.5 exaggerates")
+    face: int | None = option(None, help="change only the face of this number, counted from the left; none: all faces")
+    strip: bool = option(False, help="write also a row of each face from younger to older")
+    output: Path = option(Path("results/photos"), help="folder of the results")
+    keep_metadata: bool = option(
+        False, help="keep date, camera and author (EXIF) of the photo, without the place where it was taken"
+    )
+    keep_location: bool = option(False, help="keep metadata and also the place where the photo was taken (GPS)")
+
+    def __post_init__(self) -> None:
+        if self.face is not None and self.face < 1:
+            raise OptionError(f"--face {self.face}: faces are counted from 1, from the left")
+        if not -3 <= self.strength <= 3:
+            raise OptionError(f"--strength {self.strength}: expected a number between -3 and 3")
+
+    @property
+    def signed_strength(self) -> float:
+        """Positive for older, negative for younger."""
+        return self.strength if self.direction == "older" else -self.strength
+
+    @property
+    def chosen(self) -> list[int] | None:
+        """Numbers of the faces to change, from 0; None: all."""
+        return None if self.face is None else [self.face - 1]
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """which model"""
+
+    name: str = option("young2old", help="name of the run whose generators are used")
+    checkpoints_dir: Path = option(ROOT / "checkpoints", help="folder of all runs' checkpoints")
+    model: tuple[Path, ...] = option(
+        (), help="files of export.py instead of a run: FILE.onnx, or one for each direction, separated by a comma",
+        parse=_paths)  # fmt: skip
+    engine: str = option(
+        "auto", help="onnx: the run's exported files by onnxruntime, a quick start; torch: its checkpoint; auto: "
+        "onnx if export.py has written files of the checkpoint's weights", choices=ENGINES)  # fmt: skip
+
+
+class NothingDoneError(UserError):
+    """A photo of which there is no result, with the reason."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Age the photos of the command line; returns the exit status: 2 where there is no result of one or more."""
+    parser = Parser(prog="age_photo.py", description="Show what the faces of photos may look like older, or younger.")
+    parser.usage = "%(prog)s PHOTO... [options]   (--help lists them)"
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files, folders of them, or patterns: '*.jpg'")
+    parser.add_section(AgingOptions)
+    parser.add_section(SourceOptions)
+    typed = parser.parse(argv)
+    options, source = build(AgingOptions, typed), build(SourceOptions, typed)
+    names = result_names(find_photos(typed["photos"], options.output))
+    protected = set(map(_identity, names))
+    generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
+    status = 0
+    for path, name in names.items():
+        started = time.perf_counter()
+        try:
+            photo = read_photo(path)
+            done = write_results(photo, age_photo(photo.image, generators), options, name, protected)
+            print(f"{printable(path)}: {printable(done)} ({time.perf_counter() - started:.2f} s)", flush=True)
+        except (UnreadableImageError, NothingDoneError, OSError) as error:
+            reason = error.reason if isinstance(error, UnreadableImageError) else error
+            print(f"{printable(path)}: {printable(reason)}", file=sys.stderr, flush=True)
+            status = 2
+    return status
+
+
+def find_photos(words: Sequence[str], output: Path) -> list[Path]:
+    """The photo files that the command line names, each once. Raises UserError where a word names none."""
+    found: dict[Path, None] = {}
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            if output.exists() and output.samefile(path):
+                raise UserError(f"--output {output} is itself the folder of the photos: choose another")
+            here = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
+        else:
+            here = [path] if path.exists() else [file for file in map(Path, sorted(glob.glob(word, recursive=True)))
+                                                 if file.is_file()]  # fmt: skip
+        if not here:
+            raise UserError(f"{word}: " + ("holds no photos" if path.is_dir() else "does not exist"))
+        found.update(dict.fromkeys(here))
+    return list(found)
+
+
+def result_names(photos: Sequence[Path]) -> dict[Path, str]:
+    """What the results of each photo are called, without direction and suffix: its own stem, numbered if it is
+    another's, too."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in photos:
+        number, name = 1, path.stem
+        while name.casefold() in taken:
+            number += 1
+            name = f"{path.stem}_{number}"
+        taken.add(name.casefold())
+        names[path] = name
+    return names
+
+
+def write_results(
+    photo: Photo, aged: AgedPhoto, options: AgingOptions, name: str, protected: Collection[FileIdentity]
+) -> str:
+    """Write the photo with its faces aged and the pictures of it; returns what was done, in words.
+
+    protected: files that must not be replaced. Raises NothingDoneError where there is no such face, and where a result
+    would replace one of these.
+    """
+    count = len(aged.faces)
+    if not count:
+        raise NothingDoneError("no face was found: the face must be seen from the front or half from the side, with "
+                               "both eyes, and not be tiny")  # fmt: skip
+    if options.face is not None and options.face > count:
+        raise NothingDoneError(f"--face {options.face}: only {count} found")
+    result = options.output / f"{name}_{options.direction}{SUFFIXES[photo.format]}"
+    compare, row = options.output / f"{name}_{options.direction}_compare.jpg", options.output / f"{name}_strip.jpg"
+    for target in (result, compare, *[row] * options.strip):
+        if target.exists() and _identity(target) in protected:
+            raise NothingDoneError(f"would be written to {target}, which is one of the photos: choose another --output")
+    keeps = options.keep_metadata or options.keep_location
+    exif = kept_exif(photo.exif, location=options.keep_location) if keeps else b""
+    write_photo(result, aged.at(options.signed_strength, options.chosen), photo, exif)
+    write_picture(compare, before_and_after(aged, options.signed_strength, options.chosen))
+    if options.strip:
+        write_picture(row, strip(aged, chosen=options.chosen))
+    which = f"face {options.face} of {count}" if options.face else f"{count} face{'s' if count > 1 else ''}"
+    return f"{which} made {options.direction}, {result}"
+
+
+FileIdentity = tuple[int, int]
+
+
+def _identity(path: Path) -> FileIdentity:
+    """The same for all names of a file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+if __name__ == "__main__":
+    with told_in_one_line("age_photo.py"):
+        try:
+            sys.exit(main())
+        except KeyboardInterrupt:
+            print("stopped; the results that are there are whole", file=sys.stderr)
+            sys.exit(130)

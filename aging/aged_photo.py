@@ -1,0 +1,126 @@
+"""A photo, its faces, and the change that is predicted for each: the photo younger or older, at any strength.
+
+Translating is done once; each further strength only scales the change, which is output minus input of a generator at
+the size that it was trained at. faces/paste.py enlarges it and adds it to the photo's own pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import Image
+
+from aging.card import OPPOSITE, Card
+from aging.generators import Generator
+from faces.align import Alignment, Matrix, aligned, alignment_of
+from faces.detect import Face, find_faces
+from faces.paste import paste_change
+
+GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Shares of red, green and blue in a grey level, as Pillow takes them."""
+
+
+@dataclass(frozen=True)
+class AgedFace:
+    """A face of a photo, with the changes that make it older or younger."""
+
+    face: Face
+    alignment: Alignment
+    changes: Mapping[str, np.ndarray]
+    """by direction: float32 (size, size, 3), in levels of 255, of the aligned face"""
+
+    def change(self, strength: float) -> np.ndarray:
+        """The change at a strength: positive ones are older, negative ones younger; 1 is what the network predicts.
+
+        Where only one direction has a generator, the other is its change the other way round.
+        """
+        direction = "older" if strength >= 0 else "younger"
+        if direction in self.changes:
+            return self.changes[direction] * np.float32(abs(strength))
+        return self.changes[OPPOSITE[direction]] * np.float32(-abs(strength))
+
+
+@dataclass(frozen=True)
+class AgedPhoto:
+    """A photo whose faces can be shown at any age."""
+
+    pixels: np.ndarray
+    """uint8 RGB (H, W, 3), upright"""
+    faces: list[AgedFace] = field(default_factory=list)
+    """from left to right"""
+
+    def at(self, strength: float, chosen: Collection[int] | None = None) -> np.ndarray:
+        """The photo at a strength, as uint8 RGB (H, W, 3).
+
+        strength: 0 is the photo itself, 1 what the network predicts for older, -1 for younger, 1.5 more than that.
+        chosen: numbers of the faces to change, from 0; None: all.
+        """
+        pixels = self.pixels
+        for number, face in enumerate(self.faces):
+            if strength and (chosen is None or number in chosen):
+                pixels = paste_change(pixels, face.change(strength), face.alignment)
+        return pixels
+
+    def part(self, box: tuple[float, float, float, float], height: int) -> AgedPhoto:
+        """A part of the photo (left, top, right, bottom in pixels), at most `height` pixels high, with its faces: for
+        pictures that are smaller than the photo. Parts beyond the photo's border are cut off."""
+        left, top = max(0, round(box[0])), max(0, round(box[1]))
+        right, bottom = min(self.pixels.shape[1], round(box[2])), min(self.pixels.shape[0], round(box[3]))
+        scale = min(1.0, height / (bottom - top))
+        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+        region = Image.fromarray(self.pixels[top:bottom, left:right])
+        small = region if size == region.size else region.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        scales = (size[0] / (right - left), size[1] / (bottom - top))
+        faces = [replace(face, alignment=_in_part(face.alignment, (left, top), scales)) for face in self.faces]
+        return AgedPhoto(np.asarray(small), faces)
+
+
+def _in_part(alignment: Alignment, corner: tuple[int, int], scales: tuple[float, float]) -> Alignment:
+    """The alignment in a part of the photo that begins at `corner` and was scaled."""
+    (a, b, c), (d, e, f) = alignment.matrix
+    x, y = corner
+    rows: Matrix = (
+        (a / scales[0], b / scales[1], a * x + b * y + c),
+        (d / scales[0], e / scales[1], d * x + e * y + f),
+    )
+    return Alignment(rows, alignment.size)
+
+
+def age_photo(photo: Image.Image, generators: Mapping[str, Generator]) -> AgedPhoto:
+    """Find the faces of an upright RGB photo, and what changes each, from left to right.
+
+    generators: by direction. Raises UserError where the face detector is not installed.
+    """
+    faces = sorted(find_faces(photo), key=lambda face: face.box[0] + face.box[2])
+    return AgedPhoto(np.asarray(photo), [_aged(photo, face, generators) for face in faces])
+
+
+def _aged(photo: Image.Image, face: Face, generators: Mapping[str, Generator]) -> AgedFace:
+    size = max(generator.card.size for generator in generators.values())
+    alignment = alignment_of(face.landmarks, size)
+    changes = {}
+    for direction, generator in generators.items():
+        images = to_network(np.asarray(aligned(photo, alignment.resized(generator.card.size))), generator.card)
+        changes[direction] = change_of(images, generator.translate(images))
+    return AgedFace(face, alignment, changes)
+
+
+def to_network(face: np.ndarray, card: Card) -> np.ndarray:
+    """A face, uint8 RGB (size, size, 3), as what a generator expects: float32 (1, channels, size, size) in [-1, 1]."""
+    pixels = face.astype(np.float32)
+    pixels = (pixels @ GREY)[..., None] if card.input_channels == 1 else pixels
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
+
+
+def change_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What a generator did to one image (1, channels, size, size), as float32 (size, size, 3) in levels of 255.
+
+    A network between colour and grey gives the change of the grey levels.
+    """
+    if before.shape[1] != after.shape[1]:
+        before, after = (image if image.shape[1] == 1 else np.tensordot(GREY, image[0], 1)[None, None]
+                         for image in (before, after))  # fmt: skip
+    change = (after[0] - before[0]).transpose(1, 2, 0) * np.float32(127.5)
+    return np.repeat(change, 3, axis=2) if change.shape[2] == 1 else change
