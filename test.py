@@ -8,9 +8,8 @@ writes results/NAME/latest_test/index.html, with the images beside it. `python t
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,23 +18,14 @@ from torch import Tensor
 from data import Loader, create_test_loaders
 from data.image_folder import unique_stems
 from models import BaseModel, create_model
+from models.age_estimator import AgeEstimator
 from options import TestOptions, parse_test_options
 from util.device import describe_device, select_device
 from util.errors import told_in_one_line
+from util.gallery import OLDER, Card, Section, add_gallery, direction_titles
 from util.html import Page
 from util.images import save_png, tensor_to_uint8
 from util.terminal import CountedWork, format_duration
-
-DOMAIN_TITLES = {"A": "young to old (A to B)", "B": "old to young (B to A)"}
-ROWS_PER_PAGE = 200
-
-
-class Row(NamedTuple):
-    """One photo's results."""
-
-    title: str
-    images: dict[str, str]
-    """label to path relative to the page: the photo, its translation, and further ones"""
 
 
 def main() -> None:
@@ -46,67 +36,94 @@ def main() -> None:
     channels = options.model.channels
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
+    estimator = options.figures.load(device)
     loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,
                                   options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
     print(f"translating on {describe_device(device)}")
     started = time.perf_counter()
-    rows = {domain: translate_folder(options, model, domain, loader) for domain, loader in loaders.items()}
-    page = write_pages(options, rows, time.perf_counter() - started)
-    print(f"results: {page}")
+    cards = {domain: translate_folder(options, model, domain, loader, estimator) for domain, loader in loaders.items()}
+    sections = {domain: Section(titles(options)[domain], cards[domain]) for domain in cards}
+    print(f"results: {write_page(options, sections, estimator, time.perf_counter() - started)}")
 
 
-def translate_folder(options: TestOptions, model: BaseModel, domain: str, loader: Loader) -> list[Row]:
-    """Translate one domain's photos and write each image as a file."""
+def translate_folder(
+    options: TestOptions, model: BaseModel, domain: str, loader: Loader, estimator: AgeEstimator | None
+) -> list[Card]:
+    """Translate one domain's photos, write each image as a file, and estimate the years gained."""
     root, folder = options.data.folders()[domain], options.result_folder
     stems = unique_stems(loader.dataset.files(domain), root)
-    rows = []
+    older, cards = titles(options)[domain] == OLDER, []
     with CountedWork(root.name, len(loader), "photos") as line:
         for batch in loader.epoch():
-            paths = batch[f"{domain}_paths"]
-            for path, images in zip(paths, unbatch(model.translate(batch)), strict=True):
-                names = {label: f"images/{stems[path]}_{label}.png" for label in images}
-                for label, image in images.items():
-                    save_png(folder / names[label], stretch(image, options.results.aspect_ratio))
-                rows.append(Row(str(path.relative_to(root)), names))
+            paths, images = batch[f"{domain}_paths"], model.translate(batch)
+            gained = years_gained(images, estimator, older=older)
+            for path, row, years in zip(paths, unbatch(images), gained, strict=True):
+                names = {label: f"images/{stems[path]}_{label}.png" for label in row}
+                shown = {label: stretch(image, options.results.aspect_ratio) for label, image in row.items()}
+                for label, image in shown.items():
+                    save_png(folder / names[label], image)
+                height, width = next(iter(shown.values())).shape[:2]
+                cards.append(Card(str(path.relative_to(root)), names, (width, height), older, years))
             line.advance(len(paths))
-    return rows
+    return cards
 
 
-def write_pages(options: TestOptions, rows: Mapping[str, Sequence[Row]], seconds: float) -> Path:
-    """Write index.html and, where there are many photos, further pages; returns the first."""
-    titled = [(domain, row) for domain in rows for row in rows[domain]]
-    names = ["index.html", *(f"page_{number:03d}.html" for number in range(2, -(-len(titled) // ROWS_PER_PAGE) + 1))]
+def titles(options: TestOptions) -> dict[str, str]:
+    """What becomes of the photos of domains "A" and "B"."""
+    values = options.values
+    return direction_titles(is_reversed=values.get("direction") == "BtoA" or values.get("model_suffix") == "_B")
+
+
+def years_gained(images: Mapping[str, Tensor], estimator: AgeEstimator | None, *, older: bool) -> list[float | None]:
+    """By how many years the translations look older than the photos (or younger, if that is the aim), one number a
+    photo; None without an estimator.
+
+    images: named batches (N, C, H, W) in [-1, 1], the photos first and their translations second.
+    """
+    photos, translated = (batch.float() for batch in list(images.values())[:2])
+    if estimator is None:
+        return [None] * len(photos)
+    ages = [estimator(in_colour(batch.clamp(-1, 1))).ages for batch in (photos, translated)]
+    return ((ages[1] - ages[0]) * (1 if older else -1)).tolist()
+
+
+def in_colour(images: Tensor) -> Tensor:
+    """Images (N, 3 or 1, H, W) as (N, 3, H, W)."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def write_page(
+    options: TestOptions, sections: Mapping[str, Section], estimator: AgeEstimator | None, seconds: float
+) -> Path:
+    """Write index.html; returns its path."""
     title = f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}"
-    for number, name in enumerate(names):
-        page = Page(options.result_folder, title, image_size=options.results.display_winsize)
-        around = {"previous": number - 1, "next": number + 1}
-        links = {text: names[place] for text, place in around.items() if 0 <= place < len(names)}
-        if number == 0:
-            page.table(summarize(options, rows, seconds))
-            page.folded_table("options", options.values)
-        page.links(links)
-        shown = ""
-        for domain, row in titled[number * ROWS_PER_PAGE : (number + 1) * ROWS_PER_PAGE]:
-            if len(rows) > 1 and domain != shown:
-                page.heading(DOMAIN_TITLES[domain])
-                shown = domain
-            before, after = list(row.images)[:2]
-            page.row(row.title, row.images, compare=(before, after))
-        page.links(links)
-        page.write(name)
-    return options.result_folder / names[0]
+    page = Page(options.result_folder, title, image_size=options.results.display_winsize)
+    add_gallery(page, sections)
+    page.heading("About these results")
+    page.table(summarize(options, sections, estimator, seconds))
+    page.folded_table("options", options.values)
+    return page.write()
 
 
-def summarize(options: TestOptions, rows: Mapping[str, Sequence[Row]], seconds: float) -> dict[str, str]:
-    """What was translated, by what, and how fast."""
-    count = sum(map(len, rows.values()))
-    counts = {DOMAIN_TITLES[domain] if len(rows) > 1 else "photos": f"{len(rows[domain])} photos" for domain in rows}
+def summarize(
+    options: TestOptions, sections: Mapping[str, Section], estimator: AgeEstimator | None, seconds: float
+) -> dict[str, str]:
+    """What was translated, by what, how fast, and how its age was estimated."""
+    count = sum(len(section.cards) for section in sections.values())
+    years = {f"years gained, {section.title}": describe_gain(section) for section in sections.values()}
     return {
         "model": f"{options.run.name}, {options.checkpoint.label} ({options.folder.path})",
-        **counts,
+        **{section.title: f"{len(section.cards)} photos" for section in sections.values()},
         "translated and saved in": f"{format_duration(seconds)} ({count / max(seconds, 1e-9):.1f} photos/s)",
         "on": time.strftime("%Y-%m-%d %H:%M"),
+        **(years | {"estimated by": options.figures.describe(estimator, options.folder)} if estimator else {}),
     }
+
+
+def describe_gain(section: Section) -> str:
+    """The mean of the years gained, and the share of the faces that changed in the wrong direction."""
+    years = np.array([card.years for card in section.cards], dtype=float)
+    return f"{years.mean():.1f} on average; {np.mean(years < 0):.0%} in the wrong direction" if len(years) else "none"
 
 
 def unbatch(images: Mapping[str, Tensor]) -> list[dict[str, np.ndarray]]:

@@ -18,10 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from data import Batch, Loader, create_loader
 from data.held_out import load_held_out
+from data.image_folder import DataError
 from data.photo_lists import PhotoLists
+from evaluation.fixed_faces import FixedFaces
 from evaluation.held_out import Best, HeldOut
 from models import BaseModel, create_model
 from models.guard import Guard
@@ -46,6 +49,8 @@ from util.sinks.visdom import VisdomSink
 from util.visualizer import Visualizer
 
 WARM_UP_REPORT_STEPS = 50
+FACES_SHOWN = 4
+"""Of each domain, on the page."""
 
 
 def main() -> int:
@@ -74,7 +79,7 @@ def main() -> int:
         console.say(f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch, "
                     f"{options.loading.describe_batch(place().processes)}")  # fmt: skip
         console.say(f"speed: {model.speed.describe()}")
-        with create_visualizer(options, device, progress, console) as visualizer:
+        with create_visualizer(options, device, model, progress, console) as visualizer:
             guard = create_guard(options, model, progress, console)
             photos = PhotoLists(loader.dataset, console.say)
             held_out = distributed.on_main(lambda: create_held_out(options, device, channels, console))
@@ -360,7 +365,7 @@ def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) 
 
 
 def create_visualizer(
-    options: TrainOptions, device: torch.device, progress: Progress, console: ConsoleSink
+    options: TrainOptions, device: torch.device, model: BaseModel, progress: Progress, console: ConsoleSink
 ) -> Visualizer:
     """All sinks that the options ask for; those that keep a history go on from where `progress` stands."""
     display, path, name = options.display, options.folder.path, options.run.name
@@ -373,8 +378,11 @@ def create_visualizer(
     sinks: list[Sink] = [console, log_of_public_format, log, measured]
     image_frequencies: dict[Sink, int] = {}
     if not display.no_html:
+        faces = FixedFaces(load_faces(options, console))
         page = HtmlSink(path, f"{name}: training", display.display_winsize, options.values, log.history,
-                        measured.history)  # fmt: skip
+                        measured.history, translate=lambda: faces.translate(model),
+                        checkpoint=options.folder.describe_latest,
+                        is_reversed=options.data.direction == "BtoA")  # fmt: skip
         sinks.append(page)
         image_frequencies[page] = display.update_html_freq
     if not display.no_visdom:
@@ -388,6 +396,15 @@ def create_visualizer(
         image_frequencies[board] = display.display_freq
     return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device),
                       average=distributed.average)  # fmt: skip
+
+
+def load_faces(options: TrainOptions, console: ConsoleSink) -> dict[str, Tensor]:
+    """The faces that the page shows through all epochs: held-out ones, else some of those to train on. Without any of
+    them there is nothing to show, which ends no run."""
+    for phase in (options.held_out.eval_phase, options.data.phase):
+        with contextlib.suppress(DataError):
+            return load_held_out(options.data, phase, options.model.channels, FACES_SHOWN, console.say)
+    return {}
 
 
 if __name__ == "__main__":

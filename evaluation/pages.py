@@ -16,6 +16,7 @@ from evaluation.report import HEADINGS, by_metric, shown, title_of
 from evaluation.sources import TITLES, Source, Weights
 from evaluation.tables import GROUPS, IMAGES, Summary
 from util.arguments import format_value
+from util.gallery import Card, add_cards
 from util.html import Page
 from util.images import save_png
 from util.text import printable
@@ -116,17 +117,17 @@ def _add_faces(page: Page, folder: Path, source: Source, own: Measured, summary:
         if not places:
             continue
         page.heading(f"{TITLES[own.direction]}: the {kind} faces by gain")
-        for place in places:
-            name = own.names[place]
-            images = {}
-            for label, image in source.shown(own.direction, name).items():
-                images[label] = f"images/{name}_{label}.png"
-                save_png(folder / images[label], image)
-            before, after = list(images)[:2]
-            page.row(_caption(name, columns, place), images, compare=(before, after))
+        add_cards(page, [_card(folder, source, own, columns, place) for place in places])
 
 
-def _caption(name: str, columns: Mapping[str, np.ndarray], place: int) -> str:
-    text = f"{name}: {columns['age_before'][place]:.0f} to {columns['age_after'][place]:.0f} years"
-    text += f", gain {columns['gain'][place]:+.1f}"
-    return text + (f", cosine {columns['cosine'][place]:.2f}" if "cosine" in columns else "")
+def _card(folder: Path, source: Source, own: Measured, columns: Mapping[str, np.ndarray], place: int) -> Card:
+    """One face; its images are written into `folder`."""
+    name = own.names[place]
+    faces = source.shown(own.direction, name)
+    paths = {label: f"images/{name}_{label}.png" for label in faces}
+    for label, image in faces.items():
+        save_png(folder / paths[label], image)
+    height, width = next(iter(faces.values())).shape[:2]
+    caption = f"{name}: {columns['age_before'][place]:.0f} to {columns['age_after'][place]:.0f} years"
+    caption += f", cosine {columns['cosine'][place]:.2f}" if "cosine" in columns else ""
+    return Card(name, paths, (width, height), own.direction == "AtoB", float(columns["gain"][place]), caption)

@@ -7,8 +7,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data import DATASETS, LoaderOptions
 from models import MODELS, ModelOptions
+from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
+from models.base_model import SHA256
 from options.base_options import (
     CheckpointChoice,
     ChoiceOptions,
@@ -35,13 +39,37 @@ class ResultOptions:
         None, help="translate only the first photos of each domain", unit="photos", aliases=["ntest", "how_many"]
     )
     aspect_ratio: float = option(1.0, help="width of the saved images, as a multiple of what the network made")
-    display_winsize: int = option(256, help="width of images on the page", unit="pixels", most=10000)
+    display_winsize: int = option(256, help="about the width of a photo and its translation, side by side, on the page",
+                                  unit="pixels", most=10000)  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.num_test is not None and self.num_test < 1:
             raise OptionError(f"--num_test {self.num_test}: at least 1 photo")
         if not 0.1 <= self.aspect_ratio <= 10:
             raise OptionError(f"--aspect_ratio {self.aspect_ratio}: expected a factor between 0.1 and 10")
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """figures under each face"""
+
+    age_estimator: Path | None = option(
+        None, help=f"estimator of the years gained (a file of scripts/train_age_estimator.py); by default "
+                   f"{DEFAULT_PATH} if it exists, else no years are shown"
+    )  # fmt: skip
+
+    def load(self, device: torch.device) -> AgeEstimator | None:
+        """The estimator; None if none was named and the default one does not exist. Raises CheckpointError."""
+        path = self.age_estimator or DEFAULT_PATH
+        return load_estimator(path, device) if self.age_estimator or path.is_file() else None
+
+    def describe(self, estimator: AgeEstimator, folder: RunFolder) -> str:
+        """The estimator's file, with a warning if the run in `folder` was trained to please it."""
+        saved = folder.read_options()
+        is_teacher = any(saved[name] == estimator.sha256 for name in saved if name.endswith(SHA256))
+        return f"{self.age_estimator or DEFAULT_PATH}" + (
+            ", which this model was trained against: it overestimates" if is_teacher else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +90,7 @@ class TestOptions:
     """all of them, flat and plain"""
     table: str
     """all of them, for people"""
+    figures: FigureOptions = FigureOptions()
 
     @property
     def result_folder(self) -> Path:
@@ -91,7 +120,11 @@ def choose(values: Mapping[str, Any]) -> ChoiceOptions:
     return build(ChoiceOptions, known)
 
 
-COMMAND = Command("test.py", "Translate photos and show the results on a page.", run_sections, False, choose)
+def _sections(choice: ChoiceOptions) -> Sections:
+    return {**run_sections(choice), "figures": FigureOptions}
+
+
+COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, choose)
 
 
 def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:

@@ -334,7 +334,7 @@ def test_the_report_shows_tables_pictures_and_faces(evaluated: Path, width: int)
         ):
             assert expected in text
         assert len(driver.find_elements(By.TAG_NAME, "img")) == 2 * 3 + 2 * 3 * 2 * 3  # pictures; faces of three images
-        assert len(driver.find_elements(By.CSS_SELECTOR, "figure.compare")) == 12
+        assert len(driver.find_elements(By.CSS_SELECTOR, "figure.card")) == 12
 
 
 def test_the_estimator_that_a_run_was_trained_against_is_refused(

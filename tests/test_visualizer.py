@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import time
 from pathlib import Path
 
 import browser
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from selenium.webdriver.common.by import By
 
 from scripts.plot_losses import read_csv_log
 from util import visualizer as visualizer_module
+from util.gallery import Card, add_cards
 from util.html import Page
 from util.run.progress import Progress
-from util.sinks import html as html_module
 from util.sinks.base import Moment, Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
@@ -112,6 +114,34 @@ def test_the_console_is_one_line_on_a_terminal_and_lines_in_a_file() -> None:
             assert text.count("\n") == 2 and "\r" not in text and "G_A 0.123" in text
 
 
+def test_in_a_file_a_first_line_comes_soon_whatever_the_frequency(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    stream, progress = io.StringIO(), Progress(100_000, 1)
+    visualizer = Visualizer(DisplayOptions(print_freq=50), [ConsoleSink(stream)], {})
+    clock[0] += 8  # the first step is slow
+    for _ in range(49):
+        show(visualizer, progress, 1)
+        clock[0] += 2
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1 and "epoch 1/1 5/100000" in lines[0] and "0.50 images/s" in lines[0]
+    for _ in range(200):
+        show(visualizer, progress, 1)
+    assert len(stream.getvalue().splitlines()) == 1 + 4, "then each report"
+
+
+def test_counted_work_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    stream = io.StringIO()
+    work = CountedWork("reading", 1000, "files", stream)
+    for _ in range(99):
+        clock[0] += 1
+        work.advance()
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == ["reading: 15/1000 files"]
+
+
 def test_counted_work_says_every_tenth_in_a_file() -> None:
     stream = io.StringIO()
     with CountedWork("reading", 1000, "files", stream) as work:
@@ -183,68 +213,62 @@ def test_losses_that_an_earlier_attempt_did_not_have_get_columns_of_their_own(tm
     assert np.isnan(CsvSink(tmp_path, Progress(10, 4, total_images=20)).history[0].losses["x"])
 
 
+FACES = {domain: [(np.full((8, 8, 3), 50, np.uint8), np.full((8, 8, 3), 99, np.uint8))] * 2 for domain in "AB"}
+
+
 def test_the_training_page_is_newest_first_and_goes_on_after_a_restart(tmp_path: Path) -> None:
-    image = np.zeros((4, 4, 3), np.uint8)
-    HtmlSink(tmp_path, "run").images(MOMENT._replace(epoch=1), {"real_A": image, "fake_B": image})
-    sink = HtmlSink(tmp_path, "run")
-    sink.images(MOMENT._replace(epoch=2), {"real_A": image, "fake_B": image})
+    HtmlSink(tmp_path, "run", translate=lambda: FACES).images(MOMENT._replace(epoch=1), {})
+    sink = HtmlSink(tmp_path, "run", translate=lambda: FACES, checkpoint=lambda: "snapshots/7")
+    sink.images(MOMENT._replace(epoch=2), {})
     page = (tmp_path / "web" / "index.html").read_text()
-    assert page.index("epoch [2]") < page.index("epoch [1]") and page.count("<img") == 4
-    assert 'http-equiv="refresh"' in page
+    assert page.index("epoch 2<") < page.index("epoch 1<") and page.count("<img") == 12
+    assert 'http-equiv="refresh"' in page and "2:05 left" in page and "last checkpoint: snapshots/7" in page
     sink.close()
-    assert 'http-equiv="refresh"' not in (tmp_path / "web" / "index.html").read_text(), (
-        "a finished run's page stands still"
-    )
+    page = (tmp_path / "web" / "index.html").read_text()
+    assert 'http-equiv="refresh"' not in page and "2:05 left" not in page, "a finished run's page stands still"
+
+
+def test_the_first_report_brings_the_page(tmp_path: Path) -> None:
+    sink = HtmlSink(tmp_path, "run", translate=lambda: FACES)
+    sink.scalars(MOMENT, {"G_A": 1.0})
+    written = (tmp_path / "web" / "index.html").stat().st_mtime_ns
+    sink.scalars(MOMENT, {"G_A": 1.0})
+    assert (tmp_path / "web" / "index.html").stat().st_mtime_ns == written, "reports may come many times a second"
+    assert (tmp_path / "web" / "images" / "epoch002_B1.png").exists()
 
 
 @browser.needs_browser
-def test_a_long_run_has_pages_of_bounded_size_with_curves_and_options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(html_module, "EPOCHS_PER_PAGE", 3)
-    image = np.zeros((4, 4, 3), np.uint8)
+def test_a_long_run_has_a_page_of_bounded_size_with_curves_and_options(tmp_path: Path) -> None:
     history = [LossRecord(n / 10, 2e-4, {"G_A": 1 / n, "G_B": 0.5}) for n in range(1, 20)]
-
-    def train_epochs(first: int, last: int) -> None:
-        sink = HtmlSink(tmp_path, "run", options={"lr": "<0.0002>"}, history=history)
-        for epoch in range(first, last + 1):
-            sink.scalars(MOMENT._replace(epoch=epoch), {"G_A": 0.1, "G_B": 0.2})
-            sink.images(MOMENT._replace(epoch=epoch), {"real_A": image, "fake_B": image})
-        sink.close()
-
-    train_epochs(1, 5)
-    train_epochs(6, 8)  # continued by another process
-    web = tmp_path / "web"
-    assert {path.name for path in web.glob("*.html")} == {"index.html", "epochs_001.html", "epochs_002.html"}
-    seen = []
-    with browser.opened((web / "index.html").as_uri(), 400) as driver:
+    (tmp_path / "web" / "images").mkdir(parents=True)
+    for epoch in range(1, 300):
+        for name in ("A0", "B0"):
+            Image.new("RGB", (8, 8)).save(tmp_path / "web" / "images" / f"epoch{epoch:03d}_{name}.png")
+    sink = HtmlSink(tmp_path, "run", options={"lr": "<0.0002>"}, history=history, translate=lambda: FACES)
+    sink.images(MOMENT._replace(epoch=300), {})
+    sink.close()
+    with browser.opened((tmp_path / "web" / "index.html").as_uri(), 400) as driver:
+        assert browser.broken_images(driver) == [] and not browser.overflows(driver)
         assert "lr" in driver.find_element(By.TAG_NAME, "details").get_attribute("textContent")
         assert driver.find_element(By.CSS_SELECTOR, "img.wide").get_attribute("src").endswith("losses.png")
-        while True:
-            assert browser.broken_images(driver) == [] and not browser.overflows(driver)
-            headings = [heading.text for heading in driver.find_elements(By.TAG_NAME, "h3")]
-            assert 1 <= len(headings) <= 3
-            seen += headings
-            links = driver.find_elements(By.LINK_TEXT, "older")
-            if not links:
-                break
-            links[0].click()
-        for _ in range(2):
-            driver.find_element(By.LINK_TEXT, "newer").click()
-        assert driver.current_url.endswith("index.html")
-    assert seen == [f"epoch [{epoch}]" for epoch in range(8, 0, -1)]
+        heads = driver.find_elements(By.CSS_SELECTOR, "section:first-child th")
+        epochs = [int(head.get_attribute("textContent").removeprefix("epoch ")) for head in heads[1:]]
+        assert epochs[:10] == list(range(300, 290, -1)) and epochs[-1] == 1 and len(epochs) == 60
+        assert epochs == sorted(set(epochs), reverse=True)
 
 
 def test_without_matplotlib_the_page_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     sink = HtmlSink(tmp_path, "run", history=[LossRecord(0.5, 2e-4, {"G_A": 1.0})])
-    sink.images(MOMENT, {"real_A": np.zeros((4, 4, 3), np.uint8)})
+    sink.images(MOMENT, {})
     assert "pip install matplotlib" in (tmp_path / "web" / "index.html").read_text()
 
 
 def test_names_are_only_names(tmp_path: Path) -> None:
     page = Page(tmp_path, "<script>alert(1)</script>")
-    page.row('"><img src=x onerror=alert(1)>', {"<b>": "images/a#b?c%20d <e>.png"})
+    images = {"<b>": "images/a#b?c%20d <e>.png", "</a>": "b.png"}
+    add_cards(page, [Card('"><img src=x onerror=alert(1)>', images, (8, 8))])
     text = page.write().read_text()
-    assert "<script>" not in text and "<b>" not in text and "onerror=alert(1)>" not in text.replace("&gt;", "")
+    assert "<script>alert" not in text and "<b>" not in text and "</a> " not in text
+    assert "onerror=alert(1)>" not in text.replace("&gt;", "")
     assert "images/a%23b%3Fc%2520d%20%3Ce%3E.png" in text

@@ -11,6 +11,8 @@ from util.text import printable
 
 BAR_CELLS = 12
 REDRAW_SECONDS = 0.1
+PATIENCE_SECONDS = 15.0
+"""How long a file or a pipe goes without a first line of progress. Steps are shorter, so people wait less than 30 s."""
 
 
 class StatusLine:
@@ -50,12 +52,14 @@ class StatusLine:
 
 
 class CountedWork:
-    """The progress of work on `total` things; a context manager. In a file or pipe it prints a line every tenth."""
+    """The progress of work on `total` things; a context manager. In a file or pipe it prints a line every tenth,
+    the first after PATIENCE_SECONDS at the latest."""
 
     def __init__(self, title: str, total: int, unit: str, stream: TextIO | None = None) -> None:
         self.title, self.total, self.unit = printable(title), total, unit
         self.line = StatusLine(stream)
         self.done = 0
+        self._is_silent = True
         self._started = time.monotonic()
 
     def __enter__(self) -> CountedWork:
@@ -76,8 +80,14 @@ class CountedWork:
         before, self.done = self.done, self.done + count
         if self.line.is_due:
             self.line.draw(f"{bar(self.done, self.total)} {self._describe()}")
-        elif not self.line.is_terminal and 10 * before // self.total < 10 * self.done // self.total < 10:
+        elif not self.line.is_terminal and self._has_news(before):
+            self._is_silent = False
             self.line.say(self._describe())
+
+    def _has_news(self, before: int) -> bool:
+        """Whether another tenth is done, or a first line is overdue."""
+        is_late = self._is_silent and time.monotonic() - self._started >= PATIENCE_SECONDS
+        return self.done < self.total and (is_late or 10 * before // self.total < 10 * self.done // self.total)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -65,6 +65,7 @@ class Visualizer:
         self._resting_until: dict[Sink, float] = {}
         self._report_start = self._epoch_start = time.perf_counter()
         self._report_images = 0
+        self._is_first_step, self._has_reported = True, False
         self._waited = 0.0
         self._seconds_per_image = self._data_seconds_per_image = 0.0
 
@@ -92,8 +93,12 @@ class Visualizer:
         self.learning_rate = learning_rate
         self._report_images += step_images
         reporting = progress.due(self.options.print_freq, step_images)
-        if reporting or not self._seconds_per_image:
+        if reporting or not self._has_reported:
             self._measure_speed(seconds_waited)
+        if reporting or self._is_first_step:  # the first step, slower than the others, is measured on its own
+            self._report_start, self._report_images, self._waited = time.perf_counter(), 0, seconds_waited
+            self._is_first_step = False
+        self._has_reported |= reporting
         moment = self._moment(progress)
         self._each(lambda sink: sink.tick(moment))
         if reporting and losses:
@@ -134,10 +139,8 @@ class Visualizer:
         self.learning_rate = state.get("learning_rate", 0.0)  # older versions saved none
 
     def _measure_speed(self, seconds_waited: float) -> None:
-        now = time.perf_counter()
-        self._seconds_per_image = (now - self._report_start) / self._report_images
+        self._seconds_per_image = (time.perf_counter() - self._report_start) / self._report_images
         self._data_seconds_per_image = (seconds_waited - self._waited) / self._report_images
-        self._report_start, self._report_images, self._waited = now, 0, seconds_waited
         self._memory_bytes = self._memory()
 
     def _moment(self, progress: Progress) -> Moment:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TextIO
 
 from util.sinks.base import Moment, Sink
-from util.terminal import StatusLine, bar, format_duration
+from util.terminal import PATIENCE_SECONDS, StatusLine, bar, format_duration
 
 
 class ConsoleSink(Sink):
     """One line that says where training stands, its speed and losses, redrawn in place on a terminal.
 
-    In a file, a pipe or under CI it prints a line for each report instead, and nothing in between.
+    In a file, a pipe or under CI it prints a line for each report instead. If the first report is late, the position
+    and the speed are printed once without losses, so that nobody wonders whether the run hangs.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.line = StatusLine(stream)
+        self._silent_since = time.monotonic()
+        self._has_reported = False
         self._losses: Mapping[str, float] = {}
 
     def say(self, text: str) -> None:
@@ -26,9 +30,11 @@ class ConsoleSink(Sink):
     def tick(self, moment: Moment) -> None:
         if self.line.is_due:
             self._draw(moment)
+        elif not self._has_reported and time.monotonic() - self._silent_since >= PATIENCE_SECONDS:
+            self.scalars(moment, {})
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
-        self._losses = losses
+        self._losses, self._has_reported = losses, True
         if self.line.is_terminal:
             self._draw(moment)
         else:

@@ -1,32 +1,41 @@
-"""`web/index.html` of a run: its loss curves, its images by epoch, its options; refreshed while it trains."""
+"""`web/index.html` of a run: what it makes of a few fixed faces, epoch by epoch, and its curves; kept up to date."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from dominate import tags
 
 from util.curves import Curve, by_pairs, draw_curves
-from util.html import Page
+from util.gallery import direction_titles
+from util.html import Page, link
 from util.images import save_png
 from util.sinks.base import Moment, Sink
 from util.sinks.loss_log import LossRecord
+from util.terminal import format_duration
 
-IMAGE_NAME = re.compile(r"epoch(\d+)_(\w+)\.png")
-REFRESH_SECONDS = 20
+FACE_NAME = re.compile(r"epoch(\d+)_([AB])(\d+)\.png")
+REFRESH_SECONDS = 20.0
+"""How often the page is written, at most, and reloaded by the browser."""
 CURVES_SECONDS = 60.0
-"""The curves are drawn no more often: it takes some tenths of a second."""
-EPOCHS_PER_PAGE = 50
+"""How often the curves are drawn, at most: drawing them takes some tenths of a second."""
+EPOCHS_SHOWN = 60
+"""A longer run shows the newest ten, and others at equal distances."""
+
+Faces = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
+"""Photos with their translations, uint8 (H, W, C), by the domain "A" or "B" of the photo."""
 
 
 class HtmlSink(Sink):
-    """Keeps the last images of each epoch as `web/images/epoch003_fake_B.png`, curves as `web/losses.png`, and pages.
+    """Writes web/index.html: fixed faces as the networks translate them, after each epoch, then curves and options.
 
-    index.html has the newest epochs, newest first; older ones are on pages of EPOCHS_PER_PAGE each, which do not change
-    any more. history, measured: the reports of a run that goes on, and what held-out faces scored.
+    translate: translates the fixed faces, always the same ones, by the present networks. checkpoint: describes the
+    newest checkpoint. is_reversed: whether domain A holds the old faces. history, measured: the earlier reports of a
+    run that is resumed. `web/images/epoch003_A0.png` is the first face of A as it was last translated in epoch 3.
     """
 
     def __init__(
@@ -37,37 +46,58 @@ class HtmlSink(Sink):
         options: Mapping[str, object] | None = None,
         history: Sequence[LossRecord] = (),
         measured: Sequence[LossRecord] = (),
+        *,
+        translate: Callable[[], Faces] = dict,
+        checkpoint: Callable[[], str] = str,
+        is_reversed: bool = False,
     ) -> None:
         self.folder, self.title, self.image_size = folder / "web", title, image_size
-        self.options = options or {}
+        self.options, self.titles = options or {}, direction_titles(is_reversed=is_reversed)
         self.history, self.measured = list(history), list(measured)
-        self._curves_drawn_at = float("-inf")
+        self._translate, self._checkpoint = translate, checkpoint
+        self._curves_drawn_at = self._written_at = float("-inf")
         self._without_curves = ""
-        self._written: set[int] = set()
-        self.names: dict[int, dict[str, str]] = {}
-        for path in sorted((self.folder / "images").glob("epoch*.png")):
-            if match := IMAGE_NAME.fullmatch(path.name):
-                self.names.setdefault(int(match[1]), {})[match[2]] = f"images/{path.name}"
+        self._moment: Moment | None = None
+        self._faces_at = -1
+        self.epochs: dict[str, set[int]] = {}
+        """of each face ("A0"), the epochs of which there are images"""
+        for path in (self.folder / "images").glob("epoch*.png"):
+            if match := FACE_NAME.fullmatch(path.name):
+                self.epochs.setdefault(match[2] + match[3], set()).add(int(match[1]))
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         self.history.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(losses)))
+        if not self._moment:
+            self._save_faces(moment)
+        self._moment = moment
+        if time.monotonic() - self._written_at >= REFRESH_SECONDS:
+            self._write(round(REFRESH_SECONDS))
 
     def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
         self.measured.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(values)))
 
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
-        row = self.names[moment.epoch] = {}
-        for label, image in images.items():
-            row[label] = f"images/epoch{moment.epoch:03d}_{label}.png"
-            save_png(self.folder / row[label], image)
-        if time.monotonic() - self._curves_drawn_at >= CURVES_SECONDS:
-            self._draw_curves()
-        self._write(refresh_seconds=REFRESH_SECONDS)
+        self._moment = moment
+        self._save_faces(moment)
+        self._write(round(REFRESH_SECONDS))
+
+    def epoch_end(self, moment: Moment, seconds: float) -> None:
+        if self._faces_at != moment.total_images:
+            self.images(moment, {})
 
     def close(self) -> None:
-        if self.names or self.history:
-            self._draw_curves()
-            self._write(refresh_seconds=0)
+        if self._moment or self.history:
+            self._curves_drawn_at = float("-inf")
+            self._write(0)
+
+    def _save_faces(self, moment: Moment) -> None:
+        self._faces_at = moment.total_images
+        for domain, faces in self._translate().items():
+            for number, (photo, translated) in enumerate(faces):
+                name = f"{domain}{number}"
+                save_png(self.folder / photo_path(name), photo)
+                save_png(self.folder / face_path(name, moment.epoch), translated)
+                self.epochs.setdefault(name, set()).add(moment.epoch)
 
     def _draw_curves(self) -> None:
         self._curves_drawn_at = time.monotonic()
@@ -79,41 +109,79 @@ class HtmlSink(Sink):
             self._without_curves = "There is no picture of the curves: it needs matplotlib (pip install matplotlib)."
 
     def _pictures(self) -> dict[str, tuple[Sequence[LossRecord], float, str]]:
-        """By file: what is drawn, how far it is smoothed, and what the page says of it."""
+        """By file: what is drawn, how far it is smoothed, and its description."""
         return {
             "losses.png": (self.history, 0.9, "losses by epoch: each as it was reported, and smoothed"),
-            "held_out.png": (self.measured, 0.0, "what translations of held-out faces score, by epoch"),
+            "held_out.png": (self.measured, 0.0, "scores of the translations of held-out faces, by epoch"),
         }
 
     def _write(self, refresh_seconds: int) -> None:
-        """Write index.html, and the older pages that are not there as they should be."""
-        epochs = sorted(self.names)
-        full_pages = max(0, len(epochs) - 1) // EPOCHS_PER_PAGE
-        for number in range(full_pages):
-            if number not in self._written:
-                page = self._page(epochs[number * EPOCHS_PER_PAGE : (number + 1) * EPOCHS_PER_PAGE], 0)
-                newer = page_name(number + 1) if number + 1 < full_pages else "index.html"
-                page.links({"newer": newer, "newest": "index.html", **older(number)})
-                page.write(page_name(number))
-                # The last one's link to the newer page changes when that one is full.
-                self._written |= {number} if number + 1 < full_pages else set()
-        page = self._page(epochs[full_pages * EPOCHS_PER_PAGE :], refresh_seconds, is_newest=True)
-        page.links(older(full_pages))
-        page.write()
-
-    def _page(self, epochs: Sequence[int], refresh_seconds: int, *, is_newest: bool = False) -> Page:
+        """Write index.html; refresh_seconds is 0 for a run that has ended."""
+        if time.monotonic() - self._curves_drawn_at >= CURVES_SECONDS:
+            self._draw_curves()
         page = Page(self.folder, self.title, refresh_seconds=refresh_seconds, image_size=self.image_size)
-        if is_newest:
-            if self._without_curves:
-                page.paragraph(self._without_curves)
-            for name, (records, _, meaning) in self._pictures().items():
-                if records and (self.folder / name).exists():
-                    page.picture(name, meaning)
-            if self.options:
-                page.folded_table("options", self.options)
-        for epoch in reversed(epochs):
-            page.row(f"epoch [{epoch}]", self.names[epoch])
-        return page
+        if self._moment:
+            page.add(*_status(self._moment, self._checkpoint(), is_running=refresh_seconds > 0))
+        page.add(tags.div(*self._strips(), cls="strips"))
+        if self._without_curves:
+            page.paragraph(self._without_curves)
+        for name, (records, _, meaning) in self._pictures().items():
+            if records and (self.folder / name).exists():
+                page.heading(name.removesuffix(".png").replace("_", "-"))
+                page.picture(name, meaning)
+        if self.options:
+            page.folded_table("options", self.options)
+        page.write()
+        self._written_at = time.monotonic()
+
+    def _strips(self) -> Iterator[tags.html_tag]:
+        for domain, title in self.titles.items():
+            if names := sorted((name for name in self.epochs if name[0] == domain), key=lambda name: int(name[1:])):
+                yield tags.section(tags.h2(title), self._strip(names))
+
+    def _strip(self, names: Sequence[str]) -> tags.html_tag:
+        """A row for each face: the photo, then its translations, the newest first."""
+        epochs = thinned(sorted(set().union(*(self.epochs[name] for name in names)), reverse=True))
+        rows = [tags.tr(tags.th("photo"), *(tags.th(f"epoch {epoch}") for epoch in epochs))]
+        for name in names:
+            cells = [tags.td(_image(photo_path(name), "photo"))]
+            cells += [tags.td(_image(face_path(name, epoch), f"epoch {epoch}") if epoch in self.epochs[name] else "")
+                      for epoch in epochs]  # fmt: skip
+            rows.append(tags.tr(*cells))
+        return tags.div(tags.table(*rows), cls="strip")
+
+
+def _status(moment: Moment, checkpoint: str, *, is_running: bool) -> list[tags.html_tag]:
+    """Where the run stands, when it will be done, and its last checkpoint."""
+    where = f"epoch {moment.epoch} of {moment.last_epoch}, photo {moment.epoch_images} of {moment.images_per_epoch}"
+    if is_running:
+        speed = 1 / moment.seconds_per_image if moment.seconds_per_image else 0.0
+        end = time.strftime("%a %H:%M", time.localtime(time.time() + moment.seconds_left))
+        where += f", {speed:.1f} photos/s, {format_duration(moment.seconds_left)} left (until about {end})"
+    lines = [f"{where}.", f"Written at {time.strftime('%a %H:%M:%S')}; last checkpoint: {checkpoint or 'none yet'}."]
+    return [tags.progress(value=round(moment.epochs_done, 4), max=moment.last_epoch), *map(tags.p, lines)]
+
+
+def _image(path: str, alt: str) -> tags.html_tag:
+    return tags.a(tags.img(src=link(path), alt=alt, loading="lazy"), href=link(path))
+
+
+def photo_path(name: str) -> str:
+    """Of a face's photo, relative to the page."""
+    return f"images/photo_{name}.png"
+
+
+def face_path(name: str, epoch: int) -> str:
+    """Of a face's translation after an epoch, relative to the page."""
+    return f"images/epoch{epoch:03d}_{name}.png"
+
+
+def thinned(epochs: Sequence[int], newest: int = 10) -> list[int]:
+    """Epochs to show, the newest first: all, or the newest and as many of the others as EPOCHS_SHOWN leaves."""
+    if len(epochs) <= EPOCHS_SHOWN:
+        return list(epochs)
+    places = np.linspace(newest, len(epochs) - 1, EPOCHS_SHOWN - newest).round().astype(int)
+    return [*epochs[:newest], *(epochs[place] for place in places)]
 
 
 def panels_of(records: Sequence[LossRecord]) -> dict[str, list[Curve]]:
@@ -123,13 +191,3 @@ def panels_of(records: Sequence[LossRecord]) -> dict[str, list[Curve]]:
     curves = {name: Curve(name, epochs, np.array([record.losses.get(name, np.nan) for record in records]))
               for name in names}  # fmt: skip
     return {title: [curves[name] for name in group] for title, group in by_pairs(names).items()}
-
-
-def page_name(number: int) -> str:
-    """The file of an older page, counted from 0, oldest first."""
-    return f"epochs_{number + 1:03d}.html"
-
-
-def older(number: int) -> dict[str, str]:
-    """The link from a page to the one before, where there is one."""
-    return {"older": page_name(number - 1)} if number else {}

@@ -1,0 +1,32 @@
+"""A few photos, always the same ones, whose translations show how a model changes while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from evaluation.held_out import FAKE_OF
+from models.base_model import BaseModel
+from util.images import tensor_to_uint8
+
+
+class FixedFaces:
+    """Photos by domain, (N, C, H, W) in [-1, 1]. Translating them draws no random number and changes no network."""
+
+    def __init__(self, photos: Mapping[str, Tensor]) -> None:
+        self.photos = photos
+
+    def translate(self, model: BaseModel) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+        """Each photo with its translation by the present networks, uint8 (H, W, C), by the photo's domain."""
+        with model.for_inference():
+            return {
+                domain: [_pair(model, domain, photo) for photo in photos.split(1)]  # one by one: little memory
+                for domain, photos in self.photos.items()
+            }
+
+
+def _pair(model: BaseModel, domain: str, photo: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    translated = model.translate({domain: photo})[FAKE_OF[domain]]
+    return tensor_to_uint8(photo)[0], tensor_to_uint8(translated)[0]
