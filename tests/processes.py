@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+
+
+def begin_as_at_a_prompt() -> None:
+    """Undo what this process, and so those that it starts, may have inherited: ignored or blocked signals (a shell's
+    background jobs ignore Ctrl-C), another umask, a home folder that nothing can be written to."""
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, default)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    os.umask(0o022)
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="home")
+        atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+
+
+begin_as_at_a_prompt()
+
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 # Small and quick: a few steps a second on one core.

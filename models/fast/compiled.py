@@ -35,8 +35,8 @@ def library(source: Path) -> ctypes.CDLL:
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise CompilerError("no C++ compiler found (g++, clang++ or $CXX)")
-    path = cache_folder() / f"{source.stem}_{_fingerprint(compiler, source)}.so"
     try:
+        path = cache_folder() / f"{source.stem}_{_fingerprint(compiler, source)}.so"
         if not path.is_file():
             with atomic_path(path) as temporary:
                 subprocess.run([compiler, *FLAGS, str(source), "-o", str(temporary)],
@@ -44,7 +44,7 @@ def library(source: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         raise CompilerError(f"{compiler} cannot compile {source.name}: {error.stderr.strip()[-300:]}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError: no home folder is known
         raise CompilerError(f"{source.name} could not be compiled or loaded: {error}") from error
 
 
