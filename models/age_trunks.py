@@ -7,17 +7,17 @@ All are convolutional up to a mean over places, so that they take images of any 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
-from torchvision.models.vgg import make_layers
 
 SMALL_WIDTHS = (32, 64, 128, 256)
 BLOCKS_PER_STAGE = 2
-PLAIN_LAYERS: list[str | int] = [32, "M", 64, 64, "M", 128, 128, "M", 256, 256, "M", 384]
-"""Channels of convolutions; M: a maximum over 2 x 2 pixels."""
+PLAIN_FIRST = 32
+PLAIN_LAYERS: list[str | int] = ["M", 64, 64, "M", 128, 128, "M", 256, 256, "M", 384, 384]
+"""Channels of convolutions after the first; M: a maximum over 2 x 2 pixels."""
 
 
 class Trunk(ABC, nn.Module):
@@ -72,6 +72,16 @@ class SmallResNet(Trunk):
         return result
 
 
+def _plain_layers() -> Iterator[nn.Module]:
+    before = PLAIN_FIRST
+    for entry in PLAIN_LAYERS:
+        if isinstance(entry, int):
+            yield from (nn.Conv2d(before, entry, 3, padding=1, bias=False), nn.BatchNorm2d(entry), nn.ReLU())
+            before = entry
+        else:
+            yield nn.MaxPool2d(2)
+
+
 def _stage(before: int, width: int, stride: int) -> nn.Sequential:
     """Residual blocks, the first of which changes the width and divides height and width by the stride."""
     shortcut = None
@@ -82,28 +92,30 @@ def _stage(before: int, width: int, stride: int) -> nn.Sequential:
 
 
 class PlainNet(Trunk):
-    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) of 2 million weights with batch normalisation: convolutions
-    without shortcuts, so that it sees a face in another way than a ResNet does."""
+    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) of 3.4 million weights with batch normalisation, whose first
+    convolution halves the image: without shortcuts, so that it sees a face in another way than a ResNet does."""
 
-    width, feature_channels = 384, (64, 128, 256)
+    width, feature_channels = 384, (32, 64, 128)
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = make_layers(PLAIN_LAYERS, batch_norm=True)
+        first = nn.Conv2d(3, PLAIN_FIRST, 5, stride=2, padding=2, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(PLAIN_FIRST), nn.ReLU())
+        self.layers = nn.Sequential(*_plain_layers())
         self.fc = nn.Linear(self.width, 1)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """See Trunk."""
-        maps = []
+        maps, last = [], self.stem(images)
         for layer in self.layers:
             if isinstance(layer, nn.MaxPool2d):
-                maps.append(images)
-            images = layer(images)
-        return maps[1:]
+                maps.append(last)
+            last = layer(last)
+        return maps[:3]
 
     def forward(self, images: Tensor) -> Tensor:
         """Of images (N, 3, H, W) in [-1, 1]: vectors, by the last layer from the mean over places."""
-        result: Tensor = self.fc(self.layers(images).mean(dim=(2, 3)))
+        result: Tensor = self.fc(self.layers(self.stem(images)).mean(dim=(2, 3)))
         return result
 
 
