@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from models.age_trunks import TRUNKS
 from util.files import atomic_path, sha256_of
-from util.run.checkpoint import CheckpointError, load_file, save_file
+from util.run.checkpoint import SAFETENSORS, CheckpointError, load_file, save_file
 from util.state_dicts import adapt_state_dict
-from util.weights import SUFFIX, load_weights, save_weights
+from util.weights import load_weights, save_weights
 
 YEARS = 101
 """Classes: 0 to 100 years."""
@@ -117,7 +117,7 @@ def save_estimator(estimator: AgeEstimator, path: Path) -> None:
     content: dict[str, Any] = {"kind": KIND, "shape": asdict(estimator.shape), "notes": estimator.notes}
     weights = {name: value.cpu() for name, value in estimator.state_dict().items()}
     with atomic_path(path) as temporary:
-        if path.suffix == SUFFIX:
+        if path.suffix == SAFETENSORS:
             save_weights(weights, content, temporary)
         else:
             save_file(content | {"state_dict": weights}, temporary)
@@ -125,7 +125,7 @@ def save_estimator(estimator: AgeEstimator, path: Path) -> None:
 
 def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
     """An estimator for measuring: in evaluation mode, its weights frozen. Raises CheckpointError."""
-    content = _read_safetensors(path) if path.suffix == SUFFIX else load_file(path)
+    content = _read_safetensors(path) if path.suffix == SAFETENSORS else load_file(path)
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} holds no age estimator: make one by scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")

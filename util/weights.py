@@ -12,9 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from util.run.checkpoint import CheckpointError
+from util.run.checkpoint import SAFETENSORS, CheckpointError, load_file
 
-SUFFIX = ".safetensors"
 CONTENT = "content"
 
 
@@ -33,12 +32,10 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises CheckpointError for a missing or damaged file.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: check the path, or fetch the file with the repository again")
+    weights = load_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             content = json.loads((file.metadata() or {}).get(CONTENT, "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dictionary
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
     if not isinstance(content, dict):
