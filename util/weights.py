@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from util.run.checkpoint import SAFETENSORS, CheckpointError, load_file
+from util.run.checkpoint import CheckpointError, load_file
 
 CONTENT = "content"
 
