@@ -269,8 +269,7 @@ def restore(options: TrainOptions, model: BaseModel, progress: Progress, console
             obey_epoch_count(typed, folder, model, progress, console)
         console.say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
         if state and (before := count_processes(state["model"])) != place().processes:
-            console.say(f"note: processes before {before}, now {place().processes}: image pools are used as far as "
-                        "they fit")  # fmt: skip
+            console.say(f"note: processes before {before}, now {place().processes}: image pools begin empty")
         return state or {}
     following = distributed.from_main(lambda: folder.epoch_after(label, progress.images_per_epoch))
     begin_again(following if typed is None else typed, folder, model, progress)

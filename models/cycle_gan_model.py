@@ -227,13 +227,13 @@ class CycleGANModel(BaseModel):
         losses: dict[str, Tensor] = {}
         pairs = list(zip(real_A.chunk(self.parts), real_B.chunk(self.parts), strict=True))
         for part, photos in enumerate(pairs):
-            share, is_last = len(photos[0]) / len(real_A), part == len(pairs) - 1
+            share = len(photos[0]) / len(real_A)
             images = self.images(*photos)
             with frozen(self.D_A, self.D_B):
                 generator_losses = self.generator_losses(images)
-                generators.backward(generator_losses, share, is_last=is_last)
+                generators.backward(generator_losses, share)
             discriminator_losses = self.discriminator_losses(images, part)
-            discriminators.backward(discriminator_losses, share, is_last=is_last)
+            discriminators.backward(discriminator_losses, share)
             for name, loss in (generator_losses | discriminator_losses).items():
                 losses[name] = losses.get(name, 0.0) + share * loss.detach()
         generators.step()

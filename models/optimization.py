@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from models.fast.speed import Speed
-from models.gradient_averaging import GradientAveraging
 from models.optimizers import create_adam, load_moments
 from models.schedules import Schedule, ScheduleOptions
+from util.distributed import average_gradients
 
 
 class Optimization:
     """Moves the weights of networks that are trained together.
 
-    In each step: `begin`, `backward` for each micro-batch, `step`. The gradients are then the mean over all processes.
+    In each step: `begin`, `backward` for each micro-batch, `step`.
     """
 
     def __init__(
         self, networks: Iterable[nn.Module], options: ScheduleOptions, device: torch.device, speed: Speed
     ) -> None:
-        parameters = list(chain.from_iterable(network.parameters() for network in networks))
+        self.parameters = parameters = list(chain.from_iterable(network.parameters() for network in networks))
         fused = "adam" in speed.speedups and device.type in ("cpu", "cuda")
         self.optimizer = create_adam(
             parameters, options.lr, (options.beta1, options.beta2), device, fused=fused, capturable=speed.cuda_graphs
@@ -32,21 +32,18 @@ class Optimization:
         self.schedule = Schedule(self.optimizer, options)
         # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=speed.precision == "fp16")
-        self.averaging = GradientAveraging(parameters)
 
     def begin(self) -> None:
         """Forget the gradients of the step before."""
         self.optimizer.zero_grad(set_to_none=True)
 
-    def backward(self, losses: Mapping[str, Tensor], share: float = 1.0, *, is_last: bool = True) -> None:
+    def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
         """Add the gradients of the sum of `losses`, for a micro-batch that is such a share of the batch."""
-        if is_last:
-            self.averaging.begin()
         self.scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
 
     def step(self) -> None:
-        """Move the weights."""
-        self.averaging.finish()
+        """Move the weights by the mean of the gradients over all processes."""
+        average_gradients(self.parameters)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,17 +26,11 @@ def join(state: Mapping[str, Any]) -> dict[str, Any]:
 def take_own(state: Mapping[str, Any] | None) -> dict[str, Any]:
     """This process's state out of a saved one, which the main process has. Every process must call it.
 
-    Saved by other numbers of processes, images of several pools become one pool's as far as it has room, or a pool
-    begins empty (there is no `pools` then).
+    What another number of processes saved lacks `pools` and `random`: image pools begin empty then.
     """
-    if place().processes == 1:
-        assert state is not None
-        return {**state, **_share(_saved(state), 0, 1)}
     whole = state or {}
     common = from_main(lambda: {name: value for name, value in whole.items() if name not in (*OWN, "processes")})
-    everyone = range(place().processes)
-    shares = [_share(_saved(whole), rank, len(everyone)) for rank in everyone] if place().is_main else None
-    return {**common, **scatter(shares)}
+    return {**common, **scatter(_shares(whole) if place().is_main else None)}
 
 
 def count_processes(state: Mapping[str, Any]) -> int:
@@ -44,26 +38,13 @@ def count_processes(state: Mapping[str, Any]) -> int:
     return 1 + len(state.get("processes", ()))
 
 
-def _saved(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{name: state[name] for name in OWN}, *state.get("processes", ())]
-
-
-def _share(saved: Sequence[Mapping[str, Any]], rank: int, processes: int) -> Mapping[str, Any]:
-    """What process `rank` takes of what so many saved."""
-    if len(saved) == processes:
-        return saved[rank]
+def _shares(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each process takes, by rank, of what was each one's own."""
+    saved = [{name: state[name] for name in OWN}, *state.get("processes", ())]
+    if len(saved) == place().processes:
+        return saved
     loss = torch.stack([one["epoch_loss"] for one in saved]).mean()
-    mine = saved[rank::processes]
-    if not mine:
-        return {"epoch_loss": loss}
-    pools = {name: _merge([one["pools"][name] for one in mine]) for name in mine[0]["pools"]}
-    return {"pools": pools, "random": mine[0]["random"], "epoch_loss": loss}
-
-
-def _merge(pools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """States of image pools as one; a pool takes what it has room for, from the front."""
-    images = [pool["images"] for pool in pools if pool["images"] is not None]
-    return {**pools[0], "images": torch.cat(images) if images else None}
+    return [{"epoch_loss": loss}] * place().processes
 
 
 def _on_cpu(state: Any) -> Any:

@@ -11,7 +11,6 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from models.gradient_averaging import GradientAveraging
 from util import distributed
 from util.arguments import build
 from util.errors import UserError
@@ -108,19 +107,6 @@ def check_equal_weights(own: distributed.Place) -> dict[str, float]:
     }
 
 
-def check_overlap() -> dict[str, int]:
-    """How many buckets of a chain of layers are on their way before the first layer's gradient, and at the end."""
-    layers = torch.nn.Sequential(*[torch.nn.Linear(8, 8, bias=False) for _ in range(7)])
-    averaging, sent = GradientAveraging(layers.parameters(), bucket_bytes=8 * 8 * 4), []
-    averaging.begin()
-    first = layers[0](torch.ones(1, 8))
-    first.register_hook(lambda gradient: sent.append(averaging.sent))
-    layers[1:](first).sum().backward()
-    at_end = averaging.sent
-    averaging.finish()
-    return {"sent before the first layer": sent[0], "sent": at_end, "buckets": len(averaging.buckets)}
-
-
 def check_helpers(own: distributed.Place) -> dict[str, object]:
     found: dict[str, object] = {"place": list(own)}
     found["from_main"] = distributed.from_main(lambda: own.rank + 7)
@@ -179,7 +165,6 @@ def main() -> None:
         answers = {
             "gradients": check_gradients(own),
             "weights": check_equal_weights(own),
-            "overlap": check_overlap(),
             "helpers": check_helpers(own),
             "state": check_state(own),
         }

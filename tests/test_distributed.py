@@ -208,12 +208,6 @@ def test_weights_stay_equal_to_the_bit(answers: list[dict[str, Any]]) -> None:
     assert answers[0]["weights"]["photos differ"] and answers[0]["weights"]["pools differ"]
 
 
-def test_gradients_leave_while_others_are_computed(answers: list[dict[str, Any]]) -> None:
-    for answer in answers:
-        assert answer["overlap"]["buckets"] == answer["overlap"]["sent"] == 7
-        assert answer["overlap"]["sent before the first layer"] in (5, 6)
-
-
 def test_processes_tell_each_other(answers: list[dict[str, Any]]) -> None:
     main, other = (answer["helpers"] for answer in answers)
     assert [main["place"], other["place"]] == [[0, 2, 0, 2], [1, 2, 1, 2]]
@@ -234,12 +228,11 @@ def test_a_request_to_one_process_stops_both_after_the_same_step(answers: list[d
         assert answer["helpers"]["status"] == 128 + signal.SIGTERM
 
 
-def test_a_state_holds_the_pools_of_all_and_fits_any_number(answers: list[dict[str, Any]]) -> None:
+def test_a_state_holds_the_pools_of_all_which_begin_empty_on_another_number(answers: list[dict[str, Any]]) -> None:
     main, other = (answer["state"] for answer in answers)
     assert main["same"] and other["same"], "each got its own pool back"
     assert (main["saved"], other["saved"]) == (2, 1)
-    assert main["alone"] == 4, "3 of its own and one of the other's, of room for 4"
-    assert (main["of one"], other["of one"]) == (4, 0)
+    assert main["alone"] == main["of one"] == other["of one"] == 0
 
 
 # ---- train.py
@@ -337,7 +330,7 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     assert "stopped and saved at epoch" in printed(tmp_path)[0] and printed(tmp_path)[1] == ""
 
     alone = run("train.py", *words, "--continue_train", "--n_epochs", "3", "--accumulate", "2")
-    assert "note: processes before 2, now 1: image pools are used as far as they fit" in alone
+    assert "note: processes before 2, now 1: image pools begin empty" in alone
     assert "16 images an epoch, 2 a step (1 x 2 parts)" in alone and "trained to epoch 3" in alone
 
     both = start_processes(2, "train.py", *words, "--continue_train", "--accumulate", "1", folder=tmp_path)

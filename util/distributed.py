@@ -214,6 +214,24 @@ def average(values: Tensor) -> Tensor:
     return total / place().processes
 
 
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Make the gradients of the parameters that are trained the mean over all processes, the same to the bit on each;
+    one that a process lacks counts as 0. A single all-reduce of them all, as in the training loop of StyleGAN3 (Karras
+    et al. 2021, arXiv:2106.12423): the step may call networks as often as it likes, in any way."""
+    if place().processes == 1:
+        return
+    gradients = []
+    for parameter in parameters:
+        if parameter.requires_grad:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    flat = average(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 class Reduction:
     """The largest of the numbers that the processes have, found in the background."""
 
