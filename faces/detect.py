@@ -27,7 +27,7 @@ SEARCH_SIZES = (256, 640, 1280)
 """Longer sides, in pixels, to which a photo is resized to be searched: the first for faces that fill it, the last for
 small ones in a crowd. A photo is enlarged for the first only."""
 MIN_SCORE = 0.5
-"""Below it the detector's faces are mostly patterns that resemble one."""
+"""A wrong face does more harm here, to a training set or to a photo, than a weak one that is missed."""
 CELL = 4
 """Pixels of the network's input for each cell of its output."""
 MULTIPLE = 32
