@@ -3,6 +3,7 @@
 sources/      one adapter per collection: its metadata as one table, a row per photo
 settings.py   the options of scripts/prepare_dataset.py
 plan.py       what the metadata alone decide of every row: filters, domain, train or test, order of preference
+people.py     who is on the photos, by their faces; same_face.py, recognising.py
 photo.py      one photo: checked, cropped, resized, written; done in worker processes
 duplicates.py which photos are near-duplicates of which
 selection.py  which of the photos that passed are kept: duplicates and limits

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from scripts.preparation import workspace
 from scripts.preparation.page import write_page
+from scripts.preparation.people import recognise_people, told
 from scripts.preparation.photo import Box, PhotoTask, PhotoWork, prepare_batch, square_around
 from scripts.preparation.plan import plan
 from scripts.preparation.report import Result, check_not_empty, summary, write_manifest
@@ -84,6 +85,8 @@ def prepare(source_name: str, settings: Settings) -> bool:
     with workspace.opened(settings.run.output) as work:
         if not workspace.start(work, record, overwrite=settings.run.overwrite):
             return False
+        if settings.split.recognise:
+            preparation = with_people(preparation, work)
         outcomes = Outcomes(work.folder / "journal.csv", len(table))
         try:
             reasons = look_at_photos(preparation, work, outcomes)
@@ -91,6 +94,19 @@ def prepare(source_name: str, settings: Settings) -> bool:
             outcomes.close()
         publish(preparation, work, outcomes, reasons, record)
     return True
+
+
+def with_people(preparation: Preparation, work: Workspace) -> Preparation:
+    """The same with an identity for each person whom several photos show, where the collection has none. Raises
+    UserError."""
+    table, faces, settings = preparation.table, preparation.faces, preparation.settings
+    rows = np.flatnonzero((faces["reason"] == "") & (table["identity"] == ""))
+    ending, processes = preparation.source.chip_ending, settings.run.processes
+    people = recognise_people(table, rows, preparation.collection, ending, work.folder, processes)
+    table = table.assign(identity=people.identity)
+    known = plan(table, settings)
+    print(told(people, faces, known), flush=True)
+    return replace(preparation, table=table, faces=known)
 
 
 def open_source(name: str, source: Source, settings: Settings) -> Collection:

