@@ -105,4 +105,4 @@ def test_a_second_model_is_trained_shown_saved_resumed_and_listed(
     with pytest.raises(SystemExit):
         call(train.main, "--help")
     shown = capsys.readouterr().out
-    assert "--lambda_bright" in shown and "--lambda_identity" not in shown
+    assert "--lambda_bright LAMBDA" in shown and "--lambda_identity LAMBDA" not in shown
