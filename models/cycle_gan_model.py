@@ -52,6 +52,11 @@ class ObjectiveOptions:
     lazy_cycle: int = option(
         1, help="how often the cycle and identity terms are computed, with accordingly larger weights", unit="steps"
     )
+    wrong_age: float = option(
+        0.0,
+        help="share of the discriminators' negative examples that are real photos of the other domain, so that they "
+        "never forget what ages differ in",
+    )
     diffaug: bool = option(
         False, help="discriminators see shifted photos with a rectangle cut out (differentiable augmentation)"
     )
@@ -85,6 +90,8 @@ class ObjectiveOptions:
         for flag in ("r1_every", "lazy_cycle", "warm_up_batch"):
             if getattr(self, flag) < 1:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+        if not 0 <= self.wrong_age < 1:
+            raise OptionError(f"--wrong_age {self.wrong_age}: a share of at least 0, and below 1")
         if not 0 <= self.ema < 1:
             raise OptionError(f"--ema {self.ema}: at least 0, and below 1")
         if self.lambda_r1 and self.gan_mode == "wgangp":
@@ -297,16 +304,22 @@ class CycleGANModel(BaseModel):
 
     def _judge(self, real_A: Tensor, real_B: Tensor, fake_A: Tensor, fake_B: Tensor, step: int) -> dict[str, Tensor]:
         losses = {
-            "D_A": self._discriminator_loss(self.D_A, real_B, fake_B),
-            "D_B": self._discriminator_loss(self.D_B, real_A, fake_A),
+            "D_A": self._discriminator_loss(self.D_A, real_B, fake_B, wrong=real_A),
+            "D_B": self._discriminator_loss(self.D_B, real_A, fake_A, wrong=real_B),
         }
         if self.objective.lambda_r1 > 0 and step % self.objective.r1_every == 0:
             losses["D_A_r1"] = self._penalty(self.D_A, real_B)
             losses["D_B_r1"] = self._penalty(self.D_B, real_A)
         return losses
 
-    def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor) -> Tensor:
-        loss = self.gan_loss.discriminator(discriminator(self._seen(real)), discriminator(self._seen(fake)))
+    def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor, wrong: Tensor) -> Tensor:
+        """Of real photos of the domain, translations into it, and real photos of the other domain."""
+        share = self.objective.wrong_age if wrong is not fake else 0.0
+        real_logits = discriminator(self._seen(real))
+        loss = (1 - share) * self.gan_loss.discriminator(real_logits, discriminator(self._seen(fake)))
+        if share > 0:
+            # As mismatched pairs in Reed et al. 2016, arXiv:1605.05396, section 4.1.
+            loss = loss + share * self.gan_loss.discriminator(real_logits, discriminator(self._seen(wrong)))
         if self.objective.gan_mode == "wgangp":
             with discriminator.plainly():
                 loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
