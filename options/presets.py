@@ -16,18 +16,27 @@ AGING: dict[str, Any] = {
     "netD": "projected",
     "ndf": 32,
     "lambda_identity": 0.0,
-    "lambda_A": 2.0,
-    "lambda_B": 2.0,
+    "lambda_A": 0.5,
+    "lambda_B": 0.5,
+    "wrong_age": 0.5,
     "beta2": 0.99,
     "ema": 0.999,
-    "warm_up_D": 400,
-    "n_epochs_decay": 0,
+    "warm_up_D": 300,
+    "match": "gender",
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
-    "fast64": AGING | {"load_size": 72, "crop_size": 64, "ema": 0.995, "n_epochs": 1},
-    "best": AGING | {"load_size": 144, "crop_size": 128, "position": True, "n_epochs": 4},
+    "fast64": AGING | {"load_size": 72, "crop_size": 64, "ema": 0.995, "n_epochs": 1, "n_epochs_decay": 0},
+    "best": AGING
+    | {
+        "load_size": 144,
+        "crop_size": 128,
+        "position": True,
+        "warm_up_batch": 8,
+        "n_epochs": 4,
+        "n_epochs_decay": 2,
+    },
 }
 """fast64: a model of small faces within minutes on a CPU. best: the recipe of the model in checkpoints/young2old."""
 
