@@ -80,7 +80,8 @@ def main() -> int:
                     f"{options.loading.describe_batch(place().processes)}")  # fmt: skip
         console.say(f"speed: {model.speed.describe()}")
         with create_visualizer(options, device, model, progress, console) as visualizer:
-            guard = create_guard(options, model, progress, console)
+            guard = Guard(options.guard, model, progress, every=options.display.print_freq,
+                          latest=options.folder.describe_latest, say=console.say)  # fmt: skip
             photos = PhotoLists(loader.dataset, console.say)
             held_out = distributed.on_main(lambda: create_held_out(options, device, channels, console))
             best = Best(held_out.name if held_out else "")
@@ -89,8 +90,6 @@ def main() -> int:
             saver = Saver(options.folder, model.networks, {"model": model, "progress": progress, **others}, progress,
                           keep_last=options.saving.keep_last, options=options.values, check=guard.check,
                           say=console.say)  # fmt: skip
-            if options.guard.on_nan == "rollback" and not options.folder.describe_latest():
-                saver.save()  # something to go back to
             measure = functools.partial(measure_held_out, options, held_out, best, model, progress, visualizer)
             warm_up(options, model, device, saver, stop, console)
             train(options, guard, loader, progress, visualizer, saver, stop, measure)
@@ -118,7 +117,7 @@ def train(
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
             images = len(batch["A"]) * place().processes
             progress.advance(images)
-            step = guard.optimize(batch)  # model.optimize(batch), undone where it is not finite
+            step = guard.optimize(batch)  # model.optimize(batch), and a look at whether all is finite
             visualizer.step(progress, images, step.losses, step.images,
                             learning_rate=model.learning_rate, seconds_waited=loader.seconds_waited)  # fmt: skip
             if stop.now():
@@ -341,17 +340,6 @@ def measure_held_out(
         return []
     visualizer.measures(progress, values)
     return [BEST] if best.improved(values["score"], progress.epoch) else []
-
-
-def create_guard(options: TrainOptions, model: BaseModel, progress: Progress, console: ConsoleSink) -> Guard:
-    """The guard against losses that are not finite, with the run's folder to go back to."""
-    folder = options.folder
-    if options.guard.on_nan == "rollback" and place().processes > 1:
-        raise OptionError("--on_nan rollback is for one process; of several, stop (torchrun --max_restarts begins anew "
-                          "from the last checkpoint, with --continue_train) or skip")  # fmt: skip
-    return Guard(options.guard, model, progress, every=options.display.print_freq,
-                 reload=lambda: folder.resume(model.networks, console.say), latest=folder.describe_latest,
-                 say=console.say)  # fmt: skip
 
 
 def describe_networks(model: BaseModel, console: ConsoleSink, *, verbose: bool) -> None:

@@ -118,7 +118,8 @@ class BaseModel(ABC):
         they were last; those of discriminators (D_...) do not count in the epoch's mean, which schedules may follow."""
         self.losses |= {name: loss.detach() for name, loss in losses.items()}
         minimised = [self.losses[name] for name in losses if not name.startswith("D_")]
-        self._epoch_loss += torch.stack(minimised).sum()
+        # A step that --on_nan skips must not spoil the epoch's mean.
+        self._epoch_loss += torch.stack(minimised).sum().nan_to_num(0.0, 0.0, 0.0)
         self._epoch_steps += 1
         order = {name: position for position, name in enumerate(PUBLIC_LOSSES)}
         names = sorted(self.losses, key=lambda name: order.get(name, len(order)))

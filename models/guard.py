@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from models.base_model import BaseModel, Step
-from models.undo import Undo
 from util.arguments import option
 from util.distributed import first_of_all, place
 from util.errors import UserError
@@ -23,8 +22,6 @@ STEPS_BETWEEN_LOOKS = 200
 """At most: so many steps' files and losses are remembered."""
 MOST_SKIPPED_STEPS = 100
 """in a row; after these, it is not the photos"""
-MOST_ROLLBACKS = 5
-"""to one and the same checkpoint, or in a row"""
 
 REMEDY = "Try a lower --lr, or leave out the photos named"
 
@@ -39,10 +36,9 @@ class GuardOptions:
 
     on_nan: str = option(
         "stop",
-        help="where a loss or a weight is NaN or infinite: stop; skip: undo that step (looks at each one, and needs "
-        "memory for another copy of weights, optimizers and pools); rollback: go back to the last checkpoint's weights "
-        "and on with the photos after",
-        choices=("stop", "skip", "rollback"),
+        help="what happens where a loss or a weight is NaN or infinite: stop, so that --continue_train can go on from "
+        "the last checkpoint; skip: leave the weights as they are in that step (this looks at every step)",
+        choices=("stop", "skip"),
     )
 
 
@@ -59,8 +55,8 @@ class Guard:
     """Does the steps of a model, and sees to it that nothing which is not finite lasts.
 
     Losses are looked at every `every` images, when they are reported anyhow, and before anything is saved: the device
-    is not waited for at other steps, unless they are to be skipped one by one. reload: fills the networks from the last
-    checkpoint and returns its state. latest: names that checkpoint, empty where there is none.
+    is not waited for at other steps, unless they are to be skipped one by one. latest: names the last checkpoint, empty
+    where there is none.
     """
 
     def __init__(
@@ -70,22 +66,21 @@ class Guard:
         progress: Progress,
         *,
         every: int,
-        reload: Callable[[], Mapping[str, Any] | None],
         latest: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
         self.mode, self.model, self.progress, self.every = options.on_nan, model, progress, every
-        self.reload, self.latest, self.say = reload, latest, say
-        self.undo = Undo(model)
+        self.latest, self.say = latest, say
+        if self.mode == "skip":
+            for optimization in model.optimizations.values():
+                optimization.skip_not_finite()
         self.recent: list[Recent] = []
         self.skipped = self.skipped_in_a_row = 0
-        self.rollbacks, self.rolled_back_to, self.was_good_since = 0, "", False
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
-        """One step of the model, to the position where `progress` stands; without losses and images where it did not
-        last. Raises DivergedError."""
-        if self.mode == "skip":
-            self.undo.remember()
+        """One step of the model, to the position where `progress` stands; without losses and images where it was
+        skipped. Raises DivergedError."""
+        losses_before = dict(self.model.losses)
         step = self.model.optimize(batch)
         images = len(batch["A"]) * place().processes
         position = f"epoch {self.progress.epoch}, image {self.progress.epoch_images}"
@@ -94,26 +89,25 @@ class Guard:
         self.recent.append(Recent(position, paths, tuple(step.losses), losses))
         is_due = self.progress.due(self.every, images) or len(self.recent) >= STEPS_BETWEEN_LOOKS
         if (self.mode == "skip" or is_due) and not self.check():
+            self.model.losses = losses_before
             return Step({}, {})
         return step
 
     def check(self) -> bool:
-        """Look at the losses since the last look, and at the weights; False where there was something to mend.
+        """Look at the losses since the last look, and at the weights; False where a step was skipped.
 
-        Raises DivergedError where that is not to be mended, or cannot be.
+        Raises DivergedError where something is not finite, unless such steps are skipped.
         """
         recent, self.recent = self.recent, []
         if not recent:
             return True
         complaint = first_of_all(self._complaint(recent))
         if not complaint:
-            self.skipped_in_a_row, self.was_good_since = 0, True
+            self.skipped_in_a_row = 0
         elif self.mode == "skip":
             self._skip(complaint)
-        elif self.mode == "rollback":
-            self._roll_back(complaint)
         else:
-            raise DivergedError(f"{complaint}. {self._way_back()}, or --on_nan skip or rollback")
+            raise DivergedError(f"{complaint}. {self._way_back()}, or --on_nan skip")
         return not complaint
 
     @torch.no_grad()
@@ -136,32 +130,12 @@ class Guard:
         return ""
 
     def _skip(self, complaint: str) -> None:
-        self.undo.undo()
         self.skipped += 1
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row > MOST_SKIPPED_STEPS:
             raise DivergedError(f"{complaint}. So were the {MOST_SKIPPED_STEPS} steps before, all skipped. "
                                 f"{self._way_back()}")  # fmt: skip
         self.say(f"{complaint}: this step is skipped ({self.skipped} in all)")
-
-    def _roll_back(self, complaint: str) -> None:
-        latest = self.latest()
-        goes_on = self.was_good_since and latest != self.rolled_back_to
-        self.rollbacks = 1 if goes_on else self.rollbacks + 1
-        self.rolled_back_to, self.was_good_since = latest, False
-        if not latest or self.rollbacks > MOST_ROLLBACKS:
-            tried = f", {MOST_ROLLBACKS} times already" if latest else ""
-            raise DivergedError(f"{complaint}{tried}. {self._way_back()}")
-        # Schedules are told only of finished epochs, whose losses are finite, and stay where the run is.
-        schedules = {name: own.schedule.state_dict() for name, own in self.model.optimizations.items()}
-        state = self.reload()
-        if state is None:
-            raise DivergedError(f"{complaint}. {self._way_back()}")
-        self.model.load_state_dict({**state["model"], "schedules": schedules})
-        if state["progress"]["epoch"] != self.progress.epoch:
-            self.model.forget_epoch_loss()
-        self.say(f"{complaint}: back to the weights of {latest}, and on with the photos after "
-                 f"(time {self.rollbacks} of at most {MOST_ROLLBACKS})")  # fmt: skip
 
     def _way_back(self) -> str:
         latest = self.latest()

@@ -32,6 +32,14 @@ class Optimization:
         self.schedule = Schedule(self.optimizer, options)
         # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=speed.precision == "fp16")
+        self.fixed_scale: float | None = None
+
+    def skip_not_finite(self) -> None:
+        """From now on leave the weights as they are where gradients are not finite. A scaler does that in fp16 anyhow;
+        elsewhere it is one whose scale stays 1, which decides on the device."""
+        if not self.scaler.is_enabled():
+            self.scaler = torch.amp.GradScaler(self.parameters[0].device.type, init_scale=1.0)
+            self.fixed_scale = 1.0
 
     def begin(self) -> None:
         """Forget the gradients of the step before."""
@@ -45,7 +53,7 @@ class Optimization:
         """Move the weights by the mean of the gradients over all processes."""
         average_gradients(self.parameters)
         self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.scaler.update(self.fixed_scale)
 
     def load_state_dict(
         self, optimizer: Mapping[str, Any], schedule: Mapping[str, Any], scaler: Mapping[str, Any]

@@ -258,14 +258,6 @@ def test_skipping_goes_on_without_the_bad_steps(case: Case, late_photo: str) -> 
     assert state["guard"]["skipped"] == len(skipped)
 
 
-def test_rolling_back_goes_on_from_the_last_checkpoint_with_the_photos_after(case: Case, late_photo: str) -> None:
-    output = case.run("--on_nan", "rollback", "--save_latest_freq", "10", nan_photo=late_photo)
-    back = re.findall(rf"{late_photo}.*: back to the weights of \S+ \(epoch (\d), image (\d+)\), and on", output)
-    assert len(back) >= 3 and back[0] == ("1", "10") and "trained to epoch 3" in output
-    assert finite(case) and "nan" not in (case.path / "loss_log.csv").read_text()
-    assert case.positions == sorted(set(case.positions)) and len(case.positions) == 30 - len(back)
-
-
 def test_a_folder_that_cannot_be_written_is_told_at_the_start(case: Case) -> None:
     (case.folder / "file").write_text("")
     output = case.run("--checkpoints_dir", str(case.folder / "file"), status=2)

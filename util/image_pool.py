@@ -57,7 +57,8 @@ class ImagePool:
             self.buffer = images.new_zeros((self.size + 1, *images.shape[1:]))
         is_earlier, earlier, own, write = self._moves[part].unbind()
         returned = torch.where(is_earlier.bool()[:, None, None, None], self.buffer[earlier], images[own])
-        self.buffer.index_copy_(0, write, images)
+        finite = images.isfinite().all(dim=(1, 2, 3), keepdim=True)  # what --on_nan skips must not come back later
+        self.buffer.index_copy_(0, write, torch.where(finite, images, self.buffer[write]))
         return returned
 
     def _draw(self, count: int) -> Tensor:

@@ -88,7 +88,7 @@ class Visualizer:
         """Show what is due after a step on `step_images` images.
 
         losses: scalars on any device; images: (N, C, H, W) in [-1, 1], of which the first is shown; both empty after a
-        step that was undone; seconds_waited: for photos, since the run began.
+        step that was skipped; seconds_waited: for photos, since the run began.
         """
         self.learning_rate = learning_rate
         self._report_images += step_images
