@@ -40,7 +40,7 @@ def test_the_landmarks_are_where_a_person_sees_them() -> None:
     assert face.score > 0.8
 
 
-@pytest.mark.parametrize("degrees", [-30, 20])
+@pytest.mark.parametrize("degrees", [-30, 20, 180])
 def test_turned_heads_are_found_and_set_upright(degrees: int) -> None:
     upright = aligned(astronaut(), alignment_of(find_faces(astronaut())[0].landmarks, 128))
     photo = astronaut().rotate(degrees, Image.Resampling.BICUBIC, center=(225, 115))
