@@ -26,6 +26,10 @@ class ChoiceOptions:
     )
 
 
+SHIPPED_MODEL = "young2old"
+"""The name of the run in checkpoints/ that comes with the project."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """the run"""
@@ -122,13 +126,13 @@ def gather(command: Command, argv: Sequence[str] | None, wants_saved: Callable[[
     first = _read_choice(argv)
     sections = command.sections(command.choose(first))
     peeked, _ = command.parser(sections, add_help=False).parse_known_args(argv)
-    folder = _folder_of(vars(peeked), sections)
+    folder = _folder_of(command, vars(peeked), sections)
     saved = folder.read_options() if wants_saved(vars(peeked)) else {}
     choice = command.choose({**saved, **first})
     sections = command.sections(choice)
     typed = command.parser(sections, add_help=True).parse(argv)
     refuse_contradictions(typed, saved, sections, folder.path)
-    return Gathered({**flatten(choice), **_with_suffix(typed, sections)}, saved, sections, folder)
+    return Gathered({**flatten(choice), **_with_name(command, typed, sections)}, saved, sections, folder)
 
 
 def _read_choice(argv: Sequence[str] | None) -> dict[str, Any]:
@@ -137,9 +141,20 @@ def _read_choice(argv: Sequence[str] | None) -> dict[str, Any]:
     return vars(parser.parse_known_args(argv)[0])
 
 
-def _folder_of(typed: Mapping[str, Any], sections: Sections) -> RunFolder:
-    run = build(RunOptions, _with_suffix(typed, sections))
+def _folder_of(command: Command, typed: Mapping[str, Any], sections: Sections) -> RunFolder:
+    run = build(RunOptions, _with_name(command, typed, sections))
     return RunFolder(run.checkpoints_dir, run.name)
+
+
+def _with_name(command: Command, typed: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
+    """The typed values with `--suffix` made part of the name. Commands that use a trained model fall back on the one
+    that comes with the project if no name is typed and there is no run of the default name."""
+    values = _with_suffix(typed, sections)
+    run: RunOptions = build(RunOptions, values)
+    folders = run.checkpoints_dir / run.name, run.checkpoints_dir / SHIPPED_MODEL
+    if "name" not in values and not command.training and not folders[0].exists() and folders[1].exists():
+        values["name"] = SHIPPED_MODEL
+    return values
 
 
 def _with_suffix(typed: Mapping[str, Any], sections: Sections) -> dict[str, Any]:

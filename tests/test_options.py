@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from options import parse_test_options, parse_train_options
+from options.presets import PRESETS
 from options.train_options import CHANGEABLE
 from util.arguments import OptionError, Parser, build, option
 from util.run.run_folder import RunFolder
@@ -239,3 +240,40 @@ def test_another_epochs_networks_may_be_trained_on_otherwise(tmp_path: Path) -> 
         parse_train_options([*named, "--continue_train", "--batch_size", "4"])
     options = parse_train_options([*named, "--continue_train", "--epoch", "5", "--batch_size", "4"])
     assert options.changes == ("--batch_size 3 -> 4",)
+
+
+def test_a_preset_stands_for_options_that_typed_ones_override(tmp_path: Path) -> None:
+    words = ["--preset", "best", "--checkpoints_dir", str(tmp_path), "--name", "run", "--ngf", "8"]
+    options = train(*words, "--features", str(shipped_teacher()))
+    assert options.values["crop_size"] == PRESETS["best"]["crop_size"] == options.data.transform.crop_size
+    assert options.values["ngf"] == 8 and options.values["preset"] == "best"
+    options.folder.path.mkdir()
+    options.folder.write_options(options.values, options.table)
+    resumed = train("--continue_train", "--name", "run", "--checkpoints_dir", str(tmp_path)).values
+    assert resumed == {**options.values, "continue_train": True}
+    with pytest.raises(SystemExit):
+        train("--preset", "unknown")
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
+def test_every_value_of_a_preset_is_one_that_could_be_typed(name: str) -> None:
+    typed = [word for flag, value in PRESETS[name].items()
+             for word in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)])]  # fmt: skip
+    by_hand, by_preset = train(*typed).values, train("--preset", name).values
+    assert {**by_hand, "preset": name} == by_preset
+
+
+def shipped_teacher() -> Path:
+    return Path(__file__).parents[1] / "checkpoints" / "age_estimator" / "teacher.safetensors"
+
+
+def test_commands_that_use_a_model_take_the_shipped_one_where_no_run_is_named(tmp_path: Path) -> None:
+    words = ["--dataroot", "faces", "--checkpoints_dir", str(tmp_path)]
+    assert parse_test_options(words).run.name == "experiment_name"
+    shipped = tmp_path / "young2old"
+    shipped.mkdir()
+    (shipped / "opt.json").write_text(json.dumps({"ngf": 8, "model": "cycle_gan"}))
+    options = parse_test_options(words)
+    assert options.run.name == "young2old" and options.model.generator.ngf == 8
+    (tmp_path / "experiment_name").mkdir()
+    assert parse_test_options(words).run.name == "experiment_name"
