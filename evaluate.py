@@ -1,6 +1,6 @@
 """Measure translations: aging, identity, realism, cycle error, of a run or of a folder of results.
 
-    python evaluate.py --dataroot ./datasets/young2old --name aging_cyclegan --age_estimator FILE
+    python evaluate.py --dataroot ./datasets/young2old --name aging_cyclegan
     python evaluate.py --results results/aging_cyclegan/latest_test
 
 prints a table, and writes report.html, metrics.json, metrics.csv, per_photo.csv into the folder `evaluation` beside the
@@ -42,7 +42,8 @@ def main() -> None:
     device = select_device(options.gpu_ids)
     print(options.table)
     measures = options.measures
-    instruments = load_instruments(measures.age_estimator, measures.face, measures.inception, options.saved, device)
+    instruments = load_instruments(measures.age_estimator, measures.face, measures.inception, options.saved, device,
+                                   options.aligned)  # fmt: skip
     people = People(options.manifest, phase=options.values.get("phase", "test"))
     source = open_source(options, device)
     print(f"measuring on {describe_device(device)}")

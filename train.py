@@ -23,6 +23,7 @@ from torch import Tensor
 from data import Batch, Loader, create_loader
 from data.held_out import load_held_out
 from data.image_folder import DataError
+from data.manifest import is_aligned
 from data.photo_lists import PhotoLists
 from evaluation.fixed_faces import FixedFaces
 from evaluation.held_out import Best, HeldOut
@@ -320,7 +321,8 @@ def create_held_out(
         raise OptionError("--eval_freq needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
     photos = load_held_out(options.data, options.held_out.eval_phase, channels, options.held_out.eval_faces,
                            console.say)  # fmt: skip
-    return HeldOut.load(options.held_out, photos, device, young="A" if options.data.direction == "AtoB" else "B")
+    return HeldOut.load(options.held_out, photos, device, young="A" if options.data.direction == "AtoB" else "B",
+                        aligned=is_aligned(options.data.dataroot))  # fmt: skip
 
 
 def measure_held_out(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from util.errors import UserError
 
 NAME = "manifest.csv"
+RECORD = "dataset.json"
 
 
 def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -29,3 +31,11 @@ def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
         raise UserError(f"{path}: {error.strerror or error}") from error
     except csv.Error as error:
         raise UserError(f"{path} is damaged: {error}") from error
+
+
+def is_aligned(folder: Path) -> bool:
+    """Whether a folder is a set that scripts/prepare_dataset.py made with --align, by its dataset.json."""
+    try:
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))["settings"].get("align") is True
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return False

@@ -104,9 +104,13 @@ class HeldOut:
         self.threshold = self._threshold()
 
     @classmethod
-    def load(cls, options: HeldOutOptions, photos: Mapping[str, Tensor], device: torch.device, young: str) -> HeldOut:
-        """With the estimator and the recogniser that the options name. Raises CheckpointError, OptionError."""
-        estimator, embedder = load_estimator(options.age_estimator, device), load_embedder(options.face, device)
+    def load(
+        cls, options: HeldOutOptions, photos: Mapping[str, Tensor], device: torch.device, young: str, aligned: bool
+    ) -> HeldOut:
+        """With the estimator and the recogniser that the options name. aligned: whether the photos were prepared with
+        --align. Raises CheckpointError, OptionError."""
+        estimator = load_estimator(options.age_estimator, device)
+        embedder = load_embedder(options.face, device, aligned)
         return cls(photos, estimator, embedder, device, young)
 
     @property

