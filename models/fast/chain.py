@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,23 +30,11 @@ class Alone:
 
 
 @dataclass
-class ByRows:
-    """A convolution with few outputs and a large kernel, by `convolve_by_rows`."""
-
-    layer: nn.Conv2d
-
-    def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        made = convolve_by_rows(x, self.layer.weight)
-        return (made if self.layer.bias is None else made + self.layer.bias[:, None, None]), residual
-
-
-@dataclass
 class Link:
     """A convolution and what follows it up to the next one.
 
-    slope, padding: see `norm_act_pad`. adds: the residual is added. keeps: the result is the next residual. has_bias:
-    whether the convolution's bias is added, only to be taken away again by the normalisation. winograd: whether the
-    convolution is one for `convolve_3x3`, wherever images fit.
+    slope, padding: see `norm_act_pad`. adds: the residual is added. keeps: the result is the next residual.
+    winograd: whether the convolution is one for `convolve_3x3`, wherever images fit.
     """
 
     convolution: nn.Conv2d | nn.ConvTranspose2d
@@ -57,7 +44,6 @@ class Link:
     adds: bool = False
     keeps: bool = False
     kernels: bool = True
-    has_bias: bool = False
     winograd: bool = False
 
     def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -67,8 +53,7 @@ class Link:
         return padded, plain if self.keeps else residual
 
     def _convolve(self, x: Tensor) -> Tensor:
-        layer = self.convolution
-        bias = layer.bias if self.has_bias else None
+        layer, bias = self.convolution, self.convolution.bias
         if self.winograd and fits(x):
             made = convolve_3x3(x, layer.weight)
             return made if bias is None else made + bias[:, None, None].to(made.dtype)
@@ -77,28 +62,12 @@ class Link:
         return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
 
 
-def convolve_by_rows(x: Tensor, weight: Tensor) -> Tensor:
-    """x (N, C, H, W) convolved with weight (O, C, R, S), no padding, stride 1: as one convolution with the kernel's
-    rows as R * O outputs of one row each, which are then shifted and summed in float32 (float64).
-
-    Units that compute many outputs at a time have 21 instead of 3 in a generator's last layer.
-    """
-    outputs, inputs, rows, columns = weight.shape
-    parts = F.conv2d(x, weight.permute(2, 0, 1, 3).reshape(rows * outputs, inputs, 1, columns))
-    height = x.shape[2] - rows + 1
-    parts = parts.to(torch.promote_types(parts.dtype, torch.float32))
-    total = parts[:, :outputs, :height]
-    for row in range(1, rows):
-        total = total + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
-    return total
-
-
 @dataclass
 class Chain:
     """What computes a network: from images (N, C, H, W) to its output. Copied with the network, it goes with the
     copy."""
 
-    steps: list[Alone | ByRows | Link]
+    steps: list[Alone | Link]
 
     def __call__(self, images: Tensor) -> Tensor:
         x, residual = images, None
@@ -107,25 +76,15 @@ class Chain:
         return x
 
 
-@dataclass(frozen=True)
-class Savings:
-    """Which savings a chain uses: fused kernels; biases before a normalisation left out; few-channel convolutions by
-    rows; 3 x 3 convolutions by Winograd's filtering."""
+def fuse(body: nn.Module, block: type[nn.Module], *, kernels: bool, winograd: bool) -> Chain | None:
+    """The chain of `body`; None where a layer stands in it that there is no step for.
 
-    kernels: bool = True
-    bias: bool = True
-    rows: bool = True
-    winograd: bool = True
-
-
-def fuse(body: nn.Module, block: type[nn.Module], savings: Savings) -> Chain | None:
-    """The chain of `body`; None where a layer stands in it that there is no step for, or nothing is to be saved.
-
-    block: the class of residual blocks, which have their layers in `conv_block` and add their input.
+    block: the class of residual blocks, which have their layers in `conv_block` and add their input. kernels: whether
+    normalisations are computed by own kernels. winograd: whether 3 x 3 convolutions are, by Winograd's filtering.
     """
-    if not isinstance(body, nn.Sequential) or savings == Savings(False, False, False, False):
+    if not isinstance(body, nn.Sequential):
         return None
-    steps = _Reader(list(body), block, savings).steps()
+    steps = _Reader(list(body), block, kernels, winograd).steps()
     if steps is None or not any(isinstance(step, Link) for step in steps):
         return None
     return Chain(steps)
@@ -140,7 +99,8 @@ class _Reader:
 
     layers: list[nn.Module]
     block: type[nn.Module]
-    savings: Savings
+    kernels: bool
+    winograd: bool
 
     def take(self, *kinds: type[Layer]) -> Layer | None:
         """The next layer, if it is of one of these kinds."""
@@ -152,9 +112,9 @@ class _Reader:
         """Whether a residual block is next."""
         return bool(self.layers) and isinstance(self.layers[0], self.block)
 
-    def steps(self) -> list[Alone | ByRows | Link] | None:
+    def steps(self) -> list[Alone | Link] | None:
         """All of them; None where there is no step for a layer."""
-        steps: list[Alone | ByRows | Link] = []
+        steps: list[Alone | Link] = []
         while self.layers:
             kept = bool(steps) and isinstance(steps[-1], Link) and steps[-1].keeps
             found = self._step() if not self.sees_block() else self._block() if kept else None
@@ -163,7 +123,7 @@ class _Reader:
             steps += found
         return steps
 
-    def _step(self) -> Sequence[Alone | ByRows | Link] | None:
+    def _step(self) -> Sequence[Alone | Link] | None:
         """The next convolution with what follows it, or the next layer that stands on its own."""
         convolution: Any = self.take(nn.Conv2d, nn.ConvTranspose2d)
         if convolution is None:
@@ -171,13 +131,11 @@ class _Reader:
             return None if alone is None else [Alone(alone)]
         norm = self.take(nn.InstanceNorm2d)
         if norm is None:
-            by_rows = self.savings.rows and isinstance(convolution, nn.Conv2d) and rows_pay(convolution)
-            return [ByRows(convolution) if by_rows else Alone(convolution)]
+            return [Alone(convolution)]
         activation = self.take(nn.ReLU, nn.LeakyReLU)
         slope = 1.0 if activation is None else getattr(activation, "negative_slope", 0.0)
         return [Link(convolution, norm.eps, slope, self._padding(), keeps=self.sees_block(),
-                     kernels=self.savings.kernels, has_bias=not self.savings.bias,
-                     winograd=self.savings.winograd and pays(convolution))]  # fmt: skip
+                     kernels=self.kernels, winograd=self.winograd and pays(convolution))]  # fmt: skip
 
     def _padding(self) -> int:
         """The reflection padding that comes next, in this list or at the beginning of a residual block."""
@@ -187,19 +145,13 @@ class _Reader:
             pad = first if isinstance(first, nn.ReflectionPad2d) else None
         return 0 if pad is None else int(pad.padding[0])
 
-    def _block(self) -> Sequence[Alone | ByRows | Link] | None:
+    def _block(self) -> Sequence[Alone | Link] | None:
         """A residual block. The padding that it begins with was done by what stands before it."""
         layers = list(self.layers.pop(0).conv_block)  # type: ignore[arg-type]
-        inner = _Reader(layers[1:], self.block, self.savings)
+        inner = _Reader(layers[1:], self.block, self.kernels, self.winograd)
         steps = inner.steps()
         if steps is None or not isinstance(layers[0], nn.ReflectionPad2d) or not isinstance(steps[-1], Link):
             return None
         last = steps[-1]
         last.adds, last.padding, last.keeps = True, self._padding(), self.sees_block()
         return steps
-
-
-def rows_pay(layer: nn.Conv2d) -> bool:
-    """Whether the kernel is large and the outputs few."""
-    plain = layer.stride == (1, 1) and layer.padding == (0, 0)
-    return plain and layer.out_channels <= 4 and layer.kernel_size[0] >= 5

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from models.fast.chain import Link, Savings, fuse
+from models.fast.chain import fuse
 from models.fast.norm import kernels_work
 from models.generators import ResnetBlock
 from models.precision import AUTOCAST, PRECISIONS, Network, resolve_precision
@@ -22,28 +22,23 @@ from util.distributed import place
 SPEEDUPS = {
     "merge": "the identity pass in one with the translation",
     "kernels": "own kernels for normalisation, activation and padding",
-    "bias": "biases before a normalisation left out",
-    "rows": "few-channel convolutions by rows",
     "winograd": "3 x 3 convolutions by Winograd's filtering",
     "adam": "fused Adam",
 }
 """Savings that are exact, up to rounding: each can be left out, to see what it is worth."""
+FORMER_SPEEDUPS = {"bias", "rows"}
+"""Names that runs of older versions may have saved; they saved too little to stay."""
 COMPILE_MODES = ("none", "default", "reduce-overhead", "max-autotune")
 
 
 def speedup_names(text: str) -> tuple[str, ...]:
-    """`all`, `none`, or names of SPEEDUPS with commas between; no_NAME takes one out of all. Raises
-    ArgumentTypeError."""
+    """`all`, `none`, or names of SPEEDUPS with commas between. Raises ArgumentTypeError."""
     if text in ("all", "none"):
         return tuple(SPEEDUPS) if text == "all" else ()
-    words = text.split(",")
-    if unknown := [word for word in words if word.removeprefix("no_") not in SPEEDUPS]:
-        raise ArgumentTypeError(f"unknown {', '.join(unknown)}; known: all, none, {', '.join(SPEEDUPS)}")
-    if all(word.startswith("no_") for word in words):
-        return tuple(name for name in SPEEDUPS if f"no_{name}" not in words)
-    if any(word.startswith("no_") for word in words):
-        raise ArgumentTypeError(f"{text!r} mixes names to take with names to leave out")
-    return tuple(name for name in SPEEDUPS if name in words)
+    names = set(text.split(",")) - FORMER_SPEEDUPS
+    if unknown := names - SPEEDUPS.keys():
+        raise ArgumentTypeError(f"unknown {', '.join(sorted(unknown))}; known: all, none, {', '.join(SPEEDUPS)}")
+    return tuple(name for name in SPEEDUPS if name in names)
 
 
 @dataclass(frozen=True)
@@ -78,8 +73,7 @@ class SpeedOptions:
     speedups: tuple[str, ...] = option(
         tuple(SPEEDUPS),
         help="exact savings: all, none, or some of "
-        + "; ".join(f"{name} ({meaning})" for name, meaning in SPEEDUPS.items())
-        + "; no_NAME: all but it",
+        + "; ".join(f"{name} ({meaning})" for name, meaning in SPEEDUPS.items()),
         parse=speedup_names,
     )
 
@@ -131,10 +125,6 @@ class Speed:
         no_graphs = f"; no CUDA graphs: {self.graphs_missing}" if self.graphs_missing else ""
         return ", ".join(parts) + missing + no_graphs
 
-    def without(self, name: str) -> Speed:
-        """The same without one speedup."""
-        return replace(self, speedups=self.speedups - {name})
-
 
 def accelerate(network: Network, speed: Speed) -> None:
     """Make a network compute as `speed` says. Its layers, parameters and state dict stay as they are."""
@@ -149,19 +139,16 @@ def _accelerate_part(network: Network, speed: Speed) -> None:
         mode = None if speed.compile == "default" else speed.compile
         network.fast_body = torch.compile(network.body.forward, mode=mode, dynamic=False)
         return
-    savings = Savings(*(name in speed.speedups for name in ("kernels", "bias", "rows", "winograd")))
-    chain = fuse(network.body, ResnetBlock, savings)
+    winograd = "winograd" in speed.speedups
+    chain = fuse(network.body, ResnetBlock, kernels=True, winograd=winograd) if "kernels" in speed.speedups else None
     network.fast_body = chain
-    for step in chain.steps if chain else ():
-        if isinstance(step, Link) and not step.has_bias and step.convolution.bias is not None:
-            step.convolution.bias.requires_grad_(False)
     if not speed.channels_last:
         return
     if chain is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
         network.channels_last = False  # torch's own instance norm is wrong there: see models.fast.norm
         return
     if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
-        network.smooth_body = fuse(network.body, ResnetBlock, Savings(kernels=False, rows=False, winograd=False))
+        network.smooth_body = fuse(network.body, ResnetBlock, kernels=False, winograd=False)
     for parameter in network.parameters():
         if parameter.dim() == 4:  # with its gradients and moments: nothing is turned round in a step
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
