@@ -182,11 +182,18 @@ def text_files() -> list[tuple[str, dict[str, bytes]]]:
     table = "path,age,gender,identity,glasses,blurry\n"
     table += "".join(f"{n}.jpg,{22 if n % 2 else 55},{'mf'[n % 2]},p{n},no,no\n" for n in range(8))
     flags = "path,young\n" + "".join(f"{n}.jpg,{'yes' if n % 2 else 'no'}\n" for n in range(8))
+    labels = "image_number,age_group,gender,gender_confidence,head_yaw,glasses\n"
+    labels += "".join(f"{n},{'20-29' if n % 2 else '50-69'},male,1,{n},None\n" for n in range(8))
+    ages = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age\n"
+    ages += "".join(f"{n}.jpg,30,24.5,2.5,{22 if n % 2 else 55}\n" for n in range(8))
+    people = "file,gender,race\n" + "".join(f"{n}.jpg,female,asian\n" for n in range(8))
     return [
         ("celeba", texts),
         ("celeba", {"list_attr_celeba.csv": ("image_id," + with_commas).encode()}),
         ("folder", {"faces.csv": table.encode()}),
         ("folder", {"faces.csv": b"\xef\xbb\xbf" + flags.encode()}),
+        ("ffhq_aging", {"ffhq_aging_labels.csv": labels.encode()}),
+        ("appa_real", {"gt_avg_train.csv": ages.encode(), "allcategories_train.csv": people.encode()}),
     ]
 
 

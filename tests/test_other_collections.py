@@ -97,10 +97,19 @@ def test_ffhq_aging_from_an_archive(tmp_path: Path) -> None:
     assert list(found("ffhq_aging", folder, table).values())[:3] == [True, True, False]
 
 
+ODD_NUMBERS = b"""image_number,age_group,gender,head_yaw
+1e400,20-29,male,inf
+-1,20-29,male,0
+99999999999999999999,50-69,female,nan
+../../0,50-69,female,0
+"""
+
+
 def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
     path = raw.as_folder(tmp_path / "ffhq", {"ffhq_aging_labels.csv": b"image,age\n0,20-29\n"})
     with pytest.raises(SourceError, match=r"ffhq_aging_labels\.csv needs the columns image_number, age_group, gender"):
         read("ffhq_aging", path)
+    assert read("ffhq_aging", raw.as_folder(tmp_path / "odd", {"ffhq_aging_labels.csv": ODD_NUMBERS})).empty
     with pytest.raises(SourceError, match=r"holds no ffhq_aging_labels\.csv"):
         read("ffhq_aging", raw.as_folder(tmp_path / "empty", {"a.png": b"x"}))
 

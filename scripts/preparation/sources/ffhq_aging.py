@@ -37,7 +37,8 @@ def read_ffhq_aging(collection: Collection) -> pd.DataFrame:
     not taken. Raises SourceError.
     """
     rows = read_csv(collection, LABELS, REQUIRED)
-    number = pd.to_numeric(rows["image_number"], errors="coerce").fillna(-1).astype(int)
+    rows = rows[rows["image_number"].str.fullmatch(r"\d{1,5}")].reset_index(drop=True)
+    number = rows["image_number"].astype(int)
     groups = rows["age_group"].str.extract(AGES).astype(float)
     found = _photos_by_number(collection.names())
     gender = rows["gender"].str.lower()
