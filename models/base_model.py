@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from models.averages import Averages
 from models.fast.speed import Speed
@@ -20,7 +19,6 @@ from models.schedules import ScheduleOptions
 from util.device import random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool
-from util.states import refuse_unlike
 
 SHA256 = "_sha256"
 """Ends the names under which the hashes of teachers are saved with the options, though they are none."""
@@ -189,14 +187,9 @@ class BaseModel(ABC):
         Raises ValueError, or nearly anything else, for the state of another model.
         """
         state = take_own(state)
-        refuse_unlike(
-            {name: _comparable(name, state[name]) for name in COMPARED},
-            {name: _comparable(name, value) for name, value in self._own_state().items() if name in COMPARED},
-        )
         for name, optimization in self.optimizations.items():
             scaler = state.get("scalers", {}).get(name, {})
             optimization.load_state_dict(state["optimizers"][name], state["schedules"][name], scaler)
-            _check_shapes(optimization.optimizer)
         for name, pool_state in state.get("pools", {}).items():
             self.pools[name].load_state_dict(pool_state)
         if self.averages and state.get("averages"):
@@ -208,23 +201,3 @@ class BaseModel(ABC):
         self._epoch_steps.fill_(state["epoch_steps"])
         if "random" in state:  # not where more processes go on than saved
             restore_random_state(state["random"], self.device)
-
-
-COMPARED = ("optimizers", "schedules", "epoch_loss", "epoch_steps")
-"""Parts of a state that look alike whenever they are saved."""
-
-
-def _comparable(part: str, state: Any) -> Any:
-    """A part of the state, without what optimizers keep for each parameter (it is not there before the first step) and
-    how they compute (which is not taken over)."""
-    if part != "optimizers":
-        return state
-    return {name: [group["params"] for group in optimizer["param_groups"]] for name, optimizer in state.items()}
-
-
-def _check_shapes(optimizer: Optimizer) -> None:
-    """Raise ValueError for a state of other parameters, which would only be found out by the next step."""
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            if not isinstance(value, Tensor) or (value.ndim and value.shape != parameter.shape) or value.is_complex():
-                raise ValueError(f"{name} does not fit a parameter of shape {tuple(parameter.shape)}")

@@ -112,9 +112,6 @@ def training_state(folder: Path, content: bytes) -> None:
     model = create_model("cycle_gan", options.model, torch.device("cpu"), training=True, seed=0)
     progress = Progress(4, options.model.schedule.last_epoch)
     train.restore(options.folder, "latest", model, progress, ConsoleSink())
-    next(progress.epochs(), None)
-    model.optimize({"A": torch.zeros(1, 3, 32, 32), "B": torch.zeros(1, 3, 32, 32)})
-    model.end_epoch()
 
 
 def options(folder: Path, command: str, words: Sequence[str], saved: bytes | None) -> None:

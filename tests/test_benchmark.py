@@ -91,7 +91,7 @@ def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     run("scripts/benchmark.py", "data", "--dataroot", demo_faces, *words.split(), "--json", path)
     ways = json.loads(path.read_text())["ways"]
-    assert {"none", "ram", "disk", "device"} <= set(ways) and ways["ram"]["bytes"] == 16 * 36 * 36 * 3
+    assert {"none", "ram", "device"} <= set(ways) and ways["ram"]["bytes"] == 16 * 36 * 36 * 3
 
 
 def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Decoded photos kept in memory, in files, on a device: the same batches to the bit, each photo decoded once."""
+"""Decoded photos kept in memory, on a device: the same batches to the bit, each photo decoded once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import csv
 import hashlib
 import os
 import pickle
-import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from PIL import Image
 from processes import ENVIRONMENT, ROOT, TINY, run
 
 from data import DataError, LoaderOptions, create_loader
-from data.cache import CacheOptions, PhotoCache, disk
+from data.cache import CacheOptions, PhotoCache
 from data.cache.choice import choose
 from data.loader import Loader
 from data.photos import PhotoFolder
@@ -33,7 +30,7 @@ from util.arguments import OptionError
 
 CPU = torch.device("cpu")
 RESIZED = TransformOptions("resize_and_crop", 40, 32)
-KINDS = ("ram", "disk", "device")
+KINDS = ("ram", "device")
 
 
 def draw_photos(folder: Path, count: int, seed: int, size: tuple[int, int] | None = None) -> None:
@@ -75,7 +72,7 @@ def loader_of(
     **options: object,
 ) -> Loader:
     data = UnalignedOptions(dataroot=dataroot, transform=transform, **options)  # type: ignore[arg-type]
-    cache = CacheOptions(kind, dataroot.parent / "cache")
+    cache = CacheOptions(kind)
     return create_loader("unaligned", data, LoaderOptions(batch_size, num_threads, cache=cache),
                          dict(zip("AB", channels, strict=True)), 5, report=report, announce=report)  # fmt: skip
 
@@ -195,19 +192,18 @@ def shared_kilobytes(process: int, name: str) -> dict[str, int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
-@pytest.mark.parametrize(("kind", "name"), [("ram", "memfd:trainA"), ("disk", "trainA_resize_and_crop")])
-def test_workers_share_the_pixels(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("data.loader.usable_cores", lambda: 8)
     draw_photos(tmp_path / "data" / "trainA", 30, 0, (64, 64))
     draw_photos(tmp_path / "data" / "trainB", 1, 1, (64, 64))
     transform = TransformOptions("resize_and_crop", 256, 256)
     size = 31 * 256 * 256 * 3 / 1024
-    loader = loader_of(tmp_path / "data", kind, transform, num_threads=3)
+    loader = loader_of(tmp_path / "data", "ram", transform, num_threads=3)
     for epoch in range(1, 4):
         for _ in loader.epoch(epoch):
             pass
     workers = [worker.pid for worker in loader.batches._iterator._workers]  # type: ignore[union-attr]
-    seen = [shared_kilobytes(process, name) for process in (os.getpid(), *workers)]
+    seen = [shared_kilobytes(process, "memfd:trainA") for process in (os.getpid(), *workers)]
     assert len(workers) == 3 and sum(each["Rss"] for each in seen) > 1.3 * size, "several of them use it"
     assert sum(each["Pss"] for each in seen) < 1.1 * size, "but it is there once"
 
@@ -221,9 +217,8 @@ print(hashlib.sha1(image.numpy().tobytes()).hexdigest())
 """
 
 
-@pytest.mark.parametrize("kind", ["ram", "disk"])
-def test_pixels_are_found_by_workers_that_are_not_forked(dataroot: Path, kind: str) -> None:
-    dataset = loader_of(dataroot, kind).dataset
+def test_pixels_are_found_by_workers_that_are_not_forked(dataroot: Path) -> None:
+    dataset = loader_of(dataroot, "ram").dataset
     words = pickle.dumps(dataset)
     assert len(words) < 20_000, "a place to find the pixels, not the pixels"
     done = subprocess.run([sys.executable, "-c", SPAWNED], input=words, capture_output=True, cwd=ROOT, env=ENVIRONMENT)
@@ -236,7 +231,7 @@ def test_memory_that_does_not_suffice_is_told_with_the_remedy(
     dataroot: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data.cache.choice.free_bytes", lambda device: 50_000)
-    with pytest.raises(OptionError, match=rf"--cache {kind}: decoded photos take 101 KB, and 50 KB .*--cache .*disk"):
+    with pytest.raises(OptionError, match=rf"--cache {kind}: decoded photos take 101 KB, and 50 KB .*--cache "):
         loader_of(dataroot, kind)
 
 
@@ -255,7 +250,7 @@ def test_auto_that_finds_no_room_says_so_and_reads_files(dataroot: Path, monkeyp
     expected = epochs_of(loader_of(dataroot, "none"))
     assert epochs_of(loader_of(dataroot, "auto", report=lines.append)) == expected
     why = "decoded photos take 101 KB of 150 KB that are free in memory"
-    assert lines[0] == f"cache: none (auto), {why}; --cache disk keeps them in files"
+    assert lines[0] == f"cache: none (auto), {why}"
 
 
 def test_free_memory_is_what_the_tightest_limit_leaves(tmp_path: Path) -> None:
@@ -277,145 +272,6 @@ def test_free_memory_is_what_the_tightest_limit_leaves(tmp_path: Path) -> None:
     assert memory.free_host_bytes(proc, groups) == 500_000, "version 1, and the container's own group at the top"
 
 
-# Files
-
-
-def filled_files(dataroot: Path) -> dict[str, int]:
-    """The cache's files, by what tells whether one was written anew."""
-    return {path.name: path.stat().st_ino for path in sorted((dataroot.parent / "cache").glob("*.photos"))}
-
-
-def test_a_later_run_takes_the_files_and_decodes_nothing(dataroot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = epochs_of(loader_of(dataroot, "disk"))
-    before = filled_files(dataroot)
-    monkeypatch.setattr(disk, "fill", lambda *words: pytest.fail("decoded again"))
-    assert epochs_of(loader_of(dataroot, "disk")) == expected
-    other_crop = TransformOptions("resize_and_crop", 40, 28)
-    assert epochs_of(loader_of(dataroot, "disk", other_crop)) == epochs_of(loader_of(dataroot, "none", other_crop))
-    assert filled_files(dataroot) == before and len(before) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda folder: draw_over(folder / "00.jpg"), "0 photos were added, 0 removed, 1 changed"),
-        (lambda folder: (folder / "01.jpg").unlink(), "0 photos were added, 1 removed, 0 changed"),
-        (lambda folder: draw_over(folder / "0a.jpg"), "1 photos were added, 0 removed, 0 changed"),
-        (lambda folder: os.utime(folder / "02.jpg", ns=(5, 5)), "0 photos were added, 0 removed, 1 changed"),
-    ],
-    ids=["changed", "removed", "added", "touched"],
-)
-def test_another_set_of_photos_is_decoded_anew(dataroot: Path, change: Callable[[Path], None], reason: str) -> None:
-    loader_of(dataroot, "disk")
-    before = filled_files(dataroot)
-    change(dataroot / "trainA")
-    lines: list[str] = []
-    assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == epochs_of(loader_of(dataroot, "none"))
-    assert any(reason in line for line in lines), lines
-    after = filled_files(dataroot)
-    assert [after[name] != inode for name, inode in before.items()] == [True, False], "trainA's alone, in its place"
-
-
-def draw_over(path: Path) -> None:
-    Image.effect_noise((50, 50), 80).convert("RGB").save(path)
-
-
-def test_other_settings_have_other_files(dataroot: Path) -> None:
-    for transform in (RESIZED, TransformOptions("resize_and_crop", 44, 32), TransformOptions("none", 40, 32)):
-        assert epochs_of(loader_of(dataroot, "disk", transform)) == epochs_of(loader_of(dataroot, "none", transform))
-    assert epochs_of(loader_of(dataroot, "disk", channels=(1, 3))) == epochs_of(
-        loader_of(dataroot, "none", channels=(1, 3))
-    )
-    assert len(filled_files(dataroot)) == 3 * 2 + 1
-
-
-def test_damage_of_any_kind_is_found_and_mended(dataroot: Path) -> None:
-    """Cut off, lengthened, zeroed in places, or a bit of it wrong."""
-    expected = epochs_of(loader_of(dataroot, "disk"))
-    path = sorted((dataroot.parent / "cache").glob("trainA*.photos"))[0]
-    whole = path.read_bytes()
-    rng = random.Random(0)
-    damages = [b"", whole[:10], whole[:-1], whole[: len(whole) // 2], whole + b"x", b"\0" * len(whole)]
-    for place in [*rng.sample(range(len(whole)), 12), 0, len(whole) - 1, len(whole) - 10, len(whole) - 18]:
-        damages.append(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-    for damage in damages:
-        path.write_bytes(damage)
-        lines: list[str] = []
-        assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == expected
-        assert any("is written anew" in line for line in lines)
-        assert path.read_bytes() == whole
-
-
-FILLER = """
-import sys, time, torch
-from pathlib import Path
-from data import LoaderOptions, create_loader
-from data.cache import CacheOptions, pixels, fill
-from data.transforms import TransformOptions
-from data.unaligned_dataset import UnalignedOptions
-root, cache, pause, log = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-plain = fill.decode
-def decode(folder, index):
-    time.sleep(pause)
-    with open(log, "a") as file:
-        print(folder.files[index], file=file)
-    return plain(folder, index)
-fill.decode = decode
-options = UnalignedOptions(dataroot=root, transform=TransformOptions("resize_and_crop", 40, 32))
-create_loader("unaligned", options, LoaderOptions(1, 0, cache=CacheOptions("disk", cache)), {"A": 3, "B": 3}, 5)
-"""
-
-
-def start_filling(dataroot: Path, pause: float, log: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", FILLER, str(dataroot), str(dataroot.parent / "cache"), str(pause), str(log)]
-    return subprocess.Popen(
-        words, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def test_a_killed_run_leaves_nothing_that_is_taken_for_whole(dataroot: Path) -> None:
-    log = dataroot.parent / "log"
-    process = start_filling(dataroot, 0.05, log)
-    deadline = time.monotonic() + 60
-    while not log.exists() or len(log.read_text().splitlines()) < 13:  # 9 photos of A, then some of B
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    folder = dataroot.parent / "cache"
-    assert len(list(folder.glob("*.photos"))) == 1 and len(list(folder.glob(".*.tmp"))) == 1
-    assert epochs_of(loader_of(dataroot, "disk")) == epochs_of(loader_of(dataroot, "none"))
-    assert len(list(folder.glob("*.photos"))) == 2
-    assert not list(folder.glob(".*.tmp")), "what the killed run left has been cleared away"
-
-
-def test_of_two_runs_at_once_one_decodes_and_both_go_on(dataroot: Path) -> None:
-    log = dataroot.parent / "log"
-    runs = [start_filling(dataroot, 0.05, log) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in runs]
-    assert [process.returncode for process in runs] == [0, 0], outputs
-    decoded = log.read_text().splitlines()
-    assert len(decoded) == len(set(decoded)) == 9 + 12
-    assert epochs_of(loader_of(dataroot, "disk")) == epochs_of(loader_of(dataroot, "none"))
-
-
-@pytest.mark.parametrize("trouble", ["full", "forbidden", "full halfway"])
-def test_no_room_for_the_files_is_a_line_and_no_end(
-    dataroot: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines: list[str] = []
-    if trouble == "full":
-        monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: disk.shutil._ntuple_diskusage(10, 10, 0))
-    elif trouble == "forbidden":
-        (dataroot.parent / "cache").write_text("a file where the folder should be")
-    else:
-        monkeypatch.setattr(disk, "_ending", lambda *words: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
-    assert epochs_of(loader_of(dataroot, "disk", report=lines.append)) == epochs_of(loader_of(dataroot, "none"))
-    assert any("cache: none after all" in line and "--cache_dir" in line for line in lines), lines
-    assert not list((dataroot.parent / "cache").glob("*.photos"))
-    assert not list((dataroot.parent / "cache").glob(".*.tmp"))
-
-
 # The commands
 
 
@@ -428,7 +284,7 @@ def losses_without(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def words_of(faces: Path, folder: Path, kind: str) -> list[str | Path]:
     words = f"{TINY} --batch_size 4 --print_freq 4 --precision float32 --no_html --cache {kind}".split()
-    return ["--dataroot", faces, "--name", kind, "--checkpoints_dir", folder, "--cache_dir", folder / "cache", *words]
+    return ["--dataroot", faces, "--name", kind, "--checkpoints_dir", folder, *words]
 
 
 def read_losses(folder: Path) -> list[dict[str, str]]:

@@ -6,15 +6,12 @@ Each test runs its cases in a child process that is watched (jail.py); docs/host
 
 from __future__ import annotations
 
-import io
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import hostile_corpus as corpus
 import pytest
-import torch
 from hostile import CASES, PageCheck, both_settings, fuzz, mutated
 from hostile_targets import trained_run
 from hypothesis import strategies as st
@@ -114,38 +111,11 @@ class TestCheckpoints:
     @both_settings
     def test_training_states(self, jail: Jail, tmp_path: Path, scale: int) -> None:
         content = (trained_run(tmp_path) / "latest_state.pth").read_bytes()
-        fuzz(10 * scale, mutated([content]), lambda content: attack(jail, "training_state", content))
-        changed = changed_states(content).map(corpus.saved)
-        fuzz(40 * scale, changed, lambda content: attack(jail, "training_state", content))
+        fuzz(20 * scale, mutated([content]), lambda content: attack(jail, "training_state", content))
 
 
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
                    st.lists(st.integers(), max_size=2), st.just({}))  # fmt: skip
-
-
-TENSORS = st.sampled_from([torch.zeros(()), torch.ones(3), torch.zeros(2, 3, 32, 32), torch.zeros(1).expand(2**16, 2**14),
-                           torch.zeros(4, dtype=torch.complex64), torch.zeros(5056, dtype=torch.uint8),
-                           torch.full((), torch.nan), torch.zeros(0, 3), torch.eye(3).to_sparse()])  # fmt: skip
-
-
-@st.composite
-def changed_states(draw: st.DrawFn, content: bytes) -> Any:
-    """A real training state with up to three of its values replaced, or left out."""
-    state = torch.load(io.BytesIO(content), weights_only=True)
-    for _ in range(draw(st.integers(0, 3))):
-        part = state
-        while True:
-            key = draw(st.sampled_from(list(part) if isinstance(part, dict) else list(range(len(part)))))
-            if not isinstance(part[key], (dict, list)) or not part[key] or draw(st.integers(0, 5)) == 0:
-                break
-            part = part[key]
-        if isinstance(part, dict) and draw(st.integers(0, 4)) == 0:
-            del part[key]
-        else:
-            part[key] = draw(st.one_of(VALUES, TENSORS))
-        if not state:
-            break
-    return state
 
 
 class TestOptions:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import torch
 
 from data.cache.choice import CACHES, CacheOptions, choose, describe_choice
-from data.cache.disk import open_or_fill
 from data.cache.fill import fill_memory, planned_bytes
 from data.cache.pixels import CachedPhotos, DevicePixels
 from data.photos import PhotoFolder, Photos, open_files
@@ -47,14 +46,13 @@ class PhotoCache:
             return open_files(folders)
         needed = sum(map(planned_bytes, folders.values()))
         choice = choose(self.options.cache, needed, self.device, self.processes)
-        self.report(describe_choice(choice, self.options, needed))
+        self.report(describe_choice(choice, self.options.cache, needed))
         if choice.kind == "none":
             return open_files(folders)
         try:
             photos = {domain: self._open_folder(folder, choice.kind) for domain, folder in folders.items()}
         except OSError as error:
-            remedy = "--cache_dir names another folder" if choice.kind == "disk" else "--cache disk keeps them in files"
-            self.report(f"cache: none after all, photos are read from their files: {error}; {remedy}")
+            self.report(f"cache: none after all, photos are read from their files: {error}")
             return open_files(folders)
         except torch.OutOfMemoryError as error:
             raise OptionError(f"--cache device: {error}; choose --cache ram") from error
@@ -63,10 +61,7 @@ class PhotoCache:
 
     def _open_folder(self, folder: PhotoFolder, kind: str) -> CachedPhotos:
         started = time.perf_counter()
-        if kind == "disk":
-            places, pixels = open_or_fill(folder, self.options.cache_dir, self.threads, self.report)
-        else:
-            places, pixels = fill_memory(folder, self.threads)
+        places, pixels = fill_memory(folder, self.threads)
         kept = DevicePixels(pixels.values, self.device) if kind == "device" else pixels
         readable = sum(place.offset >= 0 for place in places)
         self.report(f"cache: {readable:,} of {len(places):,} photos of {folder.path}, {format_bytes(pixels.size)}, in "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,7 +11,7 @@ from util.arguments import OptionError, option
 from util.memory import free_bytes
 from util.terminal import format_bytes
 
-CACHES = ("auto", "none", "ram", "disk", "device")
+CACHES = ("auto", "none", "ram", "device")
 AUTO_SHARE_OF_GPU = 1 / 8
 """At most so much of a GPU's free memory is taken unasked: the networks, not made yet, need most of it."""
 AUTO_SHARE_OF_HOST = 1 / 2
@@ -24,13 +23,13 @@ class CacheOptions:
 
     cache: str = option(
         "auto",
-        help="where decoded and resized photos are kept. ram: in memory that the loading processes share; disk: in "
-        "--cache_dir, for later runs too; device: in the memory of the GPU, which crops and mirrors them; none: "
+        help="where decoded and resized photos are kept. ram: in memory that the loading processes share; "
+        "device: in the memory of the GPU, which crops and mirrors them; none: "
         "nowhere; auto: on a GPU if they take up to an eighth of its free memory, else in ram if they take up to half "
         "of what is free, else nowhere",
         choices=CACHES,
+        parse=lambda text: "auto" if text == "disk" else text,  # of older versions, which kept them in files, too
     )
-    cache_dir: Path = option(Path("cache"), help="folder for the files of --cache disk")
 
 
 class Choice(NamedTuple):
@@ -52,8 +51,6 @@ def choose(wanted: str, needed: int, device: torch.device, processes: int = 1) -
         host //= processes
     if wanted == "auto":
         return _choose_by_memory(needed, device, host)
-    if wanted == "disk":
-        return Choice(wanted, None, "")
     # Photos go to a device by way of the host.
     if host is not None and needed * (2 if wanted == "device" and device.type == "cpu" else 1) > host:
         raise _too_large(wanted, needed, host, "memory")
@@ -75,20 +72,18 @@ def _choose_by_memory(needed: int, device: torch.device, host: int | None) -> Ch
 
 
 def _too_large(wanted: str, needed: int, free: int, where: str) -> OptionError:
-    others = {"ram": "--cache disk keeps them in files", "device": "--cache ram and --cache disk keep them elsewhere"}
+    others = {"ram": "--cache none decodes them at each use", "device": "--cache ram keeps them elsewhere"}
     return OptionError(
         f"--cache {wanted}: decoded photos take {format_bytes(needed)}, and {format_bytes(free)} of {where} are free; "
         f"{others[wanted]}, --max_dataset_size takes fewer"
     )
 
 
-def describe_choice(choice: Choice, options: CacheOptions, needed: int) -> str:
+def describe_choice(choice: Choice, wanted: str, needed: int) -> str:
     """The choice in a line, with sizes."""
-    by = " (auto)" if options.cache == "auto" else ""
+    by = " (auto)" if wanted == "auto" else ""
     size = f"decoded photos take {format_bytes(needed)}"
-    if choice.kind == "disk":
-        return f"cache: disk, {size} in {options.cache_dir}"
     free = "" if choice.free is None else f" of {format_bytes(choice.free)} that are free in {choice.where}"
     if choice.kind == "none":
-        return f"cache: none{by}, {size}{free or ', and nobody tells what is free'}; --cache disk keeps them in files"
+        return f"cache: none{by}, {size}{free or ', and nobody tells what is free'}"
     return f"cache: {choice.kind}{by}, {size}{free}"

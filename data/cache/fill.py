@@ -6,12 +6,11 @@ import contextlib
 import os
 import tempfile
 import warnings
-import zlib
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -25,15 +24,6 @@ from util.terminal import StatusLine, bar
 WAITING_PER_THREAD = 4
 """Decoded photos that may wait to be written."""
 EXIF_ORIENTATION = 0x0112
-
-
-class Filled(NamedTuple):
-    """What was written: each photo's place, and the checksum of its bytes (0 where it could not be decoded)."""
-
-    places: list[Place]
-    checksums: list[int]
-    size: int
-    """bytes in all"""
 
 
 def planned_bytes(folder: PhotoFolder) -> int:
@@ -55,34 +45,31 @@ def _planned_bytes_of(folder: PhotoFolder, index: int) -> int:
     return width * height * folder.channels
 
 
-def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> Filled:
-    """Write the pixels of all photos of a folder, in order; those that cannot be decoded are left out.
+def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> tuple[list[Place], int]:
+    """Write the pixels of all photos of a folder, in order; those that cannot be decoded are left out. Returns each
+    photo's place and the number of bytes.
 
     All at the start, and not each at its first use: 10,000 photos take half a minute on one core and seconds on
     several, once; filled at first use, photos of the second domain, drawn at random, would still be decoded in the
-    tenth epoch, a folder with nothing in it that can be read would be found late, and a full disk in the midst of
-    training.
+    tenth epoch, and a folder with nothing in it that can be read would be found late.
     """
     places: list[Place] = []
-    checksums: list[int] = []
     offset = 0
     line = StatusLine()
     with contextlib.closing(_decoded(folder, threads)) as photos:
         for values in photos:
             if values is None:
                 places.append(NOWHERE)
-                checksums.append(0)
             else:
                 file.write(values.data)
                 places.append(Place(offset, *values.shape[1:]))
-                checksums.append(zlib.crc32(values.data))
                 offset += values.nbytes
             if line.is_due:
                 done, count = len(places), len(folder.files)
                 line.draw(f"{bar(done, count)} decoding {folder.path}: {done:,} of {count:,} photos")
     file.flush()
     line.clear()
-    return Filled(places, checksums, offset)
+    return places, offset
 
 
 def _decoded(folder: PhotoFolder, threads: int) -> Generator[np.ndarray | None, None, None]:
@@ -116,8 +103,8 @@ def _decode_or_none(folder: PhotoFolder, index: int) -> np.ndarray | None:
 def fill_memory(folder: PhotoFolder, threads: int) -> tuple[list[Place], MappedPixels]:
     """The photos of a folder in memory that worker processes share. Raises OSError where none can be had."""
     file, path = _file_in_memory(folder.path.name)
-    filled = fill(file, folder, threads)
-    return filled.places, MappedPixels(path, filled.size, file)
+    places, size = fill(file, folder, threads)
+    return places, MappedPixels(path, size, file)
 
 
 def _file_in_memory(name: str) -> tuple[IO[bytes], Path]:

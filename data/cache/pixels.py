@@ -70,7 +70,7 @@ def decode(folder: PhotoFolder, index: int) -> np.ndarray:
 
 
 class HostPixels:
-    """Pixels in the host's memory, or in a file that the system keeps there as far as there is room."""
+    """Pixels in the host's memory."""
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
@@ -84,9 +84,9 @@ class HostPixels:
 
 
 class MappedPixels(HostPixels):
-    """Pixels in a file, mapped: all processes that map it, workers or other runs, share one copy in memory.
+    """Pixels in a file in memory, mapped: all processes that map it share one copy.
 
-    file: kept open with the pixels, where the path leads to nothing once it is closed.
+    file: kept open with the pixels, as the path leads to nothing once it is closed; workers need none of their own.
     """
 
     def __init__(self, path: Path, size: int, file: IO[bytes] | None = None) -> None:

@@ -1,6 +1,6 @@
-"""Measure loading: photos decoded anew each time against those kept in memory, in files and on the device.
+"""Measure loading: photos decoded anew each time against those kept in memory and on the device.
 
-    python -m scripts.development.benchmarking.data --num_threads 0 --crop_size 256
+    python scripts/benchmark.py data --num_threads 0 --crop_size 256
 
 Two figures of each: photos a second when nothing else is done, and the share of a training's time that is spent waiting
 for photos when a step takes --step_ms, during which the training process has nothing to do, as with a GPU at work.
@@ -29,10 +29,9 @@ from data.transforms import MODES, TransformOptions
 from data.unaligned_dataset import UnalignedOptions
 from scripts.development.benchmarking.rounds import columns, in_rotation, ratios, verdict
 from util.device import describe_device, select_device
-from util.errors import told_in_one_line
 from util.terminal import format_bytes
 
-KINDS = ("none", "none again", "ram", "disk", "device")
+KINDS = ("none", "none again", "ram", "device")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure all ways on the same photos."""
     device = select_device(arguments.gpu_ids)
-    with _dataroot(arguments) as dataroot, tempfile.TemporaryDirectory() as folder:
-        open_loader = partial(_open_loader, arguments, dataroot, Path(folder), device)
+    with _dataroot(arguments) as dataroot:
+        open_loader = partial(_open_loader, arguments, dataroot, device)
         ways: dict[str, dict[str, Any]] = {}
         loaders: dict[str, Loader] = {}
         for kind in KINDS:
             seconds, loaders[kind] = _timed(partial(open_loader, kind))
             ways[kind] = {"fill_seconds": seconds, "bytes": _bytes_of(loaders[kind])}
-        ways["disk"]["open_again_seconds"] = _timed(partial(open_loader, "disk"))[0]
         candidates: dict[str, Callable[[], object]] = {
             kind: partial(_run_epoch, loader) for kind, loader in loaders.items()
         }
@@ -85,12 +83,10 @@ def _timed(make: Callable[[], Loader]) -> tuple[float, Loader]:
     return time.perf_counter() - started, made
 
 
-def _open_loader(
-    arguments: argparse.Namespace, dataroot: Path, folder: Path, device: torch.device, kind: str
-) -> Loader:
+def _open_loader(arguments: argparse.Namespace, dataroot: Path, device: torch.device, kind: str) -> Loader:
     transform = TransformOptions(arguments.preprocess, arguments.load_size, arguments.crop_size)
     options = UnalignedOptions(dataroot=dataroot, max_dataset_size=arguments.photos, transform=transform)
-    cache = CacheOptions(kind.removesuffix(" again"), folder)
+    cache = CacheOptions(kind.removesuffix(" again"))
     loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor, cache=cache)
     return create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=device,
                          pin_memory=device.type == "cuda", announce=lambda line: None)  # fmt: skip
@@ -148,31 +144,16 @@ def format_table(result: dict[str, Any]) -> str:
     ]
     ways = result["ways"]
     for kind, way in ways.items():
-        again = f" (again: {way['open_again_seconds']:.2f} s)" if "open_again_seconds" in way else ""
         rows.append([
             kind,
             f"{way['photos_per_second']:,.0f} ({way['low']:,.0f} to {way['high']:,.0f})",
             verdict(way["gain"], ways["none again"]["gain"]) if not kind.startswith("none") else
             f"{way['gain']['median']:.2f}",
             f"{100 * way['wait_share']:.1f} %",
-            f"{way['fill_seconds']:.2f} s{again}" if way["bytes"] else "",
+            f"{way['fill_seconds']:.2f} s" if way["bytes"] else "",
             format_bytes(way["bytes"]) if way["bytes"] else "",
         ])  # fmt: skip
     head = (f"{result['device']}, torch {result['torch']}, {result['preprocess']} {result['load_size']} to "
             f"{result['crop_size']} px, {result['pairs']} pairs an epoch, batch {result['batch_size']}, "
             f"{result['num_threads']} loading processes, {result['rounds']} rounds in turns")  # fmt: skip
     return f"{head}\n\n{columns(rows)}"
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add_arguments(parser)
-    print(format_table(run(parser.parse_args())))
-
-
-if __name__ == "__main__":
-    with told_in_one_line("benchmarking.data"):
-        main()

@@ -1,10 +1,8 @@
 """Measure the preparation of training sets: photos per second and core, and memory at 5,000 and 100,000 photos.
 
-    python scripts/benchmark_preparation.py --photos PATH/TO/wiki_crop
-
-PATH is a wiki collection in a folder. Speed is compared, in turns, with what any preparation must do at least: Pillow
-decoding, resizing and encoding each photo. For memory, the collection's photos are hard-linked under new names until
-there are as many as wanted.
+--photos is a wiki collection in a folder. Speed is compared, in turns, with what any preparation must do at least:
+Pillow decoding, resizing and encoding each photo. For memory, the collection's photos are hard-linked under new names
+until there are as many as wanted.
 """
 
 from __future__ import annotations
@@ -18,37 +16,41 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
+from scripts.development.benchmarking.rounds import columns, in_rotation, ratios
 from scripts.preparation.photo import PhotoTask, PhotoWork, prepare_photo
-from util.errors import UserError, told_in_one_line
+from util.errors import UserError
 
+ROOT = Path(__file__).resolve().parents[3]
 SIZE, QUALITY = 256, 95
-ROUNDS = 5
 
 
-def main() -> None:
-    """Measure and print both."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `benchmark.py prepare`."""
     parser.add_argument("--photos", type=Path, required=True, help="folder with wiki.mat and its photos")
     parser.add_argument("--rows", type=int, nargs="*", default=[5_000, 100_000], help="photos to measure memory at")
-    words = parser.parse_args()
-    if not (words.photos / "wiki.mat").is_file():
-        raise UserError(f"--photos {words.photos} holds no wiki.mat")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure both. Raises UserError where the collection is missing or its preparation fails."""
+    if not (arguments.photos / "wiki.mat").is_file():
+        raise UserError(f"--photos {arguments.photos} holds no wiki.mat")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        measure_speed(words.photos, Path(folder))
-        for rows in words.rows:
-            measure_memory(words.photos, Path(folder), rows)
+        speed = measure_speed(arguments.photos, Path(folder), arguments.rounds)
+        memory = [measure_memory(arguments.photos, Path(folder), rows) for rows in arguments.rows]
+    return {"speed": speed, "memory": memory}
 
 
-def measure_speed(photos: Path, folder: Path) -> None:
-    """Print photos per second of one process, ours and Pillow's alone, on the photos that are large enough."""
+def measure_speed(photos: Path, folder: Path, rounds: int) -> dict[str, Any]:
+    """Photos per second of one process, ours and Pillow's alone, on the photos that are large enough."""
     work = PhotoWork("crop", SIZE, "jpg", QUALITY, min_size=180, min_colour=0)
     paths = [path for path in sorted(photos.glob("*/*.jpg")) if min(Image.open(path).size) >= 180][:1000]
     target = folder / "speed.jpg"
@@ -62,20 +64,13 @@ def measure_speed(photos: Path, folder: Path) -> None:
             image = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
             image.save(target, format="JPEG", quality=QUALITY, subsampling=0)
 
-    speeds = {"preparation": [], "Pillow alone": []}  # type: dict[str, list[float]]
-    for _ in range(ROUNDS):
-        for name, what in (("Pillow alone", plain), ("preparation", ours)):
-            started = time.perf_counter()
-            what()
-            speeds[name].append(len(paths) / (time.perf_counter() - started))
-    for name, values in speeds.items():
-        print(f"{name:<14} {np.median(values):6.0f} photos/s on one core ({min(values):.0f} to {max(values):.0f})")
-    share = np.median(np.array(speeds["preparation"]) / np.array(speeds["Pillow alone"]))
-    print(f"the preparation reaches {share:.0%} of Pillow's speed ({len(paths)} photos, {ROUNDS} rounds in turns)")
+    seconds = in_rotation({"Pillow alone": plain, "preparation": ours}, torch.device("cpu"), rounds, 1)
+    speeds = {name: [len(paths) / each for each in values] for name, values in seconds.items()}
+    return {"photos_per_second": speeds, "share": ratios(seconds["Pillow alone"], seconds["preparation"])}
 
 
-def measure_memory(photos: Path, folder: Path, rows: int) -> None:
-    """Print the peak memory of preparing a collection of so many photos: of the main process, of the largest other."""
+def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
+    """The peak memory of preparing a collection of so many photos: of the main process, of the largest other."""
     source = multiply(photos, folder / f"wiki_{rows}", rows)
     command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), "wiki", "--input", str(source),
                "--output", str(folder / f"out_{rows}"), "--mode", "link"]  # fmt: skip
@@ -89,8 +84,20 @@ def measure_memory(photos: Path, folder: Path, rows: int) -> None:
     if process.returncode:
         raise UserError(f"the preparation failed: {output[-300:]}")
     kept = re.search(r"kept +([\d,]+)", output)
-    print(f"{rows:>8,} photos: {main:.0f} MiB at the peak, each worker at most {workers:.0f} MiB; "
-          f"kept {kept[1] if kept else '?'}")  # fmt: skip
+    return {"photos": rows, "peak_mib": main, "worker_mib": workers, "kept": kept[1] if kept else "?"}
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """The result for people."""
+    rows = [["", "photos/s on one core"]]
+    for name, values in result["speed"]["photos_per_second"].items():
+        rows.append([name, f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"])
+    peaks = [["collection", "peak memory", "of each worker process", "kept"]]
+    for each in result["memory"]:
+        peak, worker = f"{each['peak_mib']:.0f} MiB", f"{each['worker_mib']:.0f} MiB"
+        peaks.append([f"{each['photos']:,} photos", peak, worker, each["kept"]])
+    share = f"the preparation reaches {result['speed']['share']['median']:.0%} of Pillow's speed"
+    return f"{columns(rows)}\n\n{share}\n\n{columns(peaks)}"
 
 
 def peak_mebibytes(pid: int) -> float:
@@ -141,8 +148,3 @@ def repeated(table: object, paths: list[str]) -> dict[str, np.ndarray]:
     full_path = np.empty((1, len(paths)), dtype=object)
     full_path[0] = paths
     return {**fields, "full_path": full_path}
-
-
-if __name__ == "__main__":
-    with told_in_one_line("benchmark_preparation.py"):
-        main()
