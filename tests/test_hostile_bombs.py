@@ -436,7 +436,14 @@ def test_damaged_logs(jail: Jail) -> None:
 
 @pytest.mark.parametrize("record", [b"[]", b"{}", b'{"settings": 3}', b"null", b"[" * 100_000, b"\xff"])
 @pytest.mark.parametrize(
-    "journal", [b"-9,,1,1,1,,\n", b"0,,99999999999,1,1,,\n", b"0,,1,1,1,zz,\n", b"9" * 5000 + b",,\n"]
+    "journal",
+    [
+        b"-9,,1,1,1,,,\n",
+        b"0,,99999999999,1,1,,,\n",
+        b"0,,1,1,1,zz,,\n",
+        b"0,,1,1,1,,,1e999 nan\n",
+        b"9" * 5000 + b",,\n",
+    ],
 )
 def test_damaged_preparations(jail: Jail, journal: bytes, record: bytes) -> None:
     """Most were tracebacks: IndexError, OverflowError, TypeError, KeyError, RecursionError."""

@@ -198,11 +198,13 @@ def test_of_near_duplicates_the_preferred_one_is_kept(tmp_path: Path) -> None:
 def test_the_journal_gives_back_what_it_was_given_and_drops_half_a_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.csv"
     outcomes = Outcomes(path, 5)
-    outcomes.add(Outcome(2, "", 300, 200, 1234, bytes(range(32))))
+    landmarks = tuple(np.arange(10) + 0.25)
+    outcomes.add(Outcome(2, "", 300, 200, 1234, bytes(range(32)), landmarks=landmarks))
     outcomes.add(Outcome(4, Reason.UNREADABLE, detail='OSError: "a, b",\nc'))
     outcomes.close()
     whole = path.read_bytes()
-    for end in (b"", b"1,grey", b'3,"', b"3,,1,2", b"\0" * 500, b"3,,1,2,3,ff,\n", b"99,grey,1,1,0,,\n"):
+    line = b"3,,1,2,3,ff,,\n"
+    for end in (b"", b"1,grey", b'3,"', b"3,,1,2", b"\0" * 500, line, b"99,grey,1,1,0,,,\n", b"3,,1,1,3,,,1 2 nan\n"):
         path.write_bytes(whole + end)
         again = Outcomes(path, 5)
         again.close()
@@ -211,6 +213,7 @@ def test_the_journal_gives_back_what_it_was_given_and_drops_half_a_line(tmp_path
         assert again.passed.tolist() == [False, False, True, False, False]
         assert (again.width[2], again.height[2], again.file_size[2]) == (300, 200, 1234)
         assert again.hashes[2].tobytes() == bytes(range(32)) and again.details[4] == 'OSError: "a, b", c'
+        assert again.landmarks == {2: landmarks}
 
 
 @pytest.mark.parametrize("distance", [0, 1, 7, 20])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import sys
@@ -108,26 +109,26 @@ def shown_landmarks(landmarks: tuple[float, ...]) -> str:
 def parse_line(line: bytes) -> Outcome | None:
     """A line of the journal; None for one that is not whole."""
     try:
-        number, reason, width, height, size, hash_, detail, points = next(csv.reader([line.decode()]))
-        whole = line.endswith(b"\n")
-        row = Outcome(
-            int(number),
-            sys.intern(reason),
-            int(width),
-            int(height),
-            int(size),
-            bytes.fromhex(hash_),
-            detail,
-            tuple(map(float, points.split())),
-        )
-        fits = (
-            row.number >= 0
-            and all(0 <= value < 2**31 for value in (row.width, row.height))
-            and 0 <= row.file_size < 2**63
-        )
-        return row if whole and fits and len(row.hash) in (0, HASH_BYTES) and len(row.landmarks) in (0, 10) else None
+        number, reason, *sizes, hash_, detail, points = next(csv.reader([line.decode()]))
+        width, height, file_size = map(int, sizes)
+        landmarks = tuple(map(float, points.split()))
+        digits = bytes.fromhex(hash_)
+        row = Outcome(int(number), sys.intern(reason), width, height, file_size, digits, detail, landmarks)
     except (ValueError, StopIteration, csv.Error):
         return None
+    return row if line.endswith(b"\n") and _fits(row) else None
+
+
+def _fits(row: Outcome) -> bool:
+    """Whether the numbers of an outcome are in their ranges."""
+    return (
+        row.number >= 0
+        and all(0 <= value < 2**31 for value in (row.width, row.height))
+        and 0 <= row.file_size < 2**63
+        and len(row.hash) in (0, HASH_BYTES)
+        and len(row.landmarks) in (0, 10)
+        and all(map(math.isfinite, row.landmarks))
+    )
 
 
 class Workspace:
