@@ -64,12 +64,18 @@ def alignment_of(landmarks: np.ndarray, size: int) -> Alignment:
     return Alignment(_rows(matrix), size)
 
 
+def as_rgb(photo: Image.Image | np.ndarray) -> Image.Image:
+    """A photo of any mode, or uint8 RGB (H, W, 3), as an RGB image; not copied where it is one."""
+    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def aligned(photo: Image.Image | np.ndarray, alignment: Alignment) -> Image.Image:
-    """The aligned image of an RGB photo: (size, size), smoothed as far as it is smaller, its borders softly continued.
+    """The aligned image of a photo: RGB, (size, size), smoothed as far as it is smaller, its borders softly continued.
 
     Raises ValueError where nothing of the photo is in it.
     """
-    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+    image = as_rgb(photo)
     size = alignment.size
     # Where the photo is finer, it is sampled at twice the size wanted, out of a copy reduced to that.
     finer = 2 if alignment.scale < 1 else 1

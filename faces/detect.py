@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from faces.align import aligned, alignment_of
+from faces.align import aligned, alignment_of, as_rgb
 from faces.landmarks import MIRRORED, is_plausible, transformed
 from util.errors import UserError
 
@@ -71,14 +71,13 @@ def find_faces(
     min_score: float = MIN_SCORE,
     refine: bool = True,
 ) -> list[Face]:
-    """The faces of an upright RGB photo, largest first; util.photos.read_image turns photos as their EXIF data say.
+    """The faces of an upright photo, largest first; util.photos.read_image turns photos as their EXIF data say.
 
     sizes: the longer sides at which to search; one small size is several times quicker, and misses small faces. refine:
     look at each face once more, for landmarks that are several times as exact. Faces whose landmarks cannot be right
     are left out. Raises UserError where the detector is not installed.
     """
-    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
-    image = image.convert("RGB")
+    image = as_rgb(photo)
     useful = sorted({min(size, max(*image.size, min(sizes))) for size in sizes})
     found = [face for size in useful for face in _search(image, size, min_score)]
     faces = _plausible(_distinct(found))

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from faces.align import Alignment, Matrix, aligned, corners_in_photo
+from faces.align import Alignment, Matrix, aligned, as_rgb, corners_in_photo
 
 MASK_CENTRE = (0.5, 0.51)
 MASK_RADII = (0.47, 0.48)
@@ -49,7 +49,7 @@ def paste_change(
     """
     if change.ndim != 3 or change.shape[0] != change.shape[1] or change.shape[2] != 3:
         raise ValueError(f"a change has the shape (size, size, 3), not {change.shape}")
-    made = np.array(photo)
+    made = np.array(as_rgb(photo))
     channels, framing = _as_coarse(change * np.float32(strength), alignment.resized(len(change)))
     left, top, right, bottom = _frame(framing, made.shape[1], made.shape[0])
     for row in range(top, bottom, BAND):

@@ -73,6 +73,14 @@ def test_a_grey_photo_and_an_array_are_photos_too() -> None:
     assert len(find_faces(np.asarray(astronaut()))) == 1
 
 
+def test_transparent_photos_are_aligned_and_pasted_into() -> None:
+    alignment = alignment_of(TEMPLATE * 100 + (70, 90), 100)
+    photo = noise(300, 300)
+    transparent = photo.convert("RGBA")
+    assert np.array_equal(np.asarray(aligned(transparent, alignment)), np.asarray(aligned(photo, alignment)))
+    assert np.array_equal(paste_face(transparent, np.asarray(aligned(photo, alignment)), alignment), np.asarray(photo))
+
+
 def drawing() -> Image.Image:
     """A face as a child draws it: a circle, two dots, a line."""
     image = Image.new("RGB", (300, 300), "white")
