@@ -17,22 +17,22 @@ from util.html import ASSETS
 
 NIGHTLY = 20
 both_settings = pytest.mark.parametrize(
-    "scale", [pytest.param(1, id="default"), pytest.param(NIGHTLY, id="nightly", marks=pytest.mark.slow)]
+    "scale", [pytest.param(1 / 5, id="default"), pytest.param(NIGHTLY, id="nightly", marks=pytest.mark.slow)]
 )
-"""A test of so many cases, and the same of NIGHTLY times as many among the slow tests."""
+"""A test of a fifth of so many cases, and the same of NIGHTLY times as many among the slow tests."""
 
 CASES: dict[str, int] = {}
 """Cases tried in this session, by target; shown at its end."""
 
 
-def fuzz(cases: int, strategy: st.SearchStrategy[Any], check: Callable[[Any], object]) -> None:
+def fuzz(cases: float, strategy: st.SearchStrategy[Any], check: Callable[[Any], object]) -> None:
     """Call `check` for so many drawn cases; a failing one is made as small as can be, and shown.
 
     The cases of the default setting are the same each time, lest a change is blamed for what it has not done.
     """
     is_default = cases < 1000 // NIGHTLY * 10
 
-    @settings(max_examples=cases, deadline=None, database=None, derandomize=is_default, print_blob=True,
+    @settings(max_examples=round(cases), deadline=None, database=None, derandomize=is_default, print_blob=True,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(strategy)
     def run(case: Any) -> None:

@@ -42,6 +42,7 @@ def test_middles_and_shares() -> None:
     assert columns([["a", "b"], ["1", "22"]]) == "| a | b  |\n|---|----|\n| 1 | 22 |"
 
 
+@pytest.mark.slow
 def test_the_fixed_work_of_a_pair_is_what_torch_counts() -> None:
     """At a quarter of the side, where it fits a test: a sixteenth, but for the borders of the discriminators."""
     model = CycleGANModel(build(CycleGANOptions, PLAIN), CPU, training=True)
@@ -51,6 +52,7 @@ def test_the_fixed_work_of_a_pair_is_what_torch_counts() -> None:
     assert counter.get_total_flops() / 1e9 * 16 == pytest.approx(GFLOP_OF_A_PAIR, rel=0.02)
 
 
+@pytest.mark.slow
 def test_training_is_measured_against_the_plain_way(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     words = [*SMALL.split(), "--ngf", "4", "--ndf", "4", "--leave_one_out", "--autocast", "--steps", "2"]
@@ -70,6 +72,7 @@ def test_training_is_measured_against_the_plain_way(tmp_path: Path) -> None:
     assert "identity pass" in ways["fast"]["speed"] and "fused Adam" not in ways["without adam"]["speed"]
 
 
+@pytest.mark.slow
 def test_photos_are_loaded_where_a_folder_is_named(demo_faces: Path, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     words = [*SMALL.split(), "--ngf", "4", "--ndf", "4", "--num_threads", "0"]
@@ -78,6 +81,7 @@ def test_photos_are_loaded_where_a_folder_is_named(demo_faces: Path, tmp_path: P
     assert all(0 < way["wait_share"] < 1 for way in ways.values())
 
 
+@pytest.mark.slow
 def test_translation_is_measured_and_its_difference_told(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     printed = run("scripts/benchmark.py", "infer", *SMALL.split(), "--photos", "4", "--batch_size", "2", "--json", path)
@@ -86,6 +90,7 @@ def test_translation_is_measured_and_its_difference_told(tmp_path: Path) -> None
     assert all(way["photos_per_second"] > 0 for way in ways.values()) and "photos/s" in printed
 
 
+@pytest.mark.slow
 def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
     words = "--photos 8 --load_size 36 --crop_size 32 --rounds 2 --gpu_ids -1"
     path = tmp_path / "result.json"
@@ -94,6 +99,7 @@ def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
     assert {"none", "ram", "device"} <= set(ways) and ways["ram"]["bytes"] == 16 * 36 * 36 * 3
 
 
+@pytest.mark.slow
 def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:
     trace = tmp_path / "step.json"
     words = "--crop_size 32 --netG resnet_1blocks --ngf 4 --ndf 4 --steps 1 --precision float32 --gpu_ids -1"

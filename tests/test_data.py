@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from pathlib import Path
 
 import numpy as np
@@ -192,8 +193,9 @@ def test_num_test_and_max_dataset_size_bound_each_domain(dataroot: Path) -> None
 def test_waiting_is_measured(dataroot: Path) -> None:
     loader = loader_of(unaligned(dataroot))
     assert loader.seconds_waited == 0
+    started = time.perf_counter()
     names(loader)
-    assert 0 < loader.seconds_waited < 5
+    assert 0 < loader.seconds_waited <= time.perf_counter() - started
 
 
 def test_workers_end_with_the_loader(dataroot: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-import signal
 import sys
-import time
 from pathlib import Path
 
 import browser
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import TINY, Nursery, run, start
+from processes import TINY, Nursery, run
 from selenium.webdriver.common.by import By
 
 import train
@@ -223,28 +221,6 @@ def test_the_same_seed_gives_the_same_run_with_0_and_2_workers(
     other = tmp_path / "other"
     run("train.py", *train_words(demo_faces, other, *LONG, "--seed", "4"))
     assert losses(other) != losses(uninterrupted)
-
-
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
-def test_a_signal_saves_and_the_continued_run_ends_as_if_there_had_been_none(
-    number: int, workers: int, demo_faces: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
-    words = train_words(demo_faces, tmp_path, *LONG, "--num_threads", str(workers))
-    process = start("train.py", *words)
-    log = tmp_path / "run" / "loss_log.csv"
-    deadline = time.monotonic() + 120
-    while not log.exists() or len(log.read_text().splitlines()) < 14:  # in the middle of the second epoch
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
-        time.sleep(0.01)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, output
-    assert "stopped and saved at epoch" in output and "Traceback" not in output
-    assert not list((tmp_path / "run").rglob(".*.tmp"))
-    run("train.py", *words, "--continue_train")
-    assert losses(tmp_path) == losses(uninterrupted)
-    ours, theirs = weights(tmp_path), weights(uninterrupted)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_stop_after_an_epochs_last_step_loses_nothing(

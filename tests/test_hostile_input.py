@@ -34,7 +34,7 @@ class TestPhotos:
     """Damaged photos, and headers that claim other sizes."""
 
     @both_settings
-    def test_mutated(self, jail: Jail, scale: int) -> None:
+    def test_mutated(self, jail: Jail, scale: float) -> None:
         images = cache(corpus.images)()
         sizes = st.one_of(st.integers(0, 300), st.sampled_from([2**14, 2**15, 2**16 - 1, 2**24 - 1, 2**31 - 1]))
         resized = st.builds(corpus.with_size, st.sampled_from(images), sizes, sizes)
@@ -47,13 +47,13 @@ class TestMetadata:
 
     @both_settings
     @pytest.mark.parametrize("source", corpus.MATLAB_NAMES)
-    def test_matlab(self, jail: Jail, source: str, scale: int) -> None:
+    def test_matlab(self, jail: Jail, source: str, scale: float) -> None:
         files = corpus.matlab_files()[source]
         name = corpus.MATLAB_NAMES[source]
         fuzz(50 * scale, mutated(files), lambda content: attack(jail, "collection", source, {name: content}))
 
     @both_settings
-    def test_text(self, jail: Jail, scale: int) -> None:
+    def test_text(self, jail: Jail, scale: float) -> None:
         def check(case: tuple[str, str, bytes, dict[str, bytes]]) -> None:
             source, name, content, files = case
             attack(jail, "collection", source, {**files, name: content})
@@ -80,7 +80,7 @@ class TestArchives:
     """Damaged archives."""
 
     @both_settings
-    def test_mutated(self, jail: Jail, scale: int) -> None:
+    def test_mutated(self, jail: Jail, scale: float) -> None:
         made = corpus.archives()
         members = st.sampled_from(made).flatmap(lambda one: st.tuples(st.just(one[0]), mutated([one[1]])))
         packed = st.sampled_from([".tar.gz", ".tar.bz2", ".tar.xz"]).flatmap(
@@ -104,12 +104,12 @@ class TestCheckpoints:
     """Damaged checkpoints, and what else a pickle can hold."""
 
     @both_settings
-    def test_mutated_networks(self, jail: Jail, scale: int) -> None:
+    def test_mutated_networks(self, jail: Jail, scale: float) -> None:
         files = corpus.state_dicts() + corpus.code_pickles(jail.canary)
         fuzz(50 * scale, mutated(files), lambda content: attack(jail, "network_file", content))
 
     @both_settings
-    def test_training_states(self, jail: Jail, tmp_path: Path, scale: int) -> None:
+    def test_training_states(self, jail: Jail, tmp_path: Path, scale: float) -> None:
         content = (trained_run(tmp_path) / "latest_state.pth").read_bytes()
         fuzz(20 * scale, mutated([content]), lambda content: attack(jail, "training_state", content))
 
@@ -122,7 +122,7 @@ class TestOptions:
     """Saved options and command lines."""
 
     @both_settings
-    def test_saved(self, jail: Jail, scale: int) -> None:
+    def test_saved(self, jail: Jail, scale: float) -> None:
         text = corpus.saved_options()
 
         @st.composite
@@ -139,7 +139,7 @@ class TestOptions:
         fuzz(50 * scale, case, lambda case: attack(jail, "options", *case[0], case[1]))
 
     @both_settings
-    def test_typed(self, jail: Jail, scale: int) -> None:
+    def test_typed(self, jail: Jail, scale: float) -> None:
         flags = [f"--{name}" for name in PUBLIC]
         hostile = st.sampled_from(corpus.HOSTILE_NAMES)
         words = st.one_of(st.sampled_from(flags), hostile, st.integers().map(str), st.floats().map(str),
@@ -164,11 +164,11 @@ class TestRunFolders:
     """Logs and journals that an earlier process left, damaged."""
 
     @both_settings
-    def test_logs(self, jail: Jail, scale: int) -> None:
+    def test_logs(self, jail: Jail, scale: float) -> None:
         fuzz(25 * scale, st.tuples(mutated([CSV_LOG]), mutated([TEXT_LOG])), lambda case: attack(jail, "logs", *case))
 
     @both_settings
-    def test_preparations(self, jail: Jail, scale: int) -> None:
+    def test_preparations(self, jail: Jail, scale: float) -> None:
         whole = b'{"settings": {"size": 1}}'
         records = st.one_of(mutated([whole]), VALUES.map(lambda value: str(value).encode()), st.just(whole))
         case = st.tuples(mutated([JOURNAL]), records, st.one_of(mutated([b'{"size": 1}']), st.just(b"[" * 100_000)))
@@ -187,7 +187,7 @@ class TestNames:
     """Photos with hostile names, translated and shown on a page."""
 
     @both_settings
-    def test_of_photos(self, jail: Jail, scale: int) -> None:
+    def test_of_photos(self, jail: Jail, scale: float) -> None:
         good, bad = corpus.PHOTOS["trainA/0.jpg"], b"no photo"
         words = st.one_of(st.sampled_from(corpus.HOSTILE_NAMES), st.text(st.characters(exclude_characters="/\0",
                           exclude_categories=["Cs"]), min_size=1, max_size=12))  # fmt: skip

