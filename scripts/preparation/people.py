@@ -104,19 +104,26 @@ class VectorFile:
 
 def told(people: People, before: pd.DataFrame, now: pd.DataFrame) -> str:
     """What was found, in lines. before, now: the plans without and with these people."""
-    photos, groups = len(np.unique(people.pairs)), len(set(people.identity[people.pairs[:, 0]]))
-    split_before, split_now = (across(people.pairs, faces, "phase") for faces in (before, now))
-    aged_before, aged_now = (across(people.pairs, faces, "domain") for faces in (before, now))
+    photos, persons = len(np.unique(people.pairs)), len(set(people.identity[people.pairs[:, 0]]))
+    (known_before, tested), (known_now, _) = (known_from_training(people.pairs, faces) for faces in (before, now))
+    aged_before, aged_now = (len(across(people.pairs, faces, "domain")) for faces in (before, now))
     return (
-        f"{photos:,} photos show one of {groups:,} people who are on several ({len(people.pairs):,} pairs of photos)\n"
-        f"pairs on two sides of training and testing: {split_before:,} without this, now {split_now:,}; "
-        f"young and old: {aged_before:,} without this, now {aged_now:,}"
+        f"{photos:,} photos show one of {persons:,} people who are on several ({len(people.pairs):,} pairs of photos)\n"
+        f"photos to test on whose person is in training, too: {known_before:,} of {tested:,} without this, now "
+        f"{known_now:,}\n"
+        f"pairs of a young and an old photo of one person: {aged_before:,} without this, now {aged_now:,}"
     )
 
 
-def across(pairs: np.ndarray, faces: pd.DataFrame, column: str) -> int:
-    """How many pairs of rows that are both candidates by a plan differ in a column of it."""
+def known_from_training(pairs: np.ndarray, faces: pd.DataFrame) -> tuple[int, int]:
+    """How many photos to test on are in a pair with one to train on, and how many there are, by a plan."""
+    tested = ((faces["phase"] == "test") & (faces["reason"] == "")).to_numpy()
+    split = across(pairs, faces, "phase")
+    return len(np.unique(split[tested[split]])), int(tested.sum())
+
+
+def across(pairs: np.ndarray, faces: pd.DataFrame, column: str) -> np.ndarray:
+    """Those pairs of rows that are both candidates by a plan, and differ in a column of it."""
     candidates = (faces["reason"] == "").to_numpy()
     values = faces[column].astype(str).to_numpy()
-    both = candidates[pairs].all(axis=1)
-    return int((values[pairs[:, 0]] != values[pairs[:, 1]])[both].sum())
+    return pairs[candidates[pairs].all(axis=1) & (values[pairs[:, 0]] != values[pairs[:, 1]])]
