@@ -28,7 +28,7 @@ from evaluation.tables import Summary
 from models import create_model
 from options import EvaluateOptions, TestOptions, parse_evaluate_options
 from util.device import describe_device, select_device
-from util.errors import UserError, told_in_one_line
+from util.errors import told_in_one_line
 from util.terminal import CountedWork
 from util.text import printable
 
@@ -62,7 +62,7 @@ def open_source(options: EvaluateOptions, device: torch.device) -> Source:
     if options.run is not None:
         return run_source(options.run, device)
     assert options.folder is not None and options.measures.results is not None
-    return FolderSource(options.measures.results, options.folder.direction, options.folder.batch_size, device)
+    return FolderSource(options.measures.results, options.direction, options.folder.batch_size, device, options.one_way)
 
 
 def run_source(options: TestOptions, device: torch.device) -> ModelSource:
@@ -150,21 +150,16 @@ def write_report(
     summary: Summary,
     notes: Sequence[str],
 ) -> str:
-    """Write all files; returns the page's path. Raises UserError where that is not possible."""
+    """Write all files; returns the page's path. Raises OSError."""
     weights = [*instruments.weights, *source.weights]
     record = json_record(source.title, summary, options.values, weights, notes)
     size = options.run.results.display_winsize if options.run else 256
-    try:
-        write_files(options.output, record, measured, summary)
-        page = write_page(options.output, source, measured, summary, weights, notes, options.values,
-                          examples=options.measures.examples, image_size=size)  # fmt: skip
-    except OSError as error:
-        raise UserError(
-            f"{options.output} cannot be written ({error.strerror or error}): choose another --output"
-        ) from error
+    write_files(options.output, record, measured, summary)
+    page = write_page(options.output, source, measured, summary, weights, notes, options.values,
+                      examples=options.measures.examples, image_size=size)  # fmt: skip
     return str(page)
 
 
 if __name__ == "__main__":
-    with told_in_one_line("evaluate.py"):
+    with told_in_one_line("evaluate.py", interrupted="nothing was written"):
         main()

@@ -2,11 +2,13 @@
 
     python test.py --dataroot ./datasets/young2old --name aging_cyclegan --model cycle_gan
 
-writes results/NAME/latest_test/index.html, with the images beside it. `python test.py --help` lists all options.
+writes results/NAME/latest_test/index.html, with the images beside it and opt.json, which says what made them. An
+earlier test's results of that name are replaced when all is done. `python test.py --help` lists all options.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +24,15 @@ from models.age_estimator import AgeEstimator
 from options import TestOptions, parse_test_options
 from util.device import describe_device, select_device
 from util.errors import told_in_one_line
+from util.files import write_text
 from util.gallery import OLDER, Card, Section, add_gallery, direction_titles
 from util.html import Page
 from util.images import save_png, tensor_to_uint8
+from util.staging import staged
 from util.terminal import CountedWork, format_duration
+
+RESULTS = ("index.html", "page_*.html", "opt.json", "images")
+"""What a test leaves in its folder, or left there in older versions, and the next one replaces."""
 
 
 def main() -> None:
@@ -41,16 +48,22 @@ def main() -> None:
                                   options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
     print(f"translating on {describe_device(device)}")
     started = time.perf_counter()
-    cards = {domain: translate_folder(options, model, domain, loader, estimator) for domain, loader in loaders.items()}
-    sections = {domain: Section(titles(options)[domain], cards[domain]) for domain in cards}
-    print(f"results: {write_page(options, sections, estimator, time.perf_counter() - started)}")
+    with staged(options.result_folder, RESULTS) as folder:
+        cards = {
+            domain: translate_folder(options, model, domain, loader, estimator, folder)
+            for domain, loader in loaders.items()
+        }
+        sections = {domain: Section(titles(options)[domain], cards[domain]) for domain in cards}
+        write_page(options, sections, estimator, time.perf_counter() - started, folder)
+        write_text(folder / "opt.json", json.dumps({**options.values, "direction": options.direction}, indent=2) + "\n")
+    print(f"results: {options.result_folder / 'index.html'}")
 
 
 def translate_folder(
-    options: TestOptions, model: BaseModel, domain: str, loader: Loader, estimator: AgeEstimator | None
+    options: TestOptions, model: BaseModel, domain: str, loader: Loader, estimator: AgeEstimator | None, folder: Path
 ) -> list[Card]:
-    """Translate one domain's photos, write each image as a file, and estimate the years gained."""
-    root, folder = options.data.folders()[domain], options.result_folder
+    """Translate one domain's photos, write each image as a file below `folder`, and estimate the years gained."""
+    root = options.data.folders()[domain]
     stems = unique_stems(loader.dataset.files(domain), root)
     older, cards = titles(options)[domain] == OLDER, []
     with CountedWork(root.name, len(loader), "photos") as line:
@@ -70,8 +83,8 @@ def translate_folder(
 
 def titles(options: TestOptions) -> dict[str, str]:
     """What becomes of the photos of domains "A" and "B"."""
-    values = options.values
-    return direction_titles(is_reversed=values.get("direction") == "BtoA" or values.get("model_suffix") == "_B")
+    makes_A = options.values.get("model_suffix") == "_B"  # one network alone, of which the photos are called A
+    return direction_titles(is_reversed=(options.direction == "BtoA") != makes_A)
 
 
 def years_gained(images: Mapping[str, Tensor], estimator: AgeEstimator | None, *, older: bool) -> list[float | None]:
@@ -93,16 +106,16 @@ def in_colour(images: Tensor) -> Tensor:
 
 
 def write_page(
-    options: TestOptions, sections: Mapping[str, Section], estimator: AgeEstimator | None, seconds: float
-) -> Path:
-    """Write index.html; returns its path."""
+    options: TestOptions, sections: Mapping[str, Section], estimator: AgeEstimator | None, seconds: float, folder: Path
+) -> None:
+    """Write index.html into `folder`."""
     title = f"{options.run.name}: {options.checkpoint.label} on {options.data.dataroot}"
-    page = Page(options.result_folder, title, image_size=options.results.display_winsize)
+    page = Page(folder, title, image_size=options.results.display_winsize)
     add_gallery(page, sections)
     page.heading("About these results")
     page.table(summarize(options, sections, estimator, seconds))
     page.folded_table("options", options.values)
-    return page.write()
+    page.write()
 
 
 def summarize(
@@ -145,5 +158,5 @@ def stretch(image: np.ndarray, aspect_ratio: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("test.py"):
+    with told_in_one_line("test.py", interrupted="results of an earlier test, if there are some, are as they were"):
         main()

@@ -24,6 +24,8 @@ EXPECTED = (
 NAMED = 5
 """Of many files with one fault, so many are named."""
 
+OPPOSITE = {"AtoB": "BtoA", "BtoA": "AtoB"}
+
 Files = dict[str, Path]
 """The images of one photo, by what they are: real, fake, rec."""
 
@@ -31,8 +33,12 @@ Files = dict[str, Path]
 class FolderSource:
     """The pairs in a folder, or in the folder `images` within it; see Source."""
 
-    def __init__(self, folder: Path, direction: str, batch_size: int, device: torch.device) -> None:
-        """direction: of files that do not say it. Raises UserError where there is no pair."""
+    def __init__(
+        self, folder: Path, direction: str, batch_size: int, device: torch.device, one_way: str | None = None
+    ) -> None:
+        """direction: AtoB where the files' names call the young faces A, BtoA where they call the old ones A. one_way:
+        what files show that do not say it; the same, if left out. Raises UserError where there is no pair."""
+        self.letters = {key: DOMAINS[key if direction == "AtoB" else OPPOSITE[key]] for key in DOMAINS}
         self.folder = folder / "images" if (folder / "images").is_dir() else folder
         if not self.folder.is_dir():
             raise UserError(f"--results {folder}: is no folder")
@@ -40,7 +46,7 @@ class FolderSource:
         self.title = f"results in {folder}"
         self.weights: list[Weights] = []
         self.notes: list[str] = []
-        found = _by_direction(self.folder, direction)
+        found = _by_direction(self.folder, self.letters, one_way or direction)
         self.pairs = {key: self._whole(found[key], key) for key in DOMAINS}
         if not any("fake" in files for pairs in self.pairs.values() for files in pairs.values()):
             told = "".join(f"; {note}" for note in self.notes)
@@ -48,7 +54,7 @@ class FolderSource:
 
     def _whole(self, photos: Mapping[str, Files], direction: str) -> dict[str, Files]:
         """The photos with a translation of their size; where none has any, the photos alone, as real target faces."""
-        source, target = DOMAINS[direction]
+        source, target = self.letters[direction]
         if not any("fake" in files for files in photos.values()):
             return {stem: files for stem, files in photos.items() if _size(files["real"])}
         without_photo = [stem for stem, files in photos.items() if "real" not in files]
@@ -109,13 +115,13 @@ class FolderSource:
         return {labels[label]: np.asarray(read_image(files[label])) for label in labels if label in files}
 
 
-def _by_direction(folder: Path, direction: str) -> dict[str, dict[str, Files]]:
-    """The images of a folder by direction and stem."""
+def _by_direction(folder: Path, letters: Mapping[str, tuple[str, str]], one_way: str) -> dict[str, dict[str, Files]]:
+    """The images of a folder by direction and stem. letters: those of source and target in the files' names."""
     found: dict[str, dict[str, Files]] = {key: {} for key in DOMAINS}
     labels: dict[str, tuple[str, str]] = {}
-    for key, (source, target) in DOMAINS.items():
+    for key, (source, target) in letters.items():
         labels |= {f"real_{source}": (key, "real"), f"fake_{target}": (key, "fake"), f"rec_{source}": (key, "rec")}
-    labels |= {label: (direction, label) for label in ("real", "fake", "rec")}
+    labels |= {label: (one_way, label) for label in ("real", "fake", "rec")}
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.stem)
         if match and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):

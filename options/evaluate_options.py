@@ -12,7 +12,7 @@ from data.manifest import is_aligned
 from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
-from options.testing_options import TestOptions, choose, read_run_options, run_sections
+from options.testing_options import TestOptions, choose, known_direction, read_run_options, run_sections
 from util.arguments import OptionError, Parser, build, option, section
 from util.run.run_folder import RunFolder
 
@@ -57,8 +57,12 @@ class MeasureOptions:
 class FolderOptions:
     """measuring a folder of results"""
 
-    direction: str = option("AtoB", help="what files STEM_real.png and STEM_fake.png, which do not say it, show: AtoB "
-                                         "is young to old", choices=("AtoB", "BtoA"))  # fmt: skip
+    direction: str | None = option(
+        None,
+        help="AtoB: what the files call A is young, and STEM_real.png with STEM_fake.png is young to old; BtoA: the "
+        "reverse; none: as test.py noted it beside them, or as the run of that name was trained, else AtoB",
+        choices=("AtoB", "BtoA"),
+    )
     batch_size: int = option(8, help="pairs that are looked at together", unit="pairs", most=4096)
     gpu_ids: str = option(
         "auto", help="GPU's number, mps (Apple), or -1 for the CPU; auto: the first GPU, if there is one"
@@ -85,6 +89,19 @@ class EvaluateOptions:
     """all of them, for people"""
     saved: dict[str, Any] = field(default_factory=dict)
     """what the run was trained with"""
+    noted: dict[str, Any] = field(default_factory=dict)
+    """of a folder of results, what test.py noted in it: its options"""
+
+    @property
+    def direction(self) -> str:
+        """AtoB where what the results' files call A are the young faces, else BtoA."""
+        return known_direction({"direction": self.folder and self.folder.direction}, self.noted, self.saved)
+
+    @property
+    def one_way(self) -> str:
+        """What STEM_real.png and STEM_fake.png show, which do not say it themselves."""
+        is_reversed = self.noted.get("model_suffix") == "_B" and not (self.folder and self.folder.direction)
+        return {"AtoB": "BtoA", "BtoA": "AtoB"}[self.direction] if is_reversed else self.direction
 
     @property
     def seed(self) -> int:
@@ -154,14 +171,27 @@ def _parse_folder(argv: Sequence[str] | None) -> EvaluateOptions:
     typed = parser.parse(argv)
     built = {name: build(options_class, typed) for name, options_class in FOLDER_SECTIONS.items()}
     values = flatten_all(built, training=False)
-    table, saved = format_table(values, FOLDER_SECTIONS), _saved_beside(built["measures"].results)
-    return EvaluateOptions(built["measures"], None, built["folder"], values, table, saved)
+    table, noted = format_table(values, FOLDER_SECTIONS), _noted_in(built["measures"].results)
+    saved = _saved_of(built["measures"].results, noted)
+    return EvaluateOptions(built["measures"], None, built["folder"], values, table, saved, noted)
 
 
-def _saved_beside(results: Path) -> dict[str, Any]:
-    """What the run was trained with whose results these seem to be, as they lie in NAME/LABEL_PHASE; empty where there
-    is no such run."""
-    folder = results.resolve()
-    name = (folder.parent if folder.name == "images" else folder).parent.name
-    run = RunFolder(RunOptions.checkpoints_dir, name) if name else None
-    return run.read_options() if run and run.has_checkpoint else {}
+def _results_of(folder: Path) -> Path:
+    """The folder NAME/LABEL_PHASE of results, for the folder `images` in it, too."""
+    folder = folder.resolve()
+    return folder.parent if folder.name == "images" else folder
+
+
+def _noted_in(results: Path) -> dict[str, Any]:
+    """What test.py wrote of itself beside its results; empty where it did not, as in older versions."""
+    folder = _results_of(results)
+    return RunFolder(folder.parent, folder.name).read_options() if folder.is_dir() else {}
+
+
+def _saved_of(results: Path, noted: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run was trained with whose results these are, as noted beside them, or as they seem to be, as they lie
+    in NAME/LABEL_PHASE; empty where there is no such run."""
+    folders = [(str(noted.get("checkpoints_dir", "")), str(noted.get("name", "")))]
+    folders += [(str(RunOptions.checkpoints_dir), _results_of(results).parent.name)]
+    runs = [RunFolder(Path(checkpoints), name) for checkpoints, name in folders if name]
+    return next((run.read_options() for run in runs if run.has_checkpoint), {})

@@ -91,6 +91,8 @@ class TestOptions:
     table: str
     """all of them, for people"""
     figures: FigureOptions = FigureOptions()
+    direction: str = "AtoB"
+    """AtoB where what the model calls A are the young faces, else BtoA: as typed, or as the run was trained"""
 
     @property
     def result_folder(self) -> Path:
@@ -145,8 +147,15 @@ def read_run_options(
     values = flatten_all(built, training=False)
     further = {name: built.pop(name) for name in set(built) - {field.name for field in fields(TestOptions)}}
     table = format_table(values, gathered.sections)
-    options = TestOptions(**built, folder=gathered.folder, values=values, table=table)
+    direction = known_direction(values, gathered.saved)
+    options = TestOptions(**built, folder=gathered.folder, values=values, table=table, direction=direction)
     return options, further, gathered.saved
+
+
+def known_direction(*values: Mapping[str, Any]) -> str:
+    """The first direction that some options name; AtoB where none does."""
+    named = (each.get("direction") for each in values)
+    return next((direction for direction in named if direction in ("AtoB", "BtoA")), "AtoB")
 
 
 def _defaults(gathered: Gathered) -> dict[str, Any]:

@@ -9,13 +9,12 @@ the same command goes on.
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util.errors import UserError, told_in_one_line
+from util.errors import told_in_one_line
 from util.text import printable
 
 PROGRAM = "prepare_dataset.py"
@@ -37,18 +36,11 @@ def main() -> None:
     words = parser.parse()
     source = words.pop("source")
     settings = build(Settings, words)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's way to say Ctrl-C
-    try:
-        made = prepare(source, settings)
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
-    except MemoryError as error:
-        raise UserError("not enough memory; try fewer --processes") from error
+    made = prepare(source, settings)
     output = settings.run.output
     print(printable(f"{output} is ready: see {output / 'report.html'}" if made else f"{output} is up to date"))
 
 
 if __name__ == "__main__":
-    with told_in_one_line(PROGRAM):
+    with told_in_one_line(PROGRAM, interrupted="the same command goes on from here"):
         main()

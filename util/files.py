@@ -34,7 +34,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
     If the body raises, or the process dies, `path` keeps its former content. Temporary names start with a dot and end
-    in `.tmp`, so that no pattern for images or checkpoints matches them. Parent folders are made.
+    in `.tmp`, so that no pattern for images or checkpoints matches them. Parent folders are made. Raises OSError, with
+    `path` as its place.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # the reader of a message knows the file by its own name
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
