@@ -14,16 +14,18 @@ STRIP_STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_HEIGHT = 320
 """of a face in the strip, in pixels, if the photo has so many"""
 PICTURE_HEIGHT = 900
-"""of the photos in a before/after picture, at most, in pixels"""
+"""of a before/after picture, at most, in pixels"""
 GAP = 6
 CAPTION = 26
 """Heights in pixels: between images, and of the text above them"""
 
 
 def before_and_after(photo: AgedPhoto, strength: float, chosen: Collection[int] | None = None) -> np.ndarray:
-    """The photo as it was and as it became, side by side and reduced, as uint8 RGB."""
-    height, width = photo.pixels.shape[:2]
-    small = photo.part((0, 0, width, height), PICTURE_HEIGHT)
+    """The part of the photo around its faces, as it was and as it became, side by side, as uint8 RGB."""
+    boxes = np.array([_surroundings(face, margin=0.3) for number, face in enumerate(photo.faces)
+                      if chosen is None or number in chosen])  # fmt: skip
+    (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    small = photo.part((left, top, right, bottom), PICTURE_HEIGHT)
     return _row([small.pixels, small.at(strength, chosen)], ["before", "after"])
 
 
@@ -47,10 +49,11 @@ def caption(strength: float) -> str:
     return f"{'older' if strength > 0 else 'younger'} {abs(strength):g}"
 
 
-def _surroundings(face: AgedFace) -> tuple[float, float, float, float]:
-    """left, top, right, bottom of the upright box around the aligned face."""
+def _surroundings(face: AgedFace, margin: float = 0.0) -> tuple[float, float, float, float]:
+    """left, top, right, bottom of the upright box around the aligned face, and a margin in units of its sides."""
     corners = corners_in_photo(face.alignment)
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    (left, top), (right, bottom) = low - margin * (high - low), high + margin * (high - low)
     return left, top, right, bottom
 
 
