@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aging.aged_photo import AgedPhoto, age_photo
-from aging.generators import ENGINES, find_generators
+from aging.generators import ENGINES, find_generators, needed_for
 from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo, write_picture
 from aging.pictures import before_and_after, strip
 from util.arguments import OptionError, Parser, build, option
@@ -99,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = result_names(find_photos(typed["photos"], options.output))
     protected = set(map(_identity, names))
     generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
+    if not options.strip:
+        generators = needed_for(options.signed_strength, generators)
     status = 0
     for path, name in names.items():
         started = time.perf_counter()

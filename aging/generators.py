@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import onnxruntime
 
-from aging.card import DIRECTIONS, Card
+from aging.card import DIRECTIONS, OPPOSITE, Card
 from util.errors import UserError
 from util.files import sha256_of
 
@@ -104,6 +104,14 @@ def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "aut
         return torch_generators(folder)
     found = _by_direction([onnx_generator(path) for path in exported])
     return found if engine == "onnx" or _is_current(folder, found) else torch_generators(folder)
+
+
+def needed_for(strength: float, generators: Mapping[str, Generator]) -> dict[str, Generator]:
+    """Of the generators by direction, the one that a strength needs: that of its own direction or, if there is none,
+    the other."""
+    direction = "older" if strength >= 0 else "younger"
+    direction = direction if direction in generators else OPPOSITE[direction]
+    return {direction: generators[direction]}
 
 
 def exported_path(folder: Path, direction: str) -> Path:

@@ -1,9 +1,10 @@
-"""Measure training, translation, loading or preparation: each way to do it against the plain one, in turns.
+"""Measure training, translation, loading, preparation, photos: each way to do it against the plain one, in turns.
 
     python scripts/benchmark.py train --crop_size 256 --batch_size 1 --leave_one_out --json train.json
     python scripts/benchmark.py infer --crop_size 256
     python scripts/benchmark.py data --dataroot datasets/young2old
     python scripts/benchmark.py prepare --photos PATH/TO/wiki_crop
+    python scripts/benchmark.py photo
 
 `python scripts/benchmark.py train --help` lists the options of each.
 """
@@ -17,12 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.development.benchmarking import data, infer, prepare, train
+from scripts.development.benchmarking import data, infer, photo, prepare, train
 from util.device import keep_freed_memory
 from util.errors import told_in_one_line
 from util.files import write_text
 
-SUBJECTS = {"train": train, "infer": infer, "data": data, "prepare": prepare}
+SUBJECTS = {"train": train, "infer": infer, "data": data, "prepare": prepare, "photo": photo}
 
 
 def main() -> None:

@@ -17,21 +17,25 @@ def wait_for(device: torch.device) -> None:
 
 
 def in_rotation(
-    candidates: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, repeats: int
+    candidates: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds that `repeats` calls of each candidate took in each round. Every round begins with another candidate, and
-    the device is waited for at the edges of a candidate's turn alone."""
+    """Seconds, by `clock`, that `repeats` calls of each candidate took in each round. Every round begins with another
+    candidate, and the device is waited for at the edges of a candidate's turn alone."""
     names = list(candidates)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             wait_for(device)
-            started = time.perf_counter()
+            started = clock()
             for _ in range(repeats):
                 candidates[name]()
             wait_for(device)
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     return seconds
 
 

@@ -1,0 +1,275 @@
+"""Measure age_photo.py: from the command line to the written photo, its stages, and each way to translate a face."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aging.aged_photo import age_photo, change_of, to_network
+from aging.exporting import plain_copy, write_onnx
+from aging.generators import Generator, Translate, available_threads, find_generators, needed_for, onnx_generator
+from aging.photo_file import read_photo, write_photo
+from aging.pictures import before_and_after
+from aging.trained import Trained, run_generators
+from faces.align import aligned, alignment_of
+from faces.detect import find_faces
+from models.fast.speed import SpeedOptions, accelerate
+from scripts.development.benchmarking.rounds import columns, in_rotation
+from util.device import has_quick_bf16
+from util.errors import UserError
+from util.run.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[3]
+PHOTOS = {"1 photo of 1 megapixel": (1000, 1000, 1), "12 photos of 1 megapixel": (1000, 1000, 12),
+          "1 photo of 12 megapixels": (4000, 3000, 1)}  # fmt: skip
+"""Width, height, number."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `benchmark.py photo`."""
+    parser.add_argument("--name", default="young2old", help="run, with the ONNX files of export.py")
+    parser.add_argument("--checkpoints_dir", type=Path, default=ROOT / "checkpoints", help="folder of all runs")
+    parser.add_argument("--photo", type=Path, help="a portrait, square; without it, scikit-image's astronaut")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--faces", type=Path, help="folder of aligned faces: measure int8, too, calibrated on half of "
+                                                   "them and compared on the others")  # fmt: skip
+    parser.add_argument("--results", type=Path, help="write what float32 and int8 make of the other faces there, for "
+                                                     "evaluate.py --results")  # fmt: skip
+
+
+def run(words: argparse.Namespace) -> dict[str, Any]:
+    """Measure the commands, the stages and the ways."""
+    torch.set_num_threads(available_threads())
+    folder = words.checkpoints_dir / words.name
+    generators = find_generators(folder, engine="onnx")
+    portrait = read_photo(words.photo or _astronaut()).image
+    result: dict[str, Any] = {"run": str(words.name), "rounds": words.rounds, "threads": available_threads(),
+                              "size": generators["older"].card.size, "torch": torch.__version__}  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        result["commands"] = measure_commands(words, portrait, place)
+        result["stages"] = measure_stages(portrait, generators, words.rounds, place)
+        result |= measure_ways(
+            words, portrait, generators["older"], RunFolder(words.checkpoints_dir, words.name), place
+        )
+    return result
+
+
+def _astronaut() -> Path:
+    import skimage
+
+    return Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+
+def _photo_of(portrait: Image.Image, width: int, height: int) -> Image.Image:
+    """The portrait, as high as the photo, in the middle of a grey photo."""
+    photo = Image.new("RGB", (width, height), "grey")
+    photo.paste(portrait.resize((height, height), Image.Resampling.BICUBIC), ((width - height) // 2, 0))
+    return photo
+
+
+def measure_commands(words: argparse.Namespace, portrait: Image.Image, place: Path) -> dict[str, Any]:
+    """Seconds from the command line to its end, and of these the processor's, with each engine."""
+    source = ["--name", words.name, "--checkpoints_dir", str(words.checkpoints_dir), "--output", str(place / "out")]
+    jobs: dict[str, list[str]] = {"start-up alone (--help)": ["age_photo.py", "--help"]}
+    for title, (width, height, number) in PHOTOS.items():
+        photos = [place / f"{width}x{height}_{index}.jpg" for index in range(number)]
+        for path in photos:
+            _photo_of(portrait, width, height).save(path, quality=92)
+        jobs[title] = ["age_photo.py", *map(str, photos), *source, "--engine", "onnx"]
+        if number == 1:
+            jobs[f"{title}, PyTorch"] = ["age_photo.py", *map(str, photos), *source, "--engine", "torch"]
+    measured: dict[str, list[tuple[float, float]]] = {title: [] for title in jobs}
+    for _ in range(words.rounds):
+        for title, command in jobs.items():
+            measured[title].append(_run([sys.executable, *command]))
+    return {
+        title: {"seconds": median(wall for wall, _ in values), "processor_seconds": median(own for _, own in values)}
+        for title, values in measured.items()
+    }
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    """Seconds on the clock, and seconds of the processor."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def measure_stages(
+    portrait: Image.Image, generators: Mapping[str, Generator], rounds: int, place: Path
+) -> dict[str, Any]:
+    """Processor seconds of each stage for one photo, after start-up."""
+    stages: dict[str, dict[str, float]] = {}
+    for title, (width, height, number) in PHOTOS.items():
+        if number == 1:
+            path = place / f"{width}x{height}_0.jpg"
+            laps = [_stages(path, needed_for(1.0, generators), place / "out.jpg") for _ in range(rounds + 1)][1:]
+            stages[title] = {stage: median(lap[stage] for lap in laps) for stage in laps[0]}
+    return stages
+
+
+def _stages(path: Path, generators: Mapping[str, Generator], target: Path) -> dict[str, float]:
+    laps: dict[str, float] = {}
+
+    def lap(stage: str, work: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        made = work()
+        laps[stage] = time.process_time() - started
+        return made
+
+    photo = lap("read the photo", lambda: read_photo(path))
+    faces = lap("find the face", lambda: find_faces(photo.image))
+    aged = lap("find, align and translate", lambda: age_photo(photo.image, generators))
+    laps["align and translate"] = max(0.0, laps.pop("find, align and translate") - laps["find the face"])
+    pixels = lap("add the change", lambda: aged.at(1.0))
+    lap("write the photo", lambda: write_photo(target, pixels, photo))
+    lap("before and after", lambda: before_and_after(aged, 1.0))
+    assert len(faces) == len(aged.faces) == 1
+    return laps
+
+
+def measure_ways(
+    words: argparse.Namespace, portrait: Image.Image, exported: Generator, run: RunFolder, place: Path
+) -> dict[str, Any]:
+    """Faces per second of the processor for each way to translate one, and how their outputs differ."""
+    trained = run_generators(run)["older"]
+    size = exported.card.size
+    face = aligned(portrait, alignment_of(find_faces(portrait)[0].landmarks, size))
+    images = to_network(np.asarray(face), exported.card)
+    ways = {"PyTorch, float32": _by_torch(trained), "own kernels, float32": _by_torch(trained, "float32")}
+    if has_quick_bf16(torch.device("cpu")):
+        ways |= {
+            "PyTorch, bf16": _by_torch(trained, "bf16", kernels=False),
+            "own kernels, bf16": _by_torch(trained, "bf16"),
+        }
+    ways["onnxruntime, float32"] = exported.translate
+    result: dict[str, Any] = {}
+    if words.faces is not None:
+        faces = list(_faces(words.faces, size))
+        ways["onnxruntime, int8"] = quantised(
+            trained, [to_network(face, exported.card) for _, face in faces[::2]], place
+        )
+        others = [(name, to_network(face, exported.card)) for name, face in faces[1::2]]
+        result["int8"] = _loss(ways["onnxruntime, float32"], ways["onnxruntime, int8"], others, words.results)
+    expected = ways["PyTorch, float32"](images)
+    calls = {name: (lambda way=way: way(images)) for name, way in ways.items()}
+    for call in calls.values():
+        call()
+    seconds = in_rotation(calls, torch.device("cpu"), words.rounds, 5, clock=time.process_time)
+    result["ways"] = {
+        name: {"faces_per_second": 5 / median(seconds[name]),
+               "mean_difference_of_255": float(np.abs(way(images) - expected).mean()) * 127.5}
+        for name, way in ways.items()
+    }  # fmt: skip
+    return result
+
+
+def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Translate:
+    network = plain_copy(trained, half=False).network
+    if precision:
+        speedups = SpeedOptions().speedups if kernels else ()
+        options = SpeedOptions(precision=precision, speedups=speedups)
+        accelerate(network, options.resolve(torch.device("cpu"), training=False))
+
+    def translate(images: np.ndarray, /) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(images)))
+
+    return translate
+
+
+def _faces(folder: Path, size: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and uint8 RGB pixels of the first 128 faces of a folder. Raises UserError where there are too few."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))[:128]
+    if len(paths) < 16:
+        raise UserError(f"--faces {folder}: int8 needs 16 aligned faces or more")
+    for path in paths:
+        yield path.stem, np.asarray(read_photo(path).image.resize((size, size), Image.Resampling.LANCZOS))
+
+
+class _Calibration:
+    """Hands out images, in the way that onnxruntime's quantisation asks for them."""
+
+    def __init__(self, images: list[np.ndarray]) -> None:
+        self._images = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next images, or None at the end."""
+        images = next(self._images, None)
+        return None if images is None else {"images": images}
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Not used: all images are handed out once."""
+
+
+def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Translate:
+    """The network with convolutions in 8 bits, their ranges being those on `images`; the rest stays in float32, the
+    first and the last convolution, too, which see and make the pixels."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_static
+
+    write_onnx(plain_copy(trained, half=False), place / "float32.onnx")
+    convolutions = [node.name for node in onnx.load(place / "float32.onnx").graph.node if node.op_type == "Conv"]
+    quantize_static(place / "float32.onnx", place / "int8.onnx", _Calibration(images), per_channel=True,
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
+                    nodes_to_exclude=[convolutions[0], convolutions[-1]])  # fmt: skip
+    return onnx_generator(place / "int8.onnx").translate
+
+
+def _loss(
+    exact: Translate, rough: Translate, faces: list[tuple[str, np.ndarray]], results: Path | None
+) -> dict[str, float]:
+    """How far the changes by `rough` are from those by `exact`, in levels of 255."""
+    errors, changes = [], []
+    for name, images in faces:
+        made = {"float32": exact(images), "int8": rough(images)}
+        first, second = (change_of(images, output) for output in made.values())
+        changes.append(np.abs(first).mean())
+        errors.append(np.abs(first - second).mean())
+        for way, output in made.items():
+            if results is not None:
+                _save(results / way / "images" / f"{name}_real_A.png", images)
+                _save(results / way / "images" / f"{name}_fake_B.png", output)
+    return {"mean_change": float(np.mean(changes)), "mean_error": float(np.mean(errors)), "faces": len(faces)}
+
+
+def _save(path: Path, images: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.uint8(np.rint((images[0].transpose(1, 2, 0) + 1) * 127.5).clip(0, 255))).save(path)
+
+
+def format_table(result: dict[str, Any]) -> str:
+    """The result as tables."""
+    rows = [["command", "seconds", "of these the processor's"]]
+    rows += [
+        [name, f"{way['seconds']:.2f}", f"{way['processor_seconds']:.2f}"] for name, way in result["commands"].items()
+    ]
+    photos = list(result["stages"])
+    stages = [["stage, processor's milliseconds", *photos]]
+    stages += [[stage, *(f"{1000 * result['stages'][photo][stage]:.0f}" for photo in photos)]
+               for stage in result["stages"][photos[0]]]  # fmt: skip
+    ways = [["way", "faces per second of the processor", "differs by (of 255)"]]
+    ways += [[name, f"{way['faces_per_second']:.1f}", f"{way['mean_difference_of_255']:.3f}"]
+             for name, way in result["ways"].items()]  # fmt: skip
+    head = (f"run {result['run']}, {result['size']} px, {result['threads']} threads, torch {result['torch']}, "
+            f"{result['rounds']} rounds")  # fmt: skip
+    text = "\n\n".join([head, columns(rows), columns(stages), columns(ways)])
+    if "int8" in result:
+        text += "\n\nint8: changes of {mean_change:.2f} levels on average, wrong by {mean_error:.2f}, on {faces} faces"
+        text = text.format(**result["int8"])
+    return text
