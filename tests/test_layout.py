@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "util": {"util"},
     "faces": {"util", "faces"},
-    "models": {"util", "models"},
+    "models": {"util", "faces", "models"},
     "data": {"util", "data"},
     "evaluation": {"util", "models", "data", "evaluation"},
     "options": {"util", "models", "data", "evaluation", "options"},
