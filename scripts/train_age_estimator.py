@@ -1,10 +1,12 @@
-"""Train an estimator of age and sex on the faces of a prepared set; evaluate.py measures translations with it.
+"""Train an estimator of age and sex on the faces of prepared sets; evaluate.py measures translations with it.
 
-    python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output datasets/ages --min_size 100 --min_colour 0
-    python scripts/train_age_estimator.py --dataroot datasets/ages --output checkpoints/age_estimator.pth
+    python scripts/prepare_dataset.py utkface --input UTKFace --output datasets/chips --young 16-39 --old 40-100
+    python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output datasets/frames --align --min_size 96
+    python scripts/train_age_estimator.py --dataroot datasets/chips,datasets/frames --half second --seed 2
 
-Learns from the training folders, and says how it does on the people of the testing ones. Stopped at any moment, the
-same command goes on from the last epoch.
+Learns from the training folders, in both framings, and says how it does on the people of the testing ones. Stopped at
+any moment, the same command goes on from the last epoch. How the estimators came about that are in the repository:
+docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -22,23 +24,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor
 
-from models.age_estimator import DEFAULT_PATH, AgeEstimator, save_estimator
-from scripts.age_training.faces import Faces, load_pixels, read_faces, split_people
-from scripts.age_training.scores import describe, estimate, score
-from scripts.age_training.training import Training, TrainingOptions, parse_path, size_kept
+from models.age_estimator import AgeEstimator, load_estimator, save_estimator
+from scripts.age_training.faces import Faces, half_of, load_pixels, read_faces, split_people
+from scripts.age_training.scores import describe, estimate, score, score_framings
+from scripts.age_training.training import Training, TrainingOptions, parse_folders, parse_path, size_kept
 from util.arguments import OptionError, Parser, build, flatten, option, section
 from util.device import describe_device, keep_freed_memory, select_device
 from util.errors import UserError, told_in_one_line
 
 PROGRAM = "train_age_estimator.py"
+OUTPUT = Path("checkpoints/age_estimator.safetensors")
 
 
 @dataclass(frozen=True)
 class CommandOptions:
     """all options"""
 
-    dataroot: Path = option(None, help="set that scripts/prepare_dataset.py made, with ages")
-    output: Path = option(DEFAULT_PATH, help="file to write", parse=parse_path)
+    dataroot: tuple[Path, ...] | None = option(
+        None, help="sets that scripts/prepare_dataset.py made, with ages, separated by commas", parse=parse_folders
+    )
+    output: Path = option(OUTPUT, help="file to write; .safetensors: with 16-bit weights", parse=parse_path)
+    measure: Path | None = option(None, help="an estimator to measure on the test people, in place of training one")
     overwrite: bool = option(False, help="replace the file, and begin anew where a training was stopped")
     training: TrainingOptions = section(TrainingOptions)
 
@@ -58,26 +64,51 @@ def main() -> None:
     parser = Parser(prog=PROGRAM, description=(__doc__ or "").split("\n\n")[0])
     parser.add_section(CommandOptions)
     options = build(CommandOptions, parser.parse())
-    refuse_collision(options)
     device = select_device(options.training.gpu_ids)
     phases = read_faces(options.dataroot)
-    trained, validated = split_people(phases["train"], options.training.val_fraction, options.training.seed)
+    if options.measure:
+        estimator = load_estimator(options.measure, device)
+        tell(measure(options, estimator, load_held_out({"test": phases["test"]}, estimator.shape.size), device))
+        return
+    refuse_collision(options)
     both = set(phases["train"].people) & set(phases["test"].people)
     if both:
-        raise UserError(f"{len(both)} people of {options.dataroot} are in training and testing folders: prepare it "
-                        "again, with --overwrite")  # fmt: skip
+        raise UserError(f"{len(both)} people of {', '.join(map(str, options.dataroot))} are in training and testing "
+                        "folders: prepare the sets again with one --seed and --test_fraction")  # fmt: skip
+    learnt = half_of(phases["train"], options.training.half)
+    trained, validated = split_people(learnt, options.training.val_fraction, options.training.seed)
     print(f"training on {trained.describe()}", flush=True)
-    size = size_kept(options.training)
-    held_out = {"validation": validated, "test": phases["test"]}
-    measured = {name: load_pixels(faces, size, f"{name} faces") for name, faces in held_out.items() if len(faces)}
-    training = train(options, device, *load_pixels(trained, size, "training faces"), measured.get("validation"))
-    scores = {name: score(faces, estimate(training.estimator, pixels, device))
-              for name, (faces, pixels) in measured.items()}  # fmt: skip
+    held_out = load_held_out({"validation": validated, "test": phases["test"]}, options.training.size)
+    loaded = load_pixels(trained, size_kept(options.training.size), "training faces")
+    training = train(options, device, *loaded, held_out.get("validation"))
+    scores = measure(options, training.estimator, held_out, device)
     save_estimator(with_notes(training.estimator, options, trained, scores), options.output)
     options.state_path.unlink(missing_ok=True)
+    tell(scores)
+    print(f"{options.output} is ready")
+
+
+def load_held_out(held_out: Mapping[str, Faces], size: int) -> dict[str, tuple[Faces, Tensor]]:
+    """The faces of each phase that has some, and their pixels, for an estimator that sees images of a size."""
+    return {phase: load_pixels(faces, size_kept(size), f"{phase} faces")
+            for phase, faces in held_out.items() if len(faces)}  # fmt: skip
+
+
+def measure(
+    options: CommandOptions, estimator: AgeEstimator, held_out: Mapping[str, tuple[Faces, Tensor]], device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Errors on people held out, by their phase, set and framing."""
+    names = [path.name for path in options.dataroot or ()]
+    made: dict[str, dict[str, float]] = {}
+    for phase, (faces, pixels) in held_out.items():
+        made |= score_framings(phase, names, faces, pixels, estimator, device)
+    return made
+
+
+def tell(scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Print them, a line each."""
     for name, values in scores.items():
         print(f"{name}: {describe(values)}")
-    print(f"{options.output} is ready")
 
 
 def refuse_collision(options: CommandOptions) -> None:
@@ -115,8 +146,8 @@ def train(
 def fingerprint(faces: Faces) -> str:
     """Of whom is trained on, and what is known of them."""
     digest = hashlib.sha256()
-    for person, age, male in zip(faces.people, faces.ages, faces.male, strict=True):
-        digest.update(f"{person} {age:g} {male:g}\n".encode())
+    for person, age, male, framing in zip(faces.people, faces.ages, faces.male, faces.framings, strict=True):
+        digest.update(f"{person} {age:g} {male:g} {framing}\n".encode())
     return digest.hexdigest()
 
 
@@ -126,7 +157,7 @@ def with_notes(
     """The estimator with what a reader must know of it: how and on whom it was trained, and its errors."""
     notes: dict[str, Any] = {
         "options": flatten(options.training),
-        "dataroot": str(options.dataroot),
+        "dataroot": ",".join(map(str, options.dataroot or ())),
         "trained": time.strftime("%Y-%m-%d"),
         "torch": str(torch.__version__),
         "faces": trained.describe(),

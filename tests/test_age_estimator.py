@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from processes import ENVIRONMENT, ROOT, run
 
 from evaluation.people import person_hash
@@ -24,9 +25,10 @@ from models.age_estimator import (
 )
 from models.age_trunks import TRUNKS
 from scripts.age_training.augment import augment
-from scripts.age_training.faces import Faces, read_faces, split_people
+from scripts.age_training.faces import SPREAD, WIDE_SPREAD, Faces, half_of, read_faces, split_people
+from scripts.age_training.framing import CHIP, CHIP_VIEW, CROP, FRAME, WHOLE_VIEW, as_frame, chips_of, draw_views
 from scripts.age_training.scores import area_under_curve, score
-from scripts.age_training.training import Training, TrainingOptions, loss_of, size_at, years_around
+from scripts.age_training.training import Training, TrainingOptions, loss_of, order_of, size_at, years_around
 from scripts.train_age_estimator import CommandOptions, refuse_collision
 from util.errors import UserError
 from util.files import sha256_of
@@ -134,8 +136,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def faces_of(ages: list[float], male: list[float], people: list[str] | None = None) -> Faces:
     names = people or [person_hash(str(number)) for number in range(len(ages))]
     values = np.array(ages, np.float32)
-    return Faces(tuple(Path(f"{n}.jpg") for n in range(len(ages))), values, np.array(male, np.float32), values > 40,
-                 np.array(names))  # fmt: skip
+    files, zeros = tuple(Path(f"{n}.jpg") for n in range(len(ages))), np.zeros(len(ages), int)
+    return Faces(files, values, np.array(male, np.float32), values > 40, np.array(names), framings=zeros,
+                 spreads=np.full(len(ages), SPREAD), sets=zeros)  # fmt: skip
 
 
 def test_scores_with_known_answers() -> None:
@@ -158,20 +161,45 @@ def test_people_are_never_on_both_sides() -> None:
 
 
 def test_changes_follow_from_the_seed_and_keep_the_range() -> None:
-    images = torch.rand(16, 3, 40, 40) * 2 - 1
-    first, second, other = (augment(images, 32, 0.8, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    images, views = torch.rand(16, 3, 40, 40) * 2 - 1, torch.tensor([CHIP_VIEW] * 16)
+    first, second, other = (augment(images, 32, views, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert first.shape == (16, 3, 32, 32) and first.min() >= -1 and first.max() <= 1
-    assert (
-        len({image.mean().item() for image in augment(images[:1].expand(8, -1, -1, -1), 32, 0.8, torch.Generator())})
-        == 8
-    )
+    changed = augment(images[:1].expand(8, -1, -1, -1), 32, views[:8], torch.Generator())
+    assert len({image.mean().item() for image in changed}) == 8
+
+
+def test_a_chip_lies_in_its_frame_where_it_is_cut_out_again() -> None:
+    pixels = np.tile(np.linspace(0, 255, 80, dtype=np.uint8)[:, None, None], (1, 80, 3))
+    frame = as_frame(Image.fromarray(pixels), 108)
+    back = chips_of(torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None])
+    assert frame.size == (108, 108) and back.shape[-1] in (80, 81)
+    shrunk = np.array(Image.fromarray(pixels).resize((back.shape[-1], back.shape[-2])))
+    assert np.abs(back[0].permute(1, 2, 0).numpy().astype(int) - shrunk)[4:-4, 4:-4].mean() < 3
+
+
+def test_frames_are_seen_whole_and_as_chips_and_other_photos_whole() -> None:
+    generator = torch.Generator().manual_seed(0)
+    views = draw_views(np.array([CHIP, FRAME] * 500), generator)
+    for view in (CHIP_VIEW, WHOLE_VIEW):
+        assert 0.35 < torch.isclose(views, torch.tensor(view)).all(dim=1).float().mean() < 0.5
+    assert torch.equal(draw_views(np.array([CROP] * 50), generator), torch.tensor([WHOLE_VIEW] * 50))
+
+
+def test_sets_without_middle_ages_claim_them_less_firmly_and_small_sets_are_repeated(prepared: Path) -> None:
+    assert set(read_faces([prepared])["train"].spreads) == {WIDE_SPREAD}, "22 to 28, and 52 to 58"
+    order = order_of(np.array([0] * 100 + [1] * 10), torch.Generator().manual_seed(0))
+    counts = np.bincount(order.numpy(), minlength=110)
+    assert (counts[:100] == 1).all() and (counts[100:] == 5).all()
+    halves = [set(half_of(read_faces([prepared])["train"], half).people) for half in ("first", "second", "all")]
+    assert halves[0] | halves[1] == halves[2] and not halves[0] & halves[1] and all(halves)
 
 
 def test_the_loss_is_least_at_the_truth_and_unknown_sexes_do_not_count() -> None:
-    years = years_around(torch.tensor([25.0]))
+    years = years_around(torch.tensor([25.0]), torch.tensor([SPREAD]))
     assert years.sum().item() == pytest.approx(1.0) and years.argmax().item() == 25
-    right, wrong = years.clamp_min(1e-9).log(), years_around(torch.tensor([55.0])).clamp_min(1e-9).log()
+    wrong_years = years_around(torch.tensor([55.0]), torch.tensor([SPREAD]))
+    right, wrong = years.clamp_min(1e-9).log(), wrong_years.clamp_min(1e-9).log()
     male = torch.tensor([1.0])
     assert loss_of((right, torch.tensor([9.0])), years, male) < loss_of((wrong, torch.tensor([9.0])), years, male) - 5
     assert loss_of((right, torch.tensor([9.0])), years, male) < loss_of((right, torch.tensor([-9.0])), years, male) - 5
@@ -205,27 +233,27 @@ def prepared(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
-    phases = read_faces(prepared)
+    phases = read_faces([prepared])
     assert sum(map(len, phases.values())) == 104
     for faces in phases.values():
         assert all(path.is_file() for path in faces.files)
         assert ((faces.ages >= 50) == faces.old).all() and set(faces.male) == {-1.0, 0.0, 1.0}
     assert not set(phases["train"].people) & set(phases["test"].people)
     with pytest.raises(UserError, match=r"must be a folder that scripts/prepare_dataset\.py made"):
-        read_faces(tmp_path)
+        read_faces([tmp_path])
     manifest = (prepared / "manifest.csv").read_text().splitlines()
     (tmp_path / "manifest.csv").write_text("\n".join(line.replace("testA", "otherA").replace("testB", "otherB")
                                                      for line in manifest))  # fmt: skip
     with pytest.raises(UserError, match="both phases need some"):
-        read_faces(tmp_path)
+        read_faces([tmp_path])
     for age, name, message in ((25, "../../x.jpg", "in none of its folders"), ("old", "x.jpg", "an age that is no")):
         row = f"a.jpg,trainA,{name},{age},male,\n"
         (tmp_path / "manifest.csv").write_text("path,folder,file,age,gender,identity\n" + row)
         with pytest.raises(UserError, match=message):
-            read_faces(tmp_path)
+            read_faces([tmp_path])
     (tmp_path / "manifest.csv").write_text("path,folder\na,b\n")
     with pytest.raises(UserError, match="lacks the columns file, age, gender, identity"):
-        read_faces(tmp_path)
+        read_faces([tmp_path])
 
 
 def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, tmp_path: Path) -> None:
@@ -242,15 +270,18 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
         process.wait()
     assert not broken.exists() and broken.with_name("broken.pth.training").exists()
     other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
-    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.0005, not 0.5, other faces\)"):
+    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.002, not 0.5, other faces\)"):
         other.restore(broken.with_name("broken.pth.training"), "others")
     assert "going on after epoch" in run(*words[1:], *SMALL)
     ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
     assert ours.notes["scores"] == theirs.notes["scores"]
-    assert len(ours.notes["people_trained"]) < len(read_faces(prepared)["train"])
+    assert len(ours.notes["people_trained"]) < len(read_faces([prepared])["train"])
+    measured = run(*words[1:4], "--measure", broken)
+    assert all(line in printed for line in measured.splitlines() if line.startswith("test: mean absolute error"))
+    assert "test: mean absolute error" in measured
     with pytest.raises(UserError, match=r"broken\.pth exists: give --overwrite to replace it"):
-        refuse_collision(CommandOptions(dataroot=prepared, output=broken))
+        refuse_collision(CommandOptions(dataroot=(prepared,), output=broken))
 
 
 @pytest.mark.slow

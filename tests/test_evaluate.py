@@ -18,7 +18,7 @@ import pytest
 import torch
 from measured_faces import SIZE, face, instruments, write_estimator, write_images, write_manifest
 from PIL import Image
-from processes import run
+from processes import ROOT, run
 from selenium.webdriver.common.by import By
 
 import evaluate
@@ -30,6 +30,7 @@ from evaluation.people import People, person_hash
 from evaluation.report import console_table, csv_table
 from evaluation.summary import summarize
 from evaluation.tables import Summary
+from faces.recognise import weights_path
 from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from models.generators import GeneratorOptions, create_generator
@@ -291,6 +292,17 @@ def test_a_run_is_measured_and_told_in_files(evaluated: Path, project: Path) -> 
     gains = [float(photo["gain"]) for photo in photos if photo["direction"] == "AtoB"]
     assert np.mean(gains) == pytest.approx(float(made["value"]), abs=1e-4)
     assert not list(evaluated.rglob("*.tmp"))
+
+
+def test_a_run_is_measured_with_what_comes_with_the_project(
+    project: Path, call: Callable[..., str], tmp_path: Path
+) -> None:
+    call(*words_of(project, "--num_test", "4", "--output", tmp_path))
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    hashes = {entry["role"]: entry["sha256"] for entry in record["files"]}
+    assert hashes["age estimator"] == sha256_of(ROOT / DEFAULT_PATH)
+    dlib = weights_path()
+    assert hashes.get("face recogniser") == (sha256_of(dlib) if dlib else None)
 
 
 def test_results_out_of_files_measure_the_same_as_the_run(

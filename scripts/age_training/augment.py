@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from evaluation.metrics.fidelity import LUMA
+from util.images import image_to_tensor, tensor_to_uint8
 
 DEGREES, ZOOM, SHIFT, STRETCH = 12.0, 0.15, 0.05, 0.06
 BRIGHTNESS, CONTRAST, SATURATION = 0.25, 0.3, 0.4
-GREY_SHARE, HIDDEN_SHARE, HIDDEN_SIDE = 0.2, 0.35, (0.1, 0.35)
+GREY_SHARE, HIDDEN_SHARE, HIDDEN_SIDE = 0.2, 0.1, (0.1, 0.35)
+BLURRED_SHARE, SMALLEST = 0.3, 0.45
+JPEG_SHARE, JPEG_QUALITY = 0.15, (20, 90)
+NOISE_SHARE, MOST_NOISE = 0.2, 0.06
 
 
-def augment(images: Tensor, size: int, seen: float, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, size: int, views: Tensor, generator: torch.Generator) -> Tensor:
     """Images (N, 3, H, W) in [-1, 1] turned, zoomed, shifted, mirrored, and changed in light and colour; some made
-    grey, some with a rectangle hidden (Zhong et al. 2017, arXiv:1708.04896).
+    grey, some with a rectangle hidden (Zhong et al. 2017, arXiv:1708.04896), some blurred, compressed or noisy.
 
-    seen: the share of width and height, about the middle, that is left. Returns (N, 3, size, size) in [-1, 1].
+    views (N, 3): what is left of each, in the terms of framing.CHIP_VIEW. Returns (N, 3, size, size) in [-1, 1].
     """
-    images = F.grid_sample(images, _grid(len(images), size, seen, images, generator), padding_mode="reflection",
+    images = F.grid_sample(images, _grid(size, views.to(images.device), generator), padding_mode="border",
                            align_corners=False)  # fmt: skip
-    return _hide(_recolour(images, generator), generator)
+    return _degrade(_hide(_recolour(images, generator), generator), generator)
 
 
 def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch.Generator) -> Tensor:
     return (torch.rand(count, generator=generator) * (high - low) + low).to(like.device)
 
 
-def _grid(count: int, size: int, seen: float, like: Tensor, generator: torch.Generator) -> Tensor:
+def _grid(size: int, views: Tensor, generator: torch.Generator) -> Tensor:
     """Where each pixel of the results comes from."""
+    count, like = len(views), views
     angle = _uniform(count, -DEGREES, DEGREES, like, generator) * (math.pi / 180)
-    zoom = seen * (1 + _uniform(count, -ZOOM, ZOOM, like, generator))
+    zoom = views[:, 2] * (1 + _uniform(count, -ZOOM, ZOOM, like, generator))
     stretch = 1 + _uniform(count, -STRETCH, STRETCH, like, generator)
     mirror = _uniform(count, -1, 1, like, generator).sign()
-    across, down = (_uniform(count, -SHIFT, SHIFT, like, generator) for _ in range(2))
+    across, down = (views[:, axis] + _uniform(count, -SHIFT, SHIFT, like, generator) for axis in range(2))
     rows = torch.stack(
         [
             torch.stack([mirror * zoom * stretch * angle.cos(), -zoom * angle.sin(), across], dim=1),
@@ -72,3 +79,35 @@ def _hide(images: Tensor, generator: torch.Generator) -> Tensor:
 
     mask = span(height)[:, :, None] & span(width)[:, None, :] & hidden[:, None, None]
     return images.masked_fill(mask[:, None], 0.0)
+
+
+def _degrade(images: Tensor, generator: torch.Generator) -> Tensor:
+    """As photos of any origin are: small ones made larger, compressed ones, noisy ones."""
+    chance = torch.rand(len(images), generator=generator)
+    blurred = (chance < BLURRED_SHARE).nonzero().squeeze(1).to(images.device)
+    if len(blurred):
+        images = images.index_copy(0, blurred, _blur(images[blurred], generator))
+    compressed = (chance > BLURRED_SHARE) & (chance < BLURRED_SHARE + JPEG_SHARE)
+    for number in compressed.nonzero().squeeze(1).tolist():
+        images[number] = _compress(images[number], generator)
+    noisy = (chance > 1 - NOISE_SHARE).nonzero().squeeze(1).to(images.device)
+    noise = torch.randn((len(noisy), *images.shape[1:]), generator=generator).to(images.device)
+    images[noisy] += noise * MOST_NOISE * torch.rand((), generator=generator).to(images.device)
+    return images.clamp(-1, 1)
+
+
+def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Made smaller, by one factor for all, and enlarged again."""
+    size = images.shape[-2:]
+    share = SMALLEST + (0.95 - SMALLEST) * torch.rand((), generator=generator).item()
+    small = F.interpolate(images, scale_factor=share, mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(small, size, mode="bicubic", align_corners=False)
+
+
+def _compress(image: Tensor, generator: torch.Generator) -> Tensor:
+    """An image (3, H, W) in [-1, 1] after JPEG."""
+    low, high = JPEG_QUALITY
+    quality = int(low + (high - low) * torch.rand((), generator=generator))
+    with io.BytesIO() as file:
+        Image.fromarray(tensor_to_uint8(image)).save(file, "JPEG", quality=quality)
+        return image_to_tensor(Image.open(file)).to(image.device)

@@ -1,8 +1,9 @@
-"""Faces with known ages: which of a prepared set are for training, validation and testing, and their pixels."""
+"""Faces with known ages: which of prepared sets are for training, validation and testing, and their pixels."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from data.manifest import manifest_rows
 from evaluation.people import COLUMNS, person_hash, person_key
 from models.age_estimator import YEARS
+from scripts.age_training.framing import CHIP, as_frame, framing_of
 from util.errors import UserError
 from util.photos import UnreadableImageError, read_image
 from util.terminal import CountedWork
@@ -25,18 +27,26 @@ FOLDERS = ("trainA", "trainB", "testA", "testB")
 GENDERS = {"male": 1.0, "female": 0.0}
 UNKNOWN = -1.0
 """Stands for a gender that the collection does not tell."""
+SPREAD, WIDE_SPREAD = 2.5, 6.0
+"""Standard deviation, in years, of the distribution that is learnt in place of one year; the wide one is for sets
+without any ages between their domains, which would else teach that nobody is 40."""
+HALVES = ("all", "first", "second")
 
 
 @dataclass(frozen=True)
 class Faces:
     """N faces: files; ages (N,), years; male (N,), 1, 0 or UNKNOWN; old (N,), whether of domain B; people (N,), a hash
-    of who it is."""
+    of who it is; framings (N,), of framing.py, and spreads (N,), years around the age that count as right, too; sets
+    (N,), the number of the set that it is from."""
 
     files: tuple[Path, ...]
     ages: np.ndarray
     male: np.ndarray
     old: np.ndarray
     people: np.ndarray
+    framings: np.ndarray
+    spreads: np.ndarray
+    sets: np.ndarray
 
     def __len__(self) -> int:
         return len(self.files)
@@ -44,8 +54,8 @@ class Faces:
     def __getitem__(self, chosen: np.ndarray) -> Faces:
         """Some of them, by a mask or by numbers."""
         numbers = np.arange(len(self))[chosen]
-        return Faces(tuple(self.files[number] for number in numbers), self.ages[chosen], self.male[chosen],
-                     self.old[chosen], self.people[chosen])  # fmt: skip
+        arrays = (getattr(self, name)[chosen] for name in ARRAYS)
+        return Faces(tuple(self.files[number] for number in numbers), *arrays)
 
     def describe(self) -> str:
         """How many there are."""
@@ -54,8 +64,21 @@ class Faces:
                 f"{int(self.old.sum())} old; {women} women, {men} men)")  # fmt: skip
 
 
-def read_faces(dataroot: Path) -> dict[str, Faces]:
-    """The faces of a set that scripts/prepare_dataset.py made, by phase: "train" and "test". Raises UserError."""
+ARRAYS = ("ages", "male", "old", "people", "framings", "spreads", "sets")
+
+
+def read_faces(dataroots: Sequence[Path]) -> dict[str, Faces]:
+    """The faces of sets that scripts/prepare_dataset.py made, by phase: "train" and "test". Raises UserError."""
+    parts = [_read_set(dataroot, number) for number, dataroot in enumerate(dataroots)]
+    return {phase: _join([part[phase] for part in parts]) for phase in ("train", "test")}
+
+
+def _join(parts: Sequence[Faces]) -> Faces:
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS)
+    return Faces(tuple(file for part in parts for file in part.files), *arrays)
+
+
+def _read_set(dataroot: Path, number: int) -> dict[str, Faces]:
     path = dataroot / "manifest.csv"
     if not path.is_file():
         raise UserError(f"{path} does not exist: --dataroot must be a folder that scripts/prepare_dataset.py made")
@@ -65,7 +88,7 @@ def read_faces(dataroot: Path) -> dict[str, Faces]:
             rows[row["folder"][:-1]].append(row)
             if Path(row["file"]).name != row["file"] or row["file"] in ("", ".."):
                 raise UserError(f"{path} names a file that is in none of its folders: {printable(row['file'])}")
-    return {phase: _faces(dataroot, chosen, path) for phase, chosen in rows.items()}
+    return {phase: _faces(dataroot, chosen, path, number) for phase, chosen in rows.items()}
 
 
 def _age(row: dict[str, str], path: Path) -> float:
@@ -78,17 +101,28 @@ def _age(row: dict[str, str], path: Path) -> float:
         ) from error
 
 
-def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path) -> Faces:
+def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path, number: int) -> Faces:
     if not rows:
         raise UserError(f"{path} tells no age of a photo in train and test folders: ages are in the collections imdb, "
                         "wiki, cacd, utkface, and in folder with an age column; both phases need some")  # fmt: skip
+    ages = np.array([_age(row, path) for row in rows], np.float32)
+    spread = SPREAD if ((ages > 34) & (ages < 46)).any() else WIDE_SPREAD
     return Faces(
         files=tuple(dataroot / row["folder"] / row["file"] for row in rows),
-        ages=np.array([_age(row, path) for row in rows], np.float32),
+        ages=ages,
         male=np.array([GENDERS.get(row["gender"], UNKNOWN) for row in rows], np.float32),
         old=np.array([row["folder"].endswith("B") for row in rows]),
         people=np.array([person_hash(person_key(row)) for row in rows]),
+        framings=np.full(len(rows), framing_of(dataroot)),
+        spreads=np.full(len(rows), spread, np.float32),
+        sets=np.full(len(rows), number),
     )
+
+
+def half_of(faces: Faces, half: str) -> Faces:
+    """All faces, or those of one half of the people: two estimators that know nobody in common learn from one each."""
+    first = np.array([int(person[0], 16) < 8 for person in faces.people])
+    return faces if half == "all" else faces[first if half == "first" else ~first]
 
 
 def split_people(faces: Faces, fraction: float, seed: int) -> tuple[Faces, Faces]:
@@ -103,13 +137,15 @@ def split_people(faces: Faces, fraction: float, seed: int) -> tuple[Faces, Faces
 
 
 def load_pixels(faces: Faces, size: int, title: str) -> tuple[Faces, Tensor]:
-    """The faces that can be read, and their pixels: uint8 (N, 3, size, size). Others are named and left out."""
+    """The faces that can be read, and their pixels: uint8 (N, 3, size, size), chips within frames. Others are named and
+    left out."""
     pixels = torch.empty((len(faces), 3, size, size), dtype=torch.uint8)
     readable = np.ones(len(faces), dtype=bool)
 
     def load(number: int) -> str:
         try:
-            pixels[number] = _pixels(read_image(faces.files[number]), size)
+            image = read_image(faces.files[number])
+            pixels[number] = _pixels(as_frame(image, size) if faces.framings[number] == CHIP else image, size)
         except UnreadableImageError as error:
             readable[number] = False
             return f"left out: {error}"

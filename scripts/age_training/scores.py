@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.age_estimator import AgeEstimator
 from scripts.age_training.faces import Faces
+from scripts.age_training.framing import CROP, chips_of
 from util.images import uint8_to_tensor
 
 
@@ -49,6 +50,25 @@ def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]
         "young_old_auc": area_under_curve(estimates["ages"], faces.old),
         "gender_accuracy": float(right.mean()) if len(right) else float("nan"),
     }
+
+
+def score_framings(
+    phase: str, names: Sequence[str], faces: Faces, pixels: Tensor, estimator: AgeEstimator, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """`score` of each set's faces, by a title, as they are and, of frames, as the chips in them.
+
+    names: of the sets. pixels: uint8 (N, 3, S, S) of N faces, chips within frames.
+    """
+    made = {}
+    for number, name in enumerate(names):
+        chosen = faces.sets == number
+        own, images = faces[chosen], pixels[torch.from_numpy(chosen)]
+        title = phase if len(names) == 1 else f"{phase}, {name}"
+        if len(own):
+            made[title] = score(own, estimate(estimator, images, device))
+        if len(own) and own.framings[0] != CROP:
+            made[f"{title}, chips"] = score(own, estimate(estimator, chips_of(images), device))
+    return made
 
 
 def describe(scores: Mapping[str, float]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,36 +19,38 @@ from models.age_estimator import SIZES, YEARS, AgeEstimator, EstimatorShape, exp
 from models.age_trunks import TRUNKS
 from models.precision import AUTOCAST, PRECISIONS, resolve_precision
 from scripts.age_training.augment import augment
-from scripts.age_training.faces import UNKNOWN, Faces
+from scripts.age_training.faces import HALVES, UNKNOWN, Faces
+from scripts.age_training.framing import CHIP_SIDE, draw_views
 from util.arguments import OptionError, flatten, option
 from util.files import atomic_path
 from util.images import uint8_to_tensor
 from util.run.checkpoint import CheckpointError, load_file, save_file
 
-SPREAD = 2.5
-"""Standard deviation, in years, of the distribution that is learnt in place of one year."""
 YEARS_WEIGHT = 0.05
 MOST_GRADIENT = 5.0
 """Longer gradients are shortened to that norm."""
 SMALLEST_SHARE, GROWN_AT = 0.65, 0.75
 """The first epochs see images of that share of the size; from that share of the epochs on, they see all of it."""
-AVERAGE_STEPS, AVERAGE_SHARE = 200, 0.1
-"""The result is the weights' average over so many last steps, or over that share of all of them."""
+AVERAGE_STEPS, AVERAGE_SHARE, AVERAGE_EVERY = 300, 0.1, 5
+"""The result is the weights' average over so many last steps, or over that share of all of them, taken every few."""
+REPEATED_TO = 0.5
+"""Smaller sets are repeated until they have at least that share of the largest one's faces in an epoch."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """network and training"""
 
-    trunk: str = option("resnet18", help="network", choices=tuple(TRUNKS))
-    size: int = option(96, help="of the images that it sees", unit="pixels")
-    seen: float = option(0.8, help="share of the width and height of a crop that it sees, in the middle")
+    trunk: str = option("plain", help="network", choices=tuple(TRUNKS))
+    size: int = option(80, help="of the images that it sees", unit="pixels")
     dropout: float = option(0.2, help="share of features left out in training")
-    epochs: int = option(40, help="passes over the faces", unit="epochs", most=10000)
+    epochs: int = option(16, help="passes over the faces", unit="epochs", most=10000)
     batch_size: int = option(32, help="faces in a step", unit="faces", most=4096)
-    lr: float = option(5e-4, help="highest learning rate")
+    lr: float = option(2e-3, help="highest learning rate")
     weight_decay: float = option(0.05, help="of AdamW")
-    val_fraction: float = option(0.05, help="share of the training people to validate on")
+    half: str = option("all", help="whom to train on: an estimator to measure by and one to train against are to know "
+                                   "different people, a half each", choices=HALVES)  # fmt: skip
+    val_fraction: float = option(0.0, help="share of the training people to validate on")
     seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
     precision: str = option("auto", help="what the network computes in; auto: bf16 where the device is quick at it",
                             choices=tuple(name for name in PRECISIONS if name != "fp16"))  # fmt: skip
@@ -58,17 +61,16 @@ class TrainingOptions:
             raise OptionError(f"--size {self.size}: from {SIZES[0]} to {SIZES[-1]} pixels")
         if not 0 <= self.dropout < 1 or not 0 <= self.val_fraction < 0.5:
             raise OptionError("--dropout: at least 0 and below 1; --val_fraction: at least 0 and below 0.5")
-        if not 0.1 <= self.seen <= 1:
-            raise OptionError(f"--seen {self.seen}: from 0.1 to 1")
         if self.epochs < 1 or self.batch_size < 2:
             raise OptionError("--epochs: at least 1; --batch_size: at least 2, for the network's batch norms")
         if not 0 < self.lr <= 1 or self.weight_decay < 0 or self.seed < 0:
             raise OptionError("--lr: above 0, at most 1; --weight_decay and --seed: at least 0")
 
 
-def size_kept(options: TrainingOptions) -> int:
-    """Width and height, in pixels, that photos are kept at: what is seen of them has the size that the trunk sees."""
-    return math.ceil(options.size / options.seen)
+def size_kept(size: int) -> int:
+    """Width and height, in pixels, that photos are kept at for a trunk that sees images of a size: that of the chip in
+    a frame."""
+    return math.ceil(size / CHIP_SIDE)
 
 
 class Training:
@@ -78,13 +80,13 @@ class Training:
         torch.manual_seed(options.seed)
         self.options, self.device = options, device
         self.precision = resolve_precision(options.precision, device, training=True)
-        self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, options.seen, options.dropout))
+        self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, dropout=options.dropout))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(), use_buffers=True)
         decayed = [value for value in self.network.parameters() if value.ndim > 1]
         others = [value for value in self.network.parameters() if value.ndim <= 1]
-        self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": options.weight_decay},
-                                            {"params": others, "weight_decay": 0.0}], lr=options.lr)  # fmt: skip
+        groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=True)
         self.epoch = 0
         """epochs done"""
 
@@ -100,19 +102,22 @@ class Training:
         the epoch alone."""
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.epoch)
         torch.manual_seed(self.options.seed * 1_000_003 + self.epoch)  # dropout
-        order = torch.randperm(len(faces), generator=generator)
+        order = order_of(faces.sets, generator)
         batches = [part for part in order.split(self.options.batch_size) if len(part) > 1]
-        ages, male = torch.from_numpy(faces.ages), torch.from_numpy(faces.male)
+        ages, male, spreads = (torch.from_numpy(values) for values in (faces.ages, faces.male, faces.spreads))
         size = size_at(self.options, self.epoch)
         span = min(AVERAGE_STEPS, max(2.0, AVERAGE_SHARE * len(batches) * self.options.epochs))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(1 - 1 / span)
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(1 - AVERAGE_EVERY / max(span, AVERAGE_EVERY + 1))
         self.network.train()
         total = torch.zeros((), device=self.device)
         for number, chosen in enumerate(batches):
             self._set_rate((self.epoch + number / len(batches)) / self.options.epochs)
-            images = augment(uint8_to_tensor(pixels[chosen].to(self.device)), size, self.options.seen, generator)
-            targets = years_around(ages[chosen].to(self.device)), male[chosen].to(self.device)
-            total += self._step(images, *targets)
+            views = draw_views(faces.framings[chosen.numpy()], generator)
+            images = augment(uint8_to_tensor(pixels[chosen].to(self.device)), size, views, generator)
+            years = years_around(ages[chosen].to(self.device), spreads[chosen].to(self.device))
+            total += self._step(images, years, male[chosen].to(self.device))
+            if number % AVERAGE_EVERY == 0:
+                self.average.update_parameters(self.network)
         self.epoch += 1
         return float(total) / len(batches)
 
@@ -126,7 +131,6 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), MOST_GRADIENT)
         self.optimizer.step()
-        self.average.update_parameters(self.network)
         return loss.detach()
 
     def _set_rate(self, done: float) -> None:
@@ -176,10 +180,24 @@ def size_at(options: TrainingOptions, epoch: int) -> int:
     return min(options.size, max(32, round(options.size * share / 16) * 16))
 
 
-def years_around(ages: Tensor) -> Tensor:
-    """Distributions (N, 101) over years around ages (N,): normal ones (Gao et al. 2017, arXiv:1611.01731)."""
+def order_of(sets: np.ndarray, generator: torch.Generator) -> Tensor:
+    """The numbers of the faces in an epoch, shuffled; sets (N,): which of them each is from."""
+    counts = np.bincount(sets)
+    parts = []
+    for number, count in enumerate(counts):
+        own = torch.from_numpy(np.flatnonzero(sets == number))
+        wanted = max(count, int(REPEATED_TO * counts.max()))
+        repeats = torch.cat([torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))])
+        parts.append(own[repeats[:wanted]])
+    joined = torch.cat(parts)
+    return joined[torch.randperm(len(joined), generator=generator)]
+
+
+def years_around(ages: Tensor, spreads: Tensor) -> Tensor:
+    """Distributions (N, 101) over years around ages (N,): normal ones (Gao et al. 2017, arXiv:1611.01731), whose
+    standard deviations are spreads (N,), in years."""
     distance = torch.arange(YEARS, dtype=torch.float32, device=ages.device) - ages[:, None]
-    return torch.softmax(-0.5 * (distance / SPREAD) ** 2, dim=1)
+    return torch.softmax(-0.5 * (distance / spreads[:, None]) ** 2, dim=1)
 
 
 def loss_of(logits: Sequence[Tensor], years: Tensor, male: Tensor) -> Tensor:
@@ -199,3 +217,10 @@ def parse_path(text: str) -> Path:
     if path.is_dir() or not path.name:
         raise ArgumentTypeError(f"{text!r} is a folder: name a file")
     return path
+
+
+def parse_folders(text: str) -> tuple[Path, ...]:
+    """`a,b` as paths. Raises ArgumentTypeError."""
+    if not all(text.split(",")):
+        raise ArgumentTypeError(f"{text!r}: expected folders, separated by commas")
+    return tuple(map(Path, text.split(",")))

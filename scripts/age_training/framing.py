@@ -1,0 +1,59 @@
+"""How much of a face photos show, and the two framings that an estimator learns: the tight chip and the whole frame.
+
+Sets prepared with --align hold frames, with hair (faces/align.py). UTKFace's chips are a window of such a frame. Every
+face is kept as a frame, chips in the middle of a softly continued one; a batch then sees each of them as a frame, as
+the chip in it, or as something between the two. Photos that are neither (crop) are seen as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.manifest import RECORD, is_aligned
+from faces.align import CHIP_WINDOW, Alignment, aligned
+
+CHIP, FRAME, CROP = 0, 1, 2
+CHIP_SIDE = CHIP_WINDOW[2] - CHIP_WINDOW[0]
+CHIP_SHARE, FRAME_SHARE = 0.42, 0.42
+"""Of the faces in a batch; the others are seen between the two."""
+WHOLE_VIEW = (0.0, 0.0, 1.0)
+CHIP_VIEW = (CHIP_WINDOW[0] + CHIP_WINDOW[2] - 1, CHIP_WINDOW[1] + CHIP_WINDOW[3] - 1, CHIP_SIDE)
+"""Middle, from -1 to 1 across the image, and size, as a share of it."""
+
+
+def framing_of(folder: Path) -> int:
+    """Of the photos in a set that scripts/prepare_dataset.py made: CHIP, FRAME or CROP."""
+    if is_aligned(folder):
+        return FRAME
+    try:
+        source = json.loads((folder / RECORD).read_text(encoding="utf-8"))["settings"]["source"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return CROP
+    return CHIP if source == "utkface" else CROP
+
+
+def as_frame(chip: Image.Image, size: int) -> Image.Image:
+    """A frame of size x size pixels with the chip in its place, its borders softly continued."""
+    scale = size * CHIP_SIDE / chip.width
+    left, top = CHIP_WINDOW[0] * size, CHIP_WINDOW[1] * size
+    return aligned(chip, Alignment(((scale, 0.0, left), (0.0, scale, top)), size))
+
+
+def draw_views(framings: np.ndarray, generator: torch.Generator) -> Tensor:
+    """(N, 3): what a batch sees of each image, in the terms of CHIP_VIEW."""
+    drawn, between = torch.rand((2, len(framings)), generator=generator)
+    share = torch.where(drawn < CHIP_SHARE, 1.0, torch.where(drawn < CHIP_SHARE + FRAME_SHARE, 0.0, between))
+    share = torch.where(torch.from_numpy(framings == CROP), 0.0, share)[:, None]
+    return torch.tensor(WHOLE_VIEW) * (1 - share) + torch.tensor(CHIP_VIEW) * share
+
+
+def chips_of(frames: Tensor) -> Tensor:
+    """The chips in frames (N, C, S, S)."""
+    left, top, right, bottom = (round(edge * frames.shape[-1]) for edge in CHIP_WINDOW)
+    return frames[..., top:bottom, left:right]
