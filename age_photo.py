@@ -23,12 +23,11 @@ from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo
 from aging.pictures import before_and_after, strip
 from util.arguments import OptionError, Parser, build, option
 from util.errors import UserError, told_in_one_line
-from util.files import IMAGE_SUFFIXES
+from util.files import is_image
 from util.photos import UnreadableImageError
 from util.text import printable
 
 ROOT = Path(__file__).resolve().parent
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".gif", ".avif", ".heic", ".heif")
 
 
 def _paths(text: str) -> tuple[Path, ...]:
@@ -123,7 +122,7 @@ def find_photos(words: Sequence[str], output: Path) -> list[Path]:
         if path.is_dir():
             if output.exists() and output.samefile(path):
                 raise UserError(f"--output {output} is itself the folder of the photos: choose another")
-            here = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
+            here = sorted(file for file in path.iterdir() if is_image(file.name) and file.is_file())
         else:
             here = [path] if path.exists() else [file for file in map(Path, sorted(glob.glob(word, recursive=True)))
                                                  if file.is_file()]  # fmt: skip

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from data import Loader, create_test_loaders
-from data.image_folder import unique_stems
+from data.image_folder import root_of, unique_stems
 from models import BaseModel, create_model
 from models.age_estimator import AgeEstimator
 from options import TestOptions, parse_test_options
@@ -63,7 +63,7 @@ def translate_folder(
     options: TestOptions, model: BaseModel, domain: str, loader: Loader, estimator: AgeEstimator | None, folder: Path
 ) -> list[Card]:
     """Translate one domain's photos, write each image as a file below `folder`, and estimate the years gained."""
-    root = options.data.folders()[domain]
+    root = root_of(options.data.folders()[domain])
     stems = unique_stems(loader.dataset.files(domain), root)
     older, cards = titles(options)[domain] == OLDER, []
     with CountedWork(root.name, len(loader), "photos") as line:

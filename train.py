@@ -47,6 +47,7 @@ from util.sinks.html import HtmlSink
 from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink, last_restart
 from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
+from util.sinks.wandb import WandbSink
 from util.visualizer import Visualizer
 
 WARM_UP_REPORT_STEPS = 50
@@ -383,6 +384,10 @@ def create_visualizer(
         board = TensorBoardSink(path, options.table, progress.total_images)
         sinks.append(board)
         image_frequencies[board] = display.display_freq
+    if display.use_wandb:
+        wandb = WandbSink(path, display.wandb_project_name, name, options.values)
+        sinks.append(wandb)
+        image_frequencies[wandb] = display.display_freq
     return Visualizer(display, sinks, image_frequencies, memory=lambda: memory_in_use(device),
                       average=distributed.average)  # fmt: skip
 

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from util.files import atomic_path
-from util.photos import FORMATS, opened_photo, upright
+from util.photos import opened_photo, upright
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 """Formats that results are written in; photos of others become JPEG or, if their pixels are exact, PNG files."""
@@ -49,7 +49,7 @@ class Photo:
 
 def read_photo(path: Path) -> Photo:
     """Read a photo of any format that Pillow reads safely, turned as its EXIF data say. Raises UnreadableImageError."""
-    with opened_photo(path, formats=_formats()) as opened:
+    with opened_photo(path) as opened:
         mode, profile, found = opened.mode, opened.info.get("icc_profile"), opened.format or ""
         image = upright(opened)  # which has turned `opened` itself, too
         has_alpha = mode in TRANSPARENT_MODES or "transparency" in opened.info
@@ -60,16 +60,6 @@ def read_photo(path: Path) -> Photo:
     is_grey = mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
     fits = mode in ("RGB", "RGBA", "P", "L", "LA")  # other profiles are of colour spaces that the image has left
     return Photo(image, _result_format(found, alpha is not None), is_grey, alpha, profile if fits else None, exif)
-
-
-def _formats() -> tuple[str, ...]:
-    """Those of util.photos, and the phones' where this Pillow reads them: HEIC needs the package pillow-heif."""
-    with contextlib.suppress(ImportError):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    Image.init()
-    return (*FORMATS, *(name for name in ("AVIF", "HEIF") if name in Image.OPEN))
 
 
 def _result_format(read: str, transparent: bool) -> str:

@@ -78,6 +78,8 @@ def create_test_loaders(
 
     limit: at most so many photos of each domain. Raises DataError where folders are missing or empty.
     """
+    if mode == "unaligned":
+        _require_both_domains(options)
     limits = [bound for bound in (limit, options.max_dataset_size) if bound is not None]
     return {
         domain: Loader(
@@ -87,3 +89,15 @@ def create_test_loaders(
         )
         for domain, folder in DATASETS[mode].folders(options).items()
     }
+
+
+def _require_both_domains(options: UnalignedOptions) -> None:
+    """Raise DataError, with what to do instead, where there are photos of one domain alone."""
+    one_way = "--model test --model_suffix _A (G_A, young to old) or _B, with --dataroot"
+    if options.dataroot.is_file():
+        raise DataError(f"--dataroot {options.dataroot} is one photo: translate it by {one_way} {options.dataroot}")
+    missing = [folder for folder in options.folders().values() if not folder.is_dir()]
+    there = [folder for folder in options.folders().values() if folder.is_dir()]
+    if missing and (there or options.dataroot.is_dir()):
+        photos = there[0] if there else options.dataroot
+        raise DataError(f"{missing[0]} is not a folder: to translate photos of one kind alone, give {one_way} {photos}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from util.arguments import OptionError
+from util.distributed import place
 from util.errors import UserError
-from util.files import IMAGE_SUFFIXES, is_image
+from util.files import ending_of, is_image
+from util.photos import SUFFIXES, describe_left_out
+from util.text import printable
 
 
 class DataError(UserError):
@@ -16,13 +22,17 @@ class DataError(UserError):
 
 
 def list_images(folder: Path, limit: int | None = None) -> list[Path]:
-    """All image files below `folder`, sorted by path; hidden ones are left out. `limit` keeps the first ones.
+    """All image files below `folder`, sorted by path; hidden ones are left out. `limit` keeps the first ones. A single
+    file is itself the list.
 
-    Links to folders are followed, each folder once. Raises DataError where the folder is missing or holds no image.
+    Links to folders are followed, each folder once. What was left out is told, by ending. Raises DataError where the
+    folder is missing or holds no image.
     """
+    if folder.is_file():
+        return [folder]
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder{_neighbours(folder)}")
-    paths, visited = [], set()
+    paths, visited, left_out = [], set(), Counter[str]()
     for directory, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(directory)
         if real in visited:
@@ -30,10 +40,32 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
             continue
         visited.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        paths += [Path(directory, name) for name in names if not name.startswith(".") and is_image(name)]
+        seen = [name for name in names if not name.startswith(".")]
+        paths += [Path(directory, name) for name in seen if is_image(name)]
+        left_out.update(ending_of(name) for name in seen if not is_image(name))
+    found = f": {describe_left_out(left_out)}" if left_out else ""
     if not paths:
-        raise DataError(f"{folder} holds no image (expected files ending in {' '.join(IMAGE_SUFFIXES)})")
+        raise DataError(f"{folder} holds no image (expected files ending in {' '.join(SUFFIXES)}){found}")
+    if left_out:
+        _tell(printable(f"note: files in {folder} that are no photos by their endings are left out{found}"))
     return sorted(paths)[:limit]
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    """Print a line, once."""
+    if place().is_main:
+        print(line, file=sys.stderr)
+
+
+def root_of(folder: Path) -> Path:
+    """The folder to which the names of `list_images` are relative: for a single photo, where it lies."""
+    return folder.parent if folder.is_file() else folder
+
+
+def number_or_all(text: str) -> int | None:
+    """A number of photos; `inf`, which is what the public code's default looks like, for all of them."""
+    return None if text.lower() in ("inf", "infinity", "none") else int(text)
 
 
 def check_limit(flag: str, limit: int | None) -> None:
@@ -66,7 +98,7 @@ def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     stems: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:
-        inside = path.relative_to(root)
+        inside = path.relative_to(root_of(root))
         whole = "_".join(inside.parts)
         candidates = [inside.stem, whole.removesuffix(inside.suffix), whole.replace(".", "_")]
         candidates = [shorten(name) for name in candidates]

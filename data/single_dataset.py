@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.image_folder import check_limit, list_images
+from data.image_folder import check_limit, list_images, number_or_all
 from data.samples import Draw, Sample, Skipped
 from data.transforms import TransformOptions, UnusablePhotoError, load_photo
 from util.arguments import option, section
@@ -15,8 +15,10 @@ from util.arguments import option, section
 class SingleOptions:
     """photos"""
 
-    dataroot: Path = option(None, help="folder of photos, at any depth")
-    max_dataset_size: int | None = option(None, help="use only the first photos", unit="photos")
+    dataroot: Path = option(None, help="folder of photos, at any depth, or one photo")
+    max_dataset_size: int | None = option(
+        None, help="use only the first photos; inf: all", unit="photos", parse=number_or_all
+    )
     transform: TransformOptions = section(TransformOptions)
 
     def __post_init__(self) -> None:

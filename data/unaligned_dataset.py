@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import check_limit, list_images
+from data.image_folder import check_limit, list_images, number_or_all
 from data.matching import CHOICES, match
 from data.photos import PhotoFolder, PhotoOpener, open_files
 from data.samples import Draw, Sample, Skipped
@@ -24,7 +24,9 @@ class UnalignedOptions:
     phase: str = option("train", help="which folders: PHASE followed by A and by B")
     direction: str = option("AtoB", help="BtoA exchanges the two domains", choices=("AtoB", "BtoA"),
                             aliases=["which_direction"])  # fmt: skip
-    max_dataset_size: int | None = option(None, help="use only the first photos of each folder", unit="photos")
+    max_dataset_size: int | None = option(
+        None, help="use only the first photos of each folder; inf: all", unit="photos", parse=number_or_all
+    )
     serial_batches: bool = option(False, help="take the photos in order, instead of at random")
     match: str = option(
         "none",

@@ -12,9 +12,8 @@ from PIL import Image
 
 from evaluation.sources import DOMAINS, Pairs, Weights
 from util.errors import UserError
-from util.files import IMAGE_SUFFIXES
 from util.images import image_to_tensor
-from util.photos import UnreadableImageError, opened_photo, read_image
+from util.photos import SUFFIXES, UnreadableImageError, opened_photo, read_image
 from util.text import printable
 
 NAME = re.compile(r"(.+)_(real_A|fake_B|rec_A|real_B|fake_A|rec_B|real|fake|rec)", re.DOTALL)
@@ -124,7 +123,7 @@ def _by_direction(folder: Path, letters: Mapping[str, tuple[str, str]], one_way:
     labels |= {label: (one_way, label) for label in ("real", "fake", "rec")}
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.stem)
-        if match and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        if match and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             key, label = labels[match[2]]
             found[key].setdefault(match[1], {})[label] = path
     return found

@@ -28,7 +28,12 @@ class OneDirectionOptions:
     @property
     def channels(self) -> dict[str, int]:
         """Of the photos under "A", and of their translations."""
-        return {"A": self.network.input_nc, "B": self.network.output_nc}
+        return {"A": self.translator.input_nc, "B": self.translator.output_nc}
+
+    @property
+    def translator(self) -> NetworkOptions:
+        """The options of the one network: of G_B, A's channels are those of the run's domain B."""
+        return self.network.reversed() if self.model_suffix == "_B" else self.network
 
 
 class OneDirectionModel(BaseModel):
@@ -47,8 +52,7 @@ class OneDirectionModel(BaseModel):
         parts: int = 1,
     ) -> None:
         super().__init__(options, device)
-        network = options.network.reversed() if options.model_suffix == "_B" else options.network
-        self.generator = create_generator(network, options.generator).to(device)
+        self.generator = create_generator(options.translator, options.generator).to(device)
         self.networks = {f"G{options.model_suffix}": self.generator}
         self.speed = options.speed.resolve(device, training=False)
         accelerate(self.generator, self.speed)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data import DATASETS
 from models import MODELS
-from util.arguments import OptionError, Parser, build, flags_of, flatten, format_value, option, restore
+from util.arguments import Ignored, OptionError, Parser, build, flags_of, flatten, format_value, option, restore
 from util.run.run_folder import RunFolder
 from util.text import printable
 
@@ -95,12 +95,16 @@ class Command:
     training: bool
     choose: Callable[[Mapping[str, Any]], ChoiceOptions]
     """from typed or saved values to model and dataset mode"""
+    ignored: Mapping[str, Ignored] = field(default_factory=dict)
+    """options of the public command that have no effect here, by name"""
 
     def parser(self, sections: Sections, *, add_help: bool) -> Parser:
         """A parser of all the sections' flags."""
         parser = Parser(prog=self.program, description=self.description, add_help=add_help)
         for options_class in sections.values():
             parser.add_section(options_class, training=self.training)
+        for name, ignored in self.ignored.items():
+            parser.add_ignored(name, ignored)
         return parser
 
 

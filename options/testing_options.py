@@ -26,7 +26,7 @@ from options.base_options import (
     gather,
     restore_all,
 )
-from util.arguments import OptionError, build, flags_of, option, restore
+from util.arguments import Ignored, OptionError, build, flags_of, option, restore
 from util.run.run_folder import RunFolder
 
 
@@ -126,7 +126,18 @@ def _sections(choice: ChoiceOptions) -> Sections:
     return {**run_sections(choice), "figures": FigureOptions}
 
 
-COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, choose)
+NO_DISCRIMINATORS = Ignored("no discriminator takes part in a test")
+NOT_DRAWN = Ignored("weights are loaded, and not drawn at random")
+IGNORED = {
+    "eval": Ignored("networks always are in evaluation mode, so that dropout and batch norms are still", False),
+    **dict.fromkeys(("ndf", "netD", "n_layers_D"), NO_DISCRIMINATORS),
+    **dict.fromkeys(("init_type", "init_gain"), NOT_DRAWN),
+    "use_wandb": Ignored("results are shown on a page; train.py reports to wandb", False),
+    "wandb_project_name": Ignored("results are shown on a page; train.py reports to wandb"),
+}
+"""Options of the public test.py."""
+
+COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, choose, IGNORED)
 
 
 def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
@@ -144,12 +155,25 @@ def read_run_options(
     """The same for a command that has further sections: also these, built, and the options saved with the run."""
     gathered = gather(command, argv, wants_saved=lambda typed: True)
     built = build_all(gathered.sections, {**_defaults(gathered), **gathered.typed})
+    offer_suffixes(built, gathered.folder)
     values = flatten_all(built, training=False)
     further = {name: built.pop(name) for name in set(built) - {field.name for field in fields(TestOptions)}}
     table = format_table(values, gathered.sections)
     direction = known_direction(values, gathered.saved)
     options = TestOptions(**built, folder=gathered.folder, values=values, table=table, direction=direction)
     return options, further, gathered.saved
+
+
+def offer_suffixes(built: Mapping[str, Any], folder: RunFolder) -> None:
+    """Raise OptionError where one network was asked for that is not there, and others of the run are."""
+    if built["choice"].model != "test":
+        return
+    label, suffix = built["checkpoint"].label, built["model"].model_suffix
+    known = [each for each in ("", "_A", "_B") if folder.has_network(label, f"G{each}")]
+    if suffix not in known and known:
+        meanings = {"": "", "_A": " (young to old)", "_B": " (old to young)"}
+        offers = " or ".join(f"--model_suffix {each or repr('')}{meanings[each]}" for each in known)
+        raise OptionError(f"{folder.path} holds no {label}_net_G{suffix}.pth: give {offers}")
 
 
 def known_direction(*values: Mapping[str, Any]) -> str:

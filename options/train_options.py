@@ -233,5 +233,5 @@ def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:
             raise OptionError(
                 f"--{name} {change.now} would make another run of the one in {gathered.folder.path}, trained with "
                 f"--{name} {change.then}: leave the option out, begin under another --name, or train its networks "
-                "further without its state by --epoch NUMBER"
+                f"further without its state by {gathered.folder.describe_epochs() or '--init_from'}"
             )

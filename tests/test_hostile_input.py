@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jail import Jail
 
 from data.transforms import MODES
-from util.files import IMAGE_SUFFIXES
+from util.photos import SUFFIXES
 
 
 def attack(jail: Jail, target: str, *arguments: object) -> str:
@@ -38,7 +38,7 @@ class TestPhotos:
         images = cache(corpus.images)()
         sizes = st.one_of(st.integers(0, 300), st.sampled_from([2**14, 2**15, 2**16 - 1, 2**24 - 1, 2**31 - 1]))
         resized = st.builds(corpus.with_size, st.sampled_from(images), sizes, sizes)
-        case = st.tuples(st.one_of(mutated(images), resized), st.sampled_from(IMAGE_SUFFIXES), st.sampled_from(MODES))
+        case = st.tuples(st.one_of(mutated(images), resized), st.sampled_from(SUFFIXES), st.sampled_from(MODES))
         fuzz(100 * scale, case, lambda case: attack(jail, "photo", *case))
 
 

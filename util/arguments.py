@@ -25,7 +25,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from util.errors import UserError
 from util.text import printable
@@ -251,6 +251,27 @@ def _parser_of(flag: Flag) -> Callable[[str], Any]:
     return flag.metadata["parse"] or _base_type(flag.type)
 
 
+class Ignored(NamedTuple):
+    """An option that is accepted and has no effect: what that means here, and whether a value follows it."""
+
+    meaning: str
+    takes_value: bool = True
+
+
+class _Ignore(argparse.Action):
+    """Accept a flag, and say why it has no effect."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, ignored: Ignored, **common: Any) -> None:
+        self.meaning = ignored.meaning
+        super().__init__(option_strings, dest, nargs=None if ignored.takes_value else 0, **common)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, text: Any, spelling: str | None = None
+    ) -> None:
+        if isinstance(parser, Parser):
+            parser.notes.append(f"note: {spelling} has no effect: {self.meaning}")
+
+
 class Parser(argparse.ArgumentParser):
     """A strict parser whose result holds only what was typed, and whose complaints list what is known."""
 
@@ -286,6 +307,10 @@ class Parser(argparse.ArgumentParser):
                                metavar=None if metadata["choices"] else flag.name.upper(), **common)  # fmt: skip
         for old, meaning in metadata["aliases"].items():
             group.add_argument(f"--{old}", dest=flag.name, action=_OldSpelling, flag=flag, meaning=meaning)
+
+    def add_ignored(self, name: str, ignored: Ignored) -> None:
+        """Accept an option without effect."""
+        self.add_argument(f"--{name}", action=_Ignore, dest=argparse.SUPPRESS, ignored=ignored, help=argparse.SUPPRESS)
 
     def parse(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
         """The options that were typed, as `{flag name: value}`. Prints a message and exits with status 2 on bad

@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from util.errors import UserError
+from util.photos import SUFFIXES
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp")
-
 
 def is_image(name: str) -> bool:
     """Whether a file's name says that it is an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
+    return name.lower().endswith(SUFFIXES)
+
+
+def ending_of(name: str) -> str:
+    """`.jpg` for `Photo.JPG`; empty where there is none."""
+    return os.path.splitext(name)[1].lower()
 
 
 MOST_NAME_BYTES = 220

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
-FORMATS = ("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF")
-"""What is tried on a file, whatever its name. Others are rare as photos, and EPS would start another program."""
+HAS_AVIF = bool(features.check("avif"))
+HAS_HEIF = find_spec("pillow_heif") is not None
+FORMATS = (
+    *("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000"),
+    *(["AVIF"] if HAS_AVIF else []),
+    *(["HEIF"] if HAS_HEIF else []),
+)
+"""What is tried on a file, whatever its name: AVIF where the installed Pillow reads it, HEIF (which phones write) where
+pillow-heif is installed. Others are rare as photos, and EPS would start another program."""
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".ppm", ".pgm", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
+    *(".mpo", ".jp2", ".j2k"),
+    *([".avif"] if HAS_AVIF else []),
+    *([".heic", ".heif", ".hif"] if HAS_HEIF else []),
+)
+"""How the names of such files end."""
+REMEDIES = {**dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif"), ".avif": "pip install -U pillow"}
+"""What makes photos readable that are not."""
 MAX_SCANS = 100
 """Of a progressive JPEG file. Ten are usual; each takes the time of a whole photo, however few bytes it has."""
 
@@ -43,6 +61,8 @@ def opened_photo(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damages that can be read past
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if "HEIF" in formats:
+                _register_heif()
             if isinstance(file, (str, Path)):
                 _refuse_what_is_no_file(Path(file))
             with Image.open(file, formats=tuple(formats)) as image:
@@ -51,6 +71,24 @@ def opened_photo(
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged files
         shown = name if name is not None else file if isinstance(file, (str, Path)) else "image"
         raise UnreadableImageError(shown, f"{type(error).__name__}: {error}") from error
+
+
+@functools.cache
+def _register_heif() -> None:
+    """Make Pillow read HEIC photos; once, and not before there is a photo, as the package takes a moment."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def describe_left_out(endings: Mapping[str, int]) -> str:
+    """`3 .heic (pip install pillow-heif), 2 .txt` for numbers of files by ending."""
+    parts = []
+    for ending, count in sorted(endings.items(), key=lambda item: (-item[1], item[0])):
+        parts.append(
+            f"{count} {ending or 'without an ending'}" + (f" ({REMEDIES[ending]})" if ending in REMEDIES else "")
+        )
+    return ", ".join(parts)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -111,12 +149,15 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values as uint8: 16-bit integers, 32-bit ones that hold 8 or 16 bits, floats in [0, 1] or [0, 255]."""
+    """Grey values as uint8: 16-bit integers, of which 12 bits may be used, 32-bit ones that hold 8 or
+    16 bits, floats in [0, 1] or [0, 255]."""
     top = values.max(initial=0)
     if values.dtype.kind == "f":
         scale = 255.0 if top <= 1.0 else 1.0
     else:
-        scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / 65535.0
+        # Cameras and scanners write their 12 bits into files of 16: taken for 16, these photos would be all but black.
+        full = 4095.0 if 255 < top <= 4095 else 65535.0
+        scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / full
     made = np.empty(values.shape, dtype=np.uint8)
     for row in range(0, len(values), ROWS_AT_ONCE):
         part = np.nan_to_num(values[row : row + ROWS_AT_ONCE].astype(np.float64)) * scale

@@ -33,6 +33,10 @@ class DisplayOptions:
     update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
     no_html: bool = option(False, help="no HTML page")
     tensorboard: bool = option(False, help="log to tensorboard/ in the run's folder, too")
+    use_wandb: bool = option(
+        False, help="log to Weights & Biases, too; with the variable WANDB_MODE=offline into wandb/ in the run's folder"
+    )
+    wandb_project_name: str = option("CycleGAN-and-pix2pix", help="project of --use_wandb")
     display_winsize: int = option(256, help="width of images on the pages", unit="pixels", most=10000)
 
     def __post_init__(self) -> None:

@@ -158,8 +158,9 @@ class RunFolder:
                 aside = snapshot.path.with_suffix(".damaged")
                 shutil.rmtree(aside, ignore_errors=True)
                 os.rename(snapshot.path, aside)
-        raise CheckpointError(f"{self.snapshots} holds no complete checkpoint; begin from an epoch's networks by "
-                              "--epoch NUMBER, or move it away to use the latest_*.pth as they are")  # fmt: skip
+        kept = f"begin from an epoch's networks by {epochs}, or " if (epochs := self.describe_epochs()) else ""
+        raise CheckpointError(f"{self.snapshots} holds no complete checkpoint; {kept}move it away to use the "
+                              "latest_*.pth as they are")  # fmt: skip
 
     def _replaced(self, networks: Iterable[str], snapshots: Sequence[Snapshot]) -> list[Path]:
         """The public files of `latest` that are in none of the snapshots: someone put them there."""
@@ -208,6 +209,12 @@ class RunFolder:
                 return f"{snapshot.path} (epoch {notes.get('epoch')}, image {notes.get('epoch_images')})"
         return ""
 
+    def describe_epochs(self) -> str:
+        """How to name the epochs whose networks were kept, such as `--epoch 5, 10 or best`; empty where none were."""
+        found = {path.name.partition("_net_")[0] for path in self.path.glob("*_net_G*.pth")}
+        labels = sorted((label for label in found if label.isdecimal()), key=int) + [BEST] * (BEST in found)
+        return f"--epoch {' or '.join(filter(None, (', '.join(labels[:-1]), labels[-1])))}" if labels else ""
+
     def epoch_after(self, label: str, images_per_epoch: int) -> int:
         """The epoch in which training goes on from the networks `label`: the one after epoch N or after the best one,
         and for iter_N the one in which it was saved. 1 where that is not known."""
@@ -227,7 +234,7 @@ class RunFolder:
         for pattern in (*networks, STATE_NAME, *records):
             for path in self.path.glob(pattern):
                 path.unlink()
-        for folder in ("web", "tensorboard", "snapshots"):
+        for folder in ("web", "tensorboard", "wandb", "snapshots"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def write_options(self, values: Mapping[str, Any], table: str) -> None:

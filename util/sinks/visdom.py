@@ -41,6 +41,7 @@ class VisdomSink(Sink):
         measured: Sequence[LossRecord] = (),
     ) -> None:
         self.address, self.ncols, self.name, self.options = f"{server}:{port}", ncols, name, options
+        self.port = port
         self._connect = partial(connect, server, port, env)
         self._history, self._measured = list(history), list(measured)
         self._images: dict[str, np.ndarray] = {}
@@ -89,7 +90,8 @@ class VisdomSink(Sink):
     def _note_failure(self, error: Exception) -> None:
         if not self._warned and not self._closing.is_set():
             print(f"visdom does not answer at {self.address} ({type(error).__name__}); training goes on without. "
-                  "Start it at any time with: python -m visdom.server", flush=True)  # fmt: skip
+                  "Start it at any time with: python -m visdom.server"
+                  f"{'' if self.port == 8097 else f' -port {self.port}'}", flush=True)  # fmt: skip
         self._warned = True
 
     def _deliver(self) -> None:
