@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +128,11 @@ def test_wandb_keeps_all_in_the_folder_when_offline(tmp_path: Path, monkeypatch:
     number = (tmp_path / "wandb" / "run_id").read_text()
     records = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
     assert len(records) == 2 and all(number in path.name for path in records), "one run, that was continued"
-    for path in records:
-        content = path.read_bytes()
-        assert b"G_A" in content and b"0.123456" in content and b"held_out/years_A" in content
+    wanted = (b"G_A", b"0.123456", b"held_out/years_A")
+    deadline = time.monotonic() + 30  # wandb's own process may write a moment after the run was finished
+    while not all(word in path.read_bytes() for path in records for word in wanted):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/fake_B*.png"))
 
 
