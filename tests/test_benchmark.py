@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import run
+from small_runs import make_run
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
@@ -111,3 +112,21 @@ def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:
     assert "_NormActPad" in printed and json.loads(trace.read_text())["traceEvents"]
     assert kind_of("aten::convolution_backward") == "convolutions" and kind_of("aten::copy_") == "copies and casts"
     assert kind_of("_NormActPadBackward").startswith("normalisation") and kind_of("sm90_xmma_wgrad") == "convolutions"
+
+
+@pytest.mark.slow
+def test_a_photo_is_measured_from_the_command_line_on(tmp_path: Path) -> None:
+    make_run(tmp_path, "small", ngf=8, residual=True)
+    run("export.py", "--name", "small", "--checkpoints_dir", tmp_path)
+    path = tmp_path / "result.json"
+    printed = run("scripts/benchmark.py", "photo", "--name", "small", "--checkpoints_dir", tmp_path, "--rounds", "1",
+                  "--json", path, seconds=600)  # fmt: skip
+    result = json.loads(path.read_text())
+    commands = result["commands"]
+    assert all(way["processor_seconds"] > 0 for way in commands.values())
+    assert (
+        commands["1 photo of 1 megapixel"]["processor_seconds"]
+        < commands["1 photo of 1 megapixel, PyTorch"]["processor_seconds"]
+    )
+    assert result["ways"]["onnxruntime, float32"]["mean_difference_of_255"] < 0.01
+    assert "find the face" in printed and "onnxruntime, float32" in printed

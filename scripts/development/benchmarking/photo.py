@@ -218,16 +218,13 @@ class _Calibration:
 
 
 def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Translate:
-    """The network with convolutions in 8 bits, their ranges being those on `images`; the rest stays in float32, the
-    first and the last convolution, too, which see and make the pixels."""
-    import onnx
+    """The network with convolutions in 8 bits, their ranges being those on `images`; the rest stays in float32."""
     from onnxruntime.quantization import QuantType, quantize_static
 
     write_onnx(plain_copy(trained, half=False), place / "float32.onnx")
-    convolutions = [node.name for node in onnx.load(place / "float32.onnx").graph.node if node.op_type == "Conv"]
     quantize_static(place / "float32.onnx", place / "int8.onnx", _Calibration(images), per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
-                    nodes_to_exclude=[convolutions[0], convolutions[-1]])  # fmt: skip
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                    op_types_to_quantize=["Conv"])  # fmt: skip
     return onnx_generator(place / "int8.onnx").translate
 
 
