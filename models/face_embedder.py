@@ -150,7 +150,8 @@ def _dlib(options: FaceModelOptions, device: torch.device, aligned: bool) -> Fac
     path = weights_path()
     if path is None:
         return None
-    recogniser = load_recogniser(device)
+    with torch.random.fork_rng(devices=()):  # its first weights are drawn, and a run that goes on must not notice
+        recogniser = load_recogniser(device)
     part = options.face_part if options.face_part in PARTS else "chip" if aligned else "whole"
 
     @torch.no_grad()

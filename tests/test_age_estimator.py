@@ -18,6 +18,7 @@ from processes import ENVIRONMENT, ROOT, run
 
 from evaluation.people import person_hash
 from models.age_estimator import (
+    DEFAULT_PATH,
     AgeEstimator,
     EstimatorShape,
     expected_age,
@@ -293,3 +294,13 @@ def test_it_learns_to_tell_young_from_old(prepared: Path, tmp_path: Path) -> Non
         "48", "--batch_size", "16")  # fmt: skip
     scores = load_estimator(path, CPU).notes["scores"]["test"]
     assert scores["young_old_auc"] > 0.75  # 14 epochs on 60 faces; chance is 0.5
+
+
+def test_the_two_that_come_with_the_project_have_little_in_common() -> None:
+    paths = [ROOT / DEFAULT_PATH, ROOT / DEFAULT_PATH.with_name("teacher.safetensors")]
+    instrument, teacher = (load_estimator(path, CPU) for path in paths)
+    assert all(path.stat().st_size <= 8e6 for path in paths)
+    assert instrument.shape.trunk != teacher.shape.trunk and instrument.notes["seed"] != teacher.notes["seed"]
+    people = [set(estimator.notes["people_trained"]) for estimator in (instrument, teacher)]
+    assert min(map(len, people)) > 9000 and not people[0] & people[1]
+    assert all(float(scores["young_old_auc"]) > 0.9 for scores in instrument.notes["scores"].values())

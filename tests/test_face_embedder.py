@@ -156,7 +156,9 @@ def test_without_a_file_dlibs_recogniser_is_taken_and_sees_the_face_of_aligned_i
     from skimage.data import astronaut
 
     face = torch.from_numpy(astronaut()[0:260, 100:360].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    before = torch.get_rng_state()
     whole, aligned = load_embedder(FaceModelOptions(), CPU), load_embedder(FaceModelOptions(), CPU, aligned=True)
+    assert torch.equal(torch.get_rng_state(), before), "a training does not notice that it is measured"
     assert whole and aligned and whole.sha256 == sha256_of(whole.path)
     left, top, right, bottom = (round(edge * 260) for edge in CHIP_WINDOW)
     chip = face[..., top:bottom, left:right]
