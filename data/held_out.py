@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from data.image_folder import DataError, list_images
 from data.transforms import TransformOptions, UnusablePhotoError, load_photo
 from data.unaligned_dataset import UnalignedOptions
 from util.text import printable
+
+FACES_SHOWN = 4
+"""Of each domain, on the page of a run."""
 
 
 def load_held_out(
@@ -43,3 +47,14 @@ def _load(
     if not images:
         raise DataError(f"{folder} holds no photo that can be used: --eval_freq measures translations of them")
     return torch.stack(images)
+
+
+def load_faces(
+    options: UnalignedOptions, phases: Iterable[str], channels: dict[str, int], report: Callable[[str], None]
+) -> dict[str, Tensor]:
+    """The faces that a page shows through all epochs, out of the first of the phases that has some. Without any of them
+    there is nothing to show, which ends no run."""
+    for phase in phases:
+        with contextlib.suppress(DataError):
+            return load_held_out(options, phase, channels, FACES_SHOWN, report)
+    return {}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from evaluation.held_out import FAKE_OF
 from models.base_model import BaseModel
 from util.images import tensor_to_uint8
 
@@ -28,5 +27,6 @@ class FixedFaces:
 
 
 def _pair(model: BaseModel, domain: str, photo: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    translated = model.translate({domain: photo})[FAKE_OF[domain]]
+    made = model.translate({domain: photo})
+    translated = next(image for name, image in made.items() if not name.startswith("real_"))
     return tensor_to_uint8(photo)[0], tensor_to_uint8(translated)[0]

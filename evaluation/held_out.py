@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.metrics.identity import cosines, verification
-from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
+from data.held_out import load_held_out
+from data.manifest import is_aligned
+from data.unaligned_dataset import UnalignedOptions
+from evaluation.instruments import Instruments, load_instruments
+from evaluation.measuring import Columns, Measured, columns_of, joined, look_at
+from evaluation.metrics.identity import verification
+from evaluation.sources import rounded
+from models.age_estimator import DEFAULT_PATH
 from models.age_loss import AIM
 from models.base_model import BaseModel
-from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
+from models.face_embedder import FaceModelOptions
 from util.arguments import OptionError, option, section
+from util.distributed import on_main
+from util.run.run_folder import BEST
 
 FAKE_OF = {"A": "fake_B", "B": "fake_A"}
+SHOWN = {"gain": "years", "gender_kept": "gender", "cosine": "cosine", "verified": "verified"}
+"""Columns of evaluate.py, and the names of their means here."""
+
+Say = Callable[[str], None]
+Show = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class HeldOutOptions:
     eval_faces: int = option(64, help="held-out faces of each domain", unit="photos", most=100_000)
     eval_phase: str = option("test", help="their folders: EVAL_PHASE followed by A and by B")
     age_estimator: Path = option(DEFAULT_PATH,
-                                 help="what tells ages and sexes: a file of train_age_estimator.py")  # fmt: skip
+                                 help="what tells ages and genders: a file of train_age_estimator.py")  # fmt: skip
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:
@@ -44,15 +57,6 @@ class HeldOutOptions:
     def due(self, epoch: int) -> bool:
         """Whether there is something to measure after an epoch."""
         return self.eval_freq > 0 and epoch % self.eval_freq == 0
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is said of N faces: ages in years, whether of men, embeddings (N, D) or None; each (N,)."""
-
-    ages: np.ndarray
-    male: np.ndarray
-    embeddings: np.ndarray | None
 
 
 @dataclass
@@ -82,7 +86,7 @@ class Best:
 
 
 class HeldOut:
-    """Measures a model on fixed photos.
+    """Measures a model on fixed photos, by the functions that evaluate.py measures by.
 
     photos: float tensors (N, 3, S, S) in [-1, 1] by domain, on the CPU. young: the domain of young faces, "A" unless
     the domains are exchanged. In the names of values, A is what is made of A's photos, as in those of losses.
@@ -91,80 +95,86 @@ class HeldOut:
     def __init__(
         self,
         photos: Mapping[str, Tensor],
-        estimator: AgeEstimator,
-        embedder: FaceEmbedder | None,
+        instruments: Instruments,
         device: torch.device,
         young: str = "A",
         batch_size: int = 4,
     ) -> None:
-        self.young = young
-        self.photos, self.estimator, self.embedder, self.device = photos, estimator, embedder, device
-        self.batch_size = batch_size
-        self._before = {domain: self._look(list(images.split(batch_size))) for domain, images in photos.items()}
+        self.photos, self.instruments, self.device, self.batch_size = photos, instruments, device, batch_size
+        self.before = {
+            domain: Measured("AtoB" if domain == young else "BtoA", real=self._look(images.split(batch_size)))
+            for domain, images in photos.items()
+        }
         self.threshold = self._threshold()
-
-    @classmethod
-    def load(
-        cls, options: HeldOutOptions, photos: Mapping[str, Tensor], device: torch.device, young: str, aligned: bool
-    ) -> HeldOut:
-        """With the estimator and the recogniser that the options name. aligned: whether the photos were prepared with
-        --align. Raises CheckpointError, OptionError."""
-        estimator = load_estimator(options.age_estimator, device)
-        embedder = load_embedder(options.face, device, aligned)
-        return cls(photos, estimator, embedder, device, young)
 
     @property
     def name(self) -> str:
         """What it measures by: other photos, another estimator or recogniser, another name."""
         counts = "+".join(str(len(images)) for images in self.photos.values())
-        return ", ".join([f"{counts} faces", self.estimator.sha256, *([self.embedder.sha256] if self.embedder else [])])
+        return ", ".join([f"{counts} faces", *(file.sha256 for file in self.instruments.weights)])
 
     def measure(self, model: BaseModel) -> dict[str, float]:
         """Scores by name.
 
         years: by how much translations of the young look older, and those of the old younger, the mean, as the
-        estimator sees it; sex: the share whose sex it sees unchanged; cosine and verified, with a recogniser: see
+        estimator sees it; gender: the share whose gender it sees unchanged; cosine and verified, with a recogniser: see
         evaluation.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them,
-        where sex and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
+        where gender and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
         """
         values: dict[str, float] = {}
         scores: list[np.ndarray] = []
         with model.for_inference():
-            for domain in self.photos:
-                after = self._look(self._translate(model, domain))
-                values |= self._compare(domain, after, scores)
+            for domain, before in self.before.items():
+                after = self._look(self._translations(model, domain))
+                columns = columns_of(before, after, {}, list(self.instruments.estimators), self.threshold)
+                shown = {SHOWN[name]: column for name, column in columns.items() if name in SHOWN}
+                values |= {f"{name}_{domain}": float(column.mean()) for name, column in shown.items()}
+                kept = shown["gender"] * shown.get("verified", 1.0)
+                scores.append(np.where(shown["years"] < 0, shown["years"], np.minimum(shown["years"], AIM) * kept))
         values["score"] = float(np.mean(np.concatenate(scores)))
         return values
 
-    def _translate(self, model: BaseModel, domain: str) -> list[Tensor]:
-        parts = self.photos[domain].split(self.batch_size)
-        return [model.translate({domain: part})[FAKE_OF[domain]].float().clamp(-1, 1) for part in parts]
+    def _translations(self, model: BaseModel, domain: str) -> Iterator[Tensor]:
+        for part in self.photos[domain].split(self.batch_size):
+            yield model.translate({domain: part})[FAKE_OF[domain]]
 
-    @torch.no_grad()
-    def _look(self, parts: list[Tensor]) -> Look:
-        estimates = [self.estimator(part.to(self.device)) for part in parts]
-        embeddings = np.concatenate([self.embedder(part) for part in parts]) if self.embedder else None
-        return Look(torch.cat([part.ages for part in estimates]).cpu().numpy(),
-                    torch.cat([part.male for part in estimates]).cpu().numpy() > 0.5, embeddings)  # fmt: skip
+    def _look(self, parts: Iterable[Tensor]) -> Columns:
+        """As evaluate.py does: on images as they are stored."""
+        return joined([look_at(rounded(part.to(self.device)), self.instruments) for part in parts])
 
     def _threshold(self) -> float:
         """The cosine from which two photos count as of one person; each of the photos is of a person of its own."""
-        embeddings = [look.embeddings for look in self._before.values() if look.embeddings is not None]
+        embeddings = [own.real["embedding"] for own in self.before.values() if "embedding" in own.real]
         if not embeddings:
             return float("nan")
-        joined = np.concatenate(embeddings)
-        return verification(joined, np.arange(len(joined))).threshold
+        together = np.concatenate(embeddings)
+        return verification(together, np.arange(len(together))).threshold
 
-    def _compare(self, domain: str, after: Look, scores: list[np.ndarray]) -> dict[str, float]:
-        """The values of one domain; what each of its faces scores is added to `scores`."""
-        before = self._before[domain]
-        years = (after.ages - before.ages) * (1 if domain == self.young else -1)
-        kept = after.male == before.male
-        values = {f"years_{domain}": float(years.mean()), f"sex_{domain}": float(kept.mean())}
-        if before.embeddings is not None and after.embeddings is not None:
-            similar = cosines(before.embeddings, after.embeddings)
-            verified = similar >= self.threshold
-            values |= {f"cosine_{domain}": float(similar.mean()), f"verified_{domain}": float(verified.mean())}
-            kept &= verified
-        scores.append(np.where(years < 0, years, np.minimum(years, AIM) * kept))
-        return values
+
+def open_held_out(
+    options: HeldOutOptions, data: UnalignedOptions, channels: dict[str, int], device: torch.device, say: Say
+) -> HeldOut | None:
+    """What measures translations during the training; None where that is not asked for. Its photos and weights are
+    looked for before the first step. Raises CheckpointError, DataError, OptionError."""
+    if options.eval_freq == 0:
+        return None
+    if channels != {"A": 3, "B": 3}:
+        raise OptionError("--eval_freq needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
+    photos = load_held_out(data, options.eval_phase, channels, options.eval_faces, say)
+    aligned = is_aligned(data.dataroot)
+    instruments = load_instruments([options.age_estimator], options.face, None, {}, device, aligned)
+    return HeldOut(photos, instruments, device, young="A" if data.direction == "AtoB" else "B")
+
+
+def measure_if_due(
+    options: HeldOutOptions, held_out: HeldOut | None, best: Best, model: BaseModel, epoch: int, show: Show
+) -> list[str]:
+    """Measure and show what held-out faces score, where it is due; returns the label of the best networks so far,
+    where these are. Of several processes the main one has the faces, and measures."""
+    if not options.due(epoch):
+        return []
+    values = on_main(lambda: held_out.measure(model) if held_out else None)
+    if values is None:
+        return []
+    show(values)
+    return [BEST] if best.improved(values["score"], epoch) else []

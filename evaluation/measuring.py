@@ -70,7 +70,7 @@ def measure(
         _refuse_infinite(images)
         for label in ("real", "fake"):
             if label in images:
-                parts[label].append(_look_at(images[label], instruments))
+                parts[label].append(look_at(images[label], instruments))
         if "fake" in images:
             parts["pairs"].append(_compare(images))
         advance(len(pairs.names))
@@ -78,7 +78,9 @@ def measure(
     order = sorted(range(len(measured.names)), key=lambda place: measured.names[place])
     measured.names = [measured.names[place] for place in order]
     measured.persons = [measured.persons[place] for place in order]
-    measured.real, measured.fake, measured.pairs = (_joined(parts[label], order) for label in ("real", "fake", "pairs"))
+    measured.real, measured.fake, measured.pairs = (
+        _ordered(joined(parts[label]), order) for label in ("real", "fake", "pairs")
+    )
     return measured
 
 
@@ -89,7 +91,7 @@ def _refuse_infinite(images: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def _look_at(images: Tensor, instruments: Instruments) -> Columns:
+def look_at(images: Tensor, instruments: Instruments) -> Columns:
     """What is said of single images (N, 3, H, W)."""
     columns = {}
     for number, (name, estimator) in enumerate(instruments.estimators.items()):
@@ -120,9 +122,13 @@ def _numbers(values: Tensor) -> np.ndarray:
     return values.double().cpu().numpy()
 
 
-def _joined(parts: Sequence[Columns], order: Sequence[int]) -> Columns:
-    """The batches' columns one behind another, in that order."""
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]} if parts else {}
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The batches' columns one behind another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def _ordered(columns: Columns, order: Sequence[int]) -> Columns:
+    return {name: values[order] for name, values in columns.items()}
 
 
 def columns_of(

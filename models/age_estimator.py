@@ -1,4 +1,4 @@
-"""A face's age and sex as a network sees them.
+"""A face's age and gender as a network sees them.
 
 Ages by DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single image", ICCV
 workshops): a class for each year from 0 to 100, and the expectation over their probabilities. The trunk is one of
@@ -59,7 +59,7 @@ class EstimatorShape:
 
 
 class AgeEstimator(nn.Module):
-    """Age and sex from images of whole crops (face and margin), as scripts/prepare_dataset.py makes them.
+    """Age and gender from images of whole crops (face and margin), as scripts/prepare_dataset.py makes them.
 
     notes: what is known of its training: data, people held out, errors. sha256: of the file it came from, "" for none.
     """

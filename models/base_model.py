@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from models.averages import Averages
 from models.fast.speed import Speed
 from models.optimization import Optimization
-from models.process_state import join, take_own
 from models.schedules import ScheduleOptions
 from util.device import random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool
+from util.run.process_state import join, take_own
 
 SHA256 = "_sha256"
 """Ends the names under which the hashes of teachers are saved with the options, though they are none."""
@@ -125,6 +125,11 @@ class BaseModel(ABC):
             {name: self.losses[name] for name in names}, {name: image.detach() for name, image in images.items()}
         )
 
+    def begin_at(self, epoch: int) -> None:
+        """Take the learning rate that an epoch begins with."""
+        for optimization in self.optimizations.values():
+            optimization.schedule.begin_at(epoch)
+
     def end_epoch(self) -> None:
         """Move every schedule on; called after the last step of an epoch."""
         mean = float(average(self._epoch_loss)) / max(1.0, float(self._epoch_steps))
@@ -141,6 +146,14 @@ class BaseModel(ABC):
     def learning_rate(self) -> float:
         """The present learning rate (the same for all optimizers)."""
         return next(optimization.schedule.learning_rate for optimization in self.optimizations.values())
+
+    def describe(self, *, layers: bool) -> Iterator[str]:
+        """Each network's number of parameters, and its layers where these are wanted."""
+        for name, network in self.networks.items():
+            if layers:
+                yield str(network)
+            count = sum(parameter.numel() for parameter in network.parameters())
+            yield f"[Network {name}] {count / 1e6:.3f} M parameters"
 
     def inference(self) -> None:
         """Switch every network to evaluation: no dropout, batch norms by their running statistics."""

@@ -69,6 +69,13 @@ class ScheduleOptions:
         """The number of the last epoch."""
         return self.n_epochs + self.n_epochs_decay
 
+    def describe_end(self, epoch: int) -> str:
+        """Why there is nothing to train for a run that has reached `epoch`, and what to do."""
+        return (
+            f"is already at epoch {epoch}, and --n_epochs {self.n_epochs} with --n_epochs_decay {self.n_epochs_decay} "
+            f"end at epoch {self.last_epoch}; raise --n_epochs or --n_epochs_decay to train further"
+        )
+
 
 def _linear(options: ScheduleOptions, epoch: int) -> float:
     return 1.0 - max(0, epoch - options.n_epochs) / (options.n_epochs_decay + 1)

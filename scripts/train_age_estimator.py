@@ -1,4 +1,4 @@
-"""Train an estimator of age and sex on the faces of prepared sets; evaluate.py measures translations with it.
+"""Train an estimator of age and gender on the faces of prepared sets; evaluate.py measures translations with it.
 
     python scripts/prepare_dataset.py utkface --input UTKFace --output datasets/chips --young 16-39 --old 40-100
     python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output datasets/frames --align --min_size 96

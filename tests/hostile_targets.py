@@ -19,7 +19,6 @@ import torch
 from hostile_corpus import PHOTOS
 from processes import ROOT, TINY
 
-import train
 from data import Loader, LoaderOptions
 from data.single_dataset import SingleDataset
 from data.transforms import TransformOptions
@@ -35,6 +34,7 @@ from scripts.preparation.settings import Settings
 from util.arguments import build
 from util.curves import Curve, draw_curves
 from util.run.progress import Progress
+from util.run.resume import Beginning
 from util.run.run_folder import RunFolder
 from util.sinks.console import ConsoleSink
 from util.sinks.html import HtmlSink
@@ -111,7 +111,8 @@ def training_state(folder: Path, content: bytes) -> None:
     options = parse_train_options(words)
     model = create_model("cycle_gan", options.model, torch.device("cpu"), training=True, seed=0)
     progress = Progress(4, options.model.schedule.last_epoch)
-    train.restore(options.folder, "latest", model, progress, ConsoleSink())
+    beginning = Beginning(options.folder, options.saving, "latest", None, None, ())
+    beginning.restore(model, progress, ConsoleSink().say)
 
 
 def options(folder: Path, command: str, words: Sequence[str], saved: bytes | None) -> None:

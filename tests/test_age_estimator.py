@@ -1,4 +1,4 @@
-"""The estimator of age and sex: what it computes, its files, its training by the command."""
+"""The estimator of age and gender: what it computes, its files, its training by the command."""
 
 from __future__ import annotations
 

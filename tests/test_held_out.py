@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from measured_faces import SIZE, LevelEstimator, face, read_pattern, write_estimator
+from measured_faces import LevelEstimator, face, instruments, write_estimator
 from processes import Nursery
 from torch import Tensor
 
 from evaluation.held_out import Best, HeldOut
+from evaluation.instruments import Instruments
 from models.base_model import BaseModel
-from models.face_embedder import FaceEmbedder, FaceInput
 
 CPU = torch.device("cpu")
 YOUNG, OLD = 25, 55
@@ -37,7 +37,7 @@ class Shifting(BaseModel):
     """Changes the age that LevelEstimator sees by so many years in each direction, for faces of some people only."""
 
     def __init__(self, years_A: float, years_B: float, swaps: bool = False) -> None:
-        super().__init__(CPU)
+        super().__init__(None, CPU)
         self.years, self.swaps = {"A": years_A, "B": years_B}, swaps
         self.networks = {"G_A": torch.nn.Dropout()}
 
@@ -49,18 +49,17 @@ class Shifting(BaseModel):
 
 
 def held_out(tmp_path: Path | None = None) -> HeldOut:
-    embedder = None
-    if tmp_path:
-        (tmp_path / "recogniser").write_text("patterns")
-        embedder = FaceEmbedder(tmp_path / "recogniser", FaceInput(size=SIZE), read_pattern)
-    return HeldOut(PHOTOS, LevelEstimator(), embedder, CPU)  # type: ignore[arg-type]
+    if tmp_path is not None:
+        return HeldOut(PHOTOS, instruments(tmp_path), CPU)
+    estimators, paths = {"level": LevelEstimator()}, {"level": Path("level")}
+    return HeldOut(PHOTOS, Instruments(estimators, paths, None, None), CPU)  # type: ignore[arg-type]
 
 
 def test_years_in_both_directions_and_the_score() -> None:
     measured = held_out()
     values = measured.measure(Shifting(10, 20))
     assert values["years_A"] == pytest.approx(10, abs=0.1) and values["years_B"] == pytest.approx(20, abs=0.1)
-    assert values["sex_A"] == values["sex_B"] == 1 and values["score"] == pytest.approx(15, abs=0.1)
+    assert values["gender_A"] == values["gender_B"] == 1 and values["score"] == pytest.approx(15, abs=0.1)
     assert measured.measure(Shifting(0, 0))["score"] == pytest.approx(0, abs=0.01)
     assert measured.measure(Shifting(-10, 20))["score"] == pytest.approx(5, abs=0.1)
     assert measured.measure(Shifting(40, 30))["score"] == pytest.approx(30, abs=0.1)  # what is too much adds nothing

@@ -207,8 +207,8 @@ def loss_of(logits: Sequence[Tensor], years: Tensor, male: Tensor) -> Tensor:
     by_years = F.cross_entropy(logits[0].float(), years)
     by_age = F.smooth_l1_loss(expected_age(logits[0]), years @ classes, beta=2.0)
     known = (male != UNKNOWN).float()
-    by_sex = F.binary_cross_entropy_with_logits(logits[1].float(), male.clamp_min(0), weight=known)
-    return by_years + YEARS_WEIGHT * by_age + by_sex
+    by_gender = F.binary_cross_entropy_with_logits(logits[1].float(), male.clamp_min(0), weight=known)
+    return by_years + YEARS_WEIGHT * by_age + by_gender
 
 
 def parse_path(text: str) -> Path:

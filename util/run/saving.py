@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
 from util.arguments import OptionError, option
 from util.distributed import place
+from util.errors import UserError
+from util.run.interrupts import StopRequest
 from util.run.progress import Progress
 from util.run.run_folder import RunFolder
+
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -104,3 +108,28 @@ class Saver:
             f"saved{lost}: {error.strerror or error} in {self.folder.path}; {kept}. Make room: training goes on, and "
             "tries again when the next one is due"
         )
+
+
+def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
+    """The batches; where there can be no more of them, the run is saved before the error goes on. (Not where others
+    train on: all must save together.)"""
+    try:
+        yield from batches
+    except UserError:
+        if place().processes == 1:
+            saver.save()
+        raise
+
+
+def conclude(saver: Saver, stop: StopRequest) -> int:
+    """Say how the run ended; returns the exit status, which is not 0 where the end could not be saved."""
+    progress = saver.progress
+    end = f"epoch {progress.epoch}, image {progress.epoch_images}"
+    if saver.failed:
+        saver.say(f"ended at {end}, which could not be saved")
+        return stop.exit_status or 1
+    if stop:
+        saver.say(f"stopped and saved at {end}: --continue_train goes on from there")
+    else:
+        saver.say(f"trained to epoch {progress.last_epoch}: {saver.folder.path}")
+    return stop.exit_status

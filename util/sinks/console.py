@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from util.distributed import is_first_to_tell, place
 from util.sinks.base import Moment, Sink
 from util.terminal import PATIENCE_SECONDS, StatusLine, bar, format_duration
 
@@ -55,6 +56,12 @@ class ConsoleSink(Sink):
 
     def _draw(self, moment: Moment) -> None:
         self.line.draw(f"{bar(moment.epoch_images, moment.images_per_epoch)} {describe(moment, self._losses)}")
+
+
+def say_once(line: str, console: ConsoleSink) -> None:
+    """Print what any one of the processes has to say, if none has said it before."""
+    if is_first_to_tell(line):
+        (console if place().is_main else ConsoleSink()).say(line)
 
 
 def describe(moment: Moment, losses: Mapping[str, float]) -> str:

@@ -246,10 +246,19 @@ class CsvSink(Sink):
             self.columns = list(names)
 
 
+FORMER_MEASURES = {"sex_A": "gender_A", "sex_B": "gender_B"}
+"""Columns of held_out.csv as older versions called them."""
+
+
 class MeasureCsvSink(CsvSink):
     """The same for what translations of held-out faces score after each epoch: `held_out.csv`."""
 
     file_name = "held_out.csv"
+
+    def _read(self) -> list[dict[str, str]]:
+        rows = super()._read()
+        self.columns = [FORMER_MEASURES.get(name, name) for name in self.columns]
+        return [{FORMER_MEASURES.get(name, name): value for name, value in row.items()} for row in rows]
 
     def _is_behind(self, row: Mapping[str, str]) -> bool:
         return int(row["epoch"]) < self.progress.epoch

@@ -1,0 +1,118 @@
+"""The sinks by name. To add one: a subclass of Sink in a file of its own, and a line in SINKS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from util.run.progress import Progress
+from util.sinks.base import Sink
+from util.sinks.console import ConsoleSink
+from util.sinks.html import Faces, HtmlSink
+from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink
+from util.sinks.tensorboard import TensorBoardSink
+from util.sinks.visdom import VisdomSink
+from util.sinks.wandb import WandbSink
+from util.visualizer import DisplayOptions
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The run that is shown. values, table: all its options, for programs and for people. changes: those that differ
+    from what they were. translate: makes the page's pairs of faces, by domain. checkpoint: describes the newest one.
+    is_reversed: whether domain A holds the old faces."""
+
+    name: str
+    path: Path
+    options: DisplayOptions
+    progress: Progress
+    console: ConsoleSink
+    values: Mapping[str, Any]
+    table: str
+    changes: tuple[str, ...]
+    translate: Callable[[], Faces]
+    checkpoint: Callable[[], str]
+    is_reversed: bool
+
+    @cached_property
+    def losses(self) -> CsvSink:
+        """The losses' file, whose history pages begin with."""
+        return CsvSink(self.path, self.progress)
+
+    @cached_property
+    def measured(self) -> MeasureCsvSink:
+        """The file of what held-out faces score."""
+        return MeasureCsvSink(self.path, self.progress)
+
+
+def _loss_log(run: Shown) -> Sink:
+    return LossLogSink(run.path, run.progress, [f"changed: {change}" for change in run.changes])
+
+
+def _html(run: Shown) -> Sink | None:
+    if run.options.no_html:
+        return None
+    return HtmlSink(
+        run.path,
+        f"{run.name}: training",
+        run.options.display_winsize,
+        run.values,
+        run.losses.history,
+        run.measured.history,
+        translate=run.translate,
+        checkpoint=run.checkpoint,
+        is_reversed=run.is_reversed,
+    )
+
+
+def _visdom(run: Shown) -> Sink | None:
+    display = run.options
+    if display.no_visdom:
+        return None
+    server = (display.display_server, display.display_port, display.display_env, display.display_ncols)
+    return VisdomSink(*server, run.name, run.table, run.losses.history, run.measured.history)
+
+
+def _tensorboard(run: Shown) -> Sink | None:
+    return TensorBoardSink(run.path, run.table, run.progress.total_images) if run.options.tensorboard else None
+
+
+def _wandb(run: Shown) -> Sink | None:
+    display = run.options
+    return WandbSink(run.path, display.wandb_project_name, run.name, run.values) if display.use_wandb else None
+
+
+SINKS: dict[str, Callable[[Shown], Sink | None]] = {
+    "console": lambda run: run.console,
+    "loss_log.txt": _loss_log,
+    "loss_log.csv": lambda run: run.losses,
+    "held_out.csv": lambda run: run.measured,
+    "html": _html,
+    "visdom": _visdom,
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+}
+"""What makes each, or None where the options do not ask for it. Those that keep a history go on from where `progress`
+stands."""
+
+IMAGE_FREQUENCIES: dict[str, Callable[[DisplayOptions], int]] = {
+    "html": lambda options: options.update_html_freq,
+    "visdom": lambda options: options.display_freq,
+    "tensorboard": lambda options: options.display_freq,
+    "wandb": lambda options: options.display_freq,
+}
+"""Images between the pictures of those that show some."""
+
+
+def create_sinks(run: Shown) -> dict[Sink, int]:
+    """All sinks that the options ask for, in the order of SINKS, each with the number of images between its pictures;
+    0 for those that show none."""
+    made = {name: create(run) for name, create in SINKS.items()}
+    return {
+        sink: IMAGE_FREQUENCIES[name](run.options) if name in IMAGE_FREQUENCIES else 0
+        for name, sink in made.items()
+        if sink is not None
+    }
