@@ -101,11 +101,11 @@ class ProjectedDiscriminator(Network):
     head, at the size of the largest of their maps. The estimator is no part of the state dict.
     """
 
-    def __init__(self, patch: PatchDiscriminator, estimator: AgeEstimator, width: int) -> None:
+    def __init__(self, patch: PatchDiscriminator, features: FrozenFeatures, width: int) -> None:
         super().__init__()
         self.patch = patch
-        self.frozen = (FrozenFeatures(estimator),)  # in a tuple: not a module of this one
-        self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in estimator.feature_channels)
+        self.frozen = (features,)  # in a tuple: not a module of this one
+        self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in features.model.feature_channels)
 
     def parts(self) -> Sequence[Network]:
         """See Network."""
@@ -127,13 +127,19 @@ class ProjectedDiscriminator(Network):
 
 
 class FrozenFeatures(Network):
-    """An age estimator's feature maps of images (N, 3, H, W) in [-1, 1], as float tensors."""
+    """An age estimator's feature maps of images (N, 3, H, W) in [-1, 1], whose shorter side is first reduced to `size`
+    pixels (0: not at all)."""
 
-    def __init__(self, estimator: AgeEstimator) -> None:
+    def __init__(self, estimator: AgeEstimator, size: int) -> None:
         super().__init__()
         self.model: AgeEstimator = estimator
+        self.size = size
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        shorter = min(images.shape[-2:])
+        if 0 < self.size < shorter:
+            height, width = (round(length * self.size / shorter) for length in images.shape[-2:])
+            images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
@@ -144,10 +150,9 @@ def projected_discriminator(
     options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
 ) -> ProjectedDiscriminator:
     """A PatchGAN and heads on the features of `--features`. Raises CheckpointError if that cannot be read."""
-    estimator = load_estimator(options.features, device)
-    return ProjectedDiscriminator(
-        PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D), estimator, options.head_width
-    )
+    features = FrozenFeatures(load_estimator(options.features, device), options.features_size)
+    patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
+    return ProjectedDiscriminator(patch, features, options.head_width)
 
 
 DISCRIMINATORS: dict[str, Callable[[DiscriminatorOptions, int, str, torch.device], Network]] = {
@@ -183,6 +188,13 @@ class DiscriminatorOptions:
     features: Path = option(
         Path("checkpoints/age_estimator/teacher.safetensors"),
         help="the age estimator of --netD projected: a file of scripts/train_age_estimator.py",
+    )
+    features_size: int = option(
+        0,
+        help="images are first reduced to this size, near that which the estimator was trained at; 0: not at all",
+        unit="pixels of the shorter side",
+        architecture=True,
+        most=512,
     )
     head_width: int = option(
         64, help="width of the heads of --netD projected", unit="channels", architecture=True, most=512

@@ -34,8 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "crop_size": 128,
         "position": True,
         "warm_up_batch": 8,
-        "n_epochs": 4,
-        "n_epochs_decay": 2,
+        "n_epochs": 3,
+        "n_epochs_decay": 1,
     },
 }
 """fast64: a model of small faces within minutes on a CPU. best: the recipe of the model in checkpoints/young2old."""
