@@ -98,6 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = result_names(find_photos(typed["photos"], options.output))
     protected = set(map(_identity, names))
     generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
+    if source.engine == "auto" and any(generator.source.suffix != ".onnx" for generator in generators.values()):
+        print(
+            f"note: python export.py --name {printable(source.name)} makes this start without PyTorch", file=sys.stderr
+        )
     if not options.strip:
         generators = needed_for(options.signed_strength, generators)
     status = 0

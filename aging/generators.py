@@ -61,10 +61,14 @@ def onnx_generator(path: Path) -> Generator:
 
 
 def torch_generators(folder: Path) -> dict[str, Generator]:
-    """The generators of a run's checkpoint by direction, computed by torch on the CPU in float32. Raises
-    CheckpointError."""
-    import torch
-
+    """The generators of a run's checkpoint by direction, computed by torch on the CPU in float32. Raises GeneratorError
+    where PyTorch is not installed, CheckpointError."""
+    try:
+        import torch
+    except ImportError as error:
+        raise GeneratorError(f"to use the checkpoint in {folder}, install PyTorch (pip install -r requirements.txt); "
+                             f"without it, use files that python export.py --name {folder.name} has made elsewhere"
+                             ) from error  # fmt: skip
     from aging.trained import run_generators
     from util.run.run_folder import LATEST, RunFolder
 
