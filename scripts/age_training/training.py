@@ -184,7 +184,8 @@ def order_of(sets: np.ndarray, generator: torch.Generator) -> Tensor:
     """The numbers of the faces in an epoch, shuffled; sets (N,): which of them each is from."""
     counts = np.bincount(sets)
     parts = []
-    for number, count in enumerate(counts):
+    for number in np.flatnonzero(counts):
+        count = int(counts[number])
         own = torch.from_numpy(np.flatnonzero(sets == number))
         wanted = max(count, int(REPEATED_TO * counts.max()))
         repeats = torch.cat([torch.randperm(count, generator=generator) for _ in range(-(-wanted // count))])
