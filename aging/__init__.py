@@ -5,6 +5,11 @@ generators.py the two generators of a run as functions on arrays, through onnxru
 aged_photo.py a photo, its faces and the predicted changes; the photo at any strength
 photo_file.py reading photos with what must survive, writing them, names of results
 pictures.py   before and after, and the row from younger to older
+sessions.py   the photos that visitors of the page have open
+page.py       the page of app.py
+tracks.py     faces through a video, without jitter
+clip.py       frames of video files
+video.py      a video with its faces aged
 trained.py    the generators of a run as torch modules, with a card each
 exporting.py  generators as ONNX, TorchScript and safetensors files
 

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,12 +40,16 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 TINY = "--load_size 36 --crop_size 32 --ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --no_visdom --gpu_ids -1"
 
 
-def start(script: str, *words: str | Path, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    """Start a script of the project; its output can be read from `stdout`, errors included."""
+def start(
+    script: str,
+    *words: str | Path,
+    cwd: Path = ROOT,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    output: IO[str] | int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Start a script of the project; its output, errors included, can be read from `stdout` or goes to a file."""
     command = [sys.executable, str(ROOT / script), *map(str, words)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
 
 
 def run(script: str, *words: str | Path, cwd: Path = ROOT, status: int = 0, seconds: float = 240) -> str:

@@ -1,0 +1,79 @@
+"""A page on this computer that shows what the faces of photos may look like older, or younger.
+
+    pip install -r requirements-app.txt
+    python app.py
+
+prints its address. Drop a photo on the page or take one, and move the slider. `python app.py --help` lists all options.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from age_photo import SourceOptions
+from aging.generators import find_generators
+from aging.sessions import Sessions
+from util.arguments import OptionError, Parser, build, option
+from util.errors import UserError, told_in_one_line
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """the page"""
+
+    host: str = option("127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in: they can send photos")
+    port: int = option(7860, help="port to listen on", most=65535)
+    most_megabytes: int = option(40, help="largest file that is accepted", unit="MB", most=4096)
+    most_megapixels: int = option(50, help="largest photo that is accepted", unit="million pixels", most=1000)
+
+    def __post_init__(self) -> None:
+        for flag in ("port", "most_megabytes", "most_megapixels"):
+            if getattr(self, flag) < 1:
+                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page until it is interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the visitors' files are deleted then, too
+    parser = Parser(prog="app.py", description="A page that shows what faces may look like older, or younger.")
+    parser.add_section(PageOptions)
+    parser.add_section(SourceOptions)
+    typed = parser.parse(argv)
+    options, source = build(PageOptions, typed), build(SourceOptions, typed)
+    Image.MAX_IMAGE_PIXELS = options.most_megapixels * 1_000_000
+    with tempfile.TemporaryDirectory(prefix="face_aging_") as folder:
+        launch = import_page(Path(folder))
+        generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
+        print(f"http://{options.host}:{options.port} is the page; Ctrl-C ends it", flush=True)
+        try:
+            launch(Sessions(Path(folder), generators), options.host, options.port, options.most_megabytes)
+        except OSError as error:
+            raise UserError(f"--port {options.port}: {error}") from error
+
+
+def import_page(folder: Path) -> Callable[[Sessions, str, int, int], None]:
+    """What serves the page, with all its files in `folder`. Raises UserError without Gradio."""
+    # Gradio reads these when it is imported: where to store files, and to tell nobody.
+    os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1",
+                      HF_HUB_DISABLE_TELEMETRY="1")  # fmt: skip
+    try:
+        from aging.page import launch
+    except ImportError as error:
+        raise UserError(f"the page needs Gradio: pip install -r requirements-app.txt ({error})") from error
+    return launch
+
+
+if __name__ == "__main__":
+    with told_in_one_line("app.py"):
+        try:
+            main()
+        except KeyboardInterrupt:
+            sys.exit(130)
