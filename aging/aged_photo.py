@@ -6,7 +6,7 @@ the size that it was trained at. faces/paste.py enlarges it and adds it to the p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -93,7 +93,11 @@ def age_photo(photo: Image.Image, generators: Mapping[str, Generator]) -> AgedPh
 
     generators: by direction. Raises UserError where the face detector is not installed.
     """
-    faces = sorted(find_faces(photo), key=lambda face: face.box[0] + face.box[2])
+    return age_faces(photo, sorted(find_faces(photo), key=lambda face: face.box[0] + face.box[2]), generators)
+
+
+def age_faces(photo: Image.Image, faces: Sequence[Face], generators: Mapping[str, Generator]) -> AgedPhoto:
+    """The same for faces that are known."""
     return AgedPhoto(np.asarray(photo), [_aged(photo, face, generators) for face in faces])
 
 

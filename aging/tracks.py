@@ -1,0 +1,80 @@
+"""Faces through a clip: which faces of successive frames are one, and where each is, without jitter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import savgol_filter
+
+SMOOTHING = 0.35
+"""Seconds over which a parabola is fitted to each landmark's path (Savitzky and Golay 1964). It follows a moving head,
+which a mean would lag behind."""
+LONGEST_GAP = 0.5
+"""For how many seconds a face may be missed and still be the same; its landmarks in between are interpolated."""
+SHORTEST = 0.2
+"""Faces seen for fewer seconds are taken for errors, unless the whole clip is hardly longer."""
+FADING = 0.2
+"""Seconds in which the change comes in where a face appears within the clip, and goes out where it disappears."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One face through successive frames."""
+
+    first: int
+    """number of its first frame, from 0"""
+    landmarks: np.ndarray
+    """float64 (frames, 5, 2), see faces.detect.Face"""
+    weights: np.ndarray
+    """float64 (frames,) in [0, 1]: how much of the change to show"""
+
+    def at(self, frame: int) -> tuple[np.ndarray, float] | None:
+        """Landmarks (5, 2) and weight in a frame; None if the face is not in it."""
+        place = frame - self.first
+        return (self.landmarks[place], float(self.weights[place])) if 0 <= place < len(self.landmarks) else None
+
+
+def tracks_of(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[Track]:
+    """The faces of a clip, from left to right as they first appear.
+
+    found: for each frame the landmarks (5, 2) of its faces. rate: frames a second.
+    """
+    shortest = min(SHORTEST * rate, len(found) / 2)
+    tracks = [_smoothed(seen, rate, len(found)) for seen in _linked(found, rate) if len(seen) >= shortest]
+    return sorted(tracks, key=lambda track: (track.landmarks[0, :, 0].mean(), track.first))
+
+
+def _linked(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[dict[int, np.ndarray]]:
+    """By face, its landmarks by frame. Each face goes on as the nearest one of the next frame, if that is near."""
+    faces: list[dict[int, np.ndarray]] = []
+    for frame, here in enumerate(found):
+        free = list(here)
+        for seen in faces:
+            last = max(seen)
+            if not free or frame - last > max(1, LONGEST_GAP * rate):
+                continue
+            distances = [np.linalg.norm(other.mean(axis=0) - seen[last].mean(axis=0)) for other in free]
+            nearest = int(np.argmin(distances))
+            if distances[nearest] < np.linalg.norm(seen[last][1] - seen[last][0]):
+                seen[frame] = free.pop(nearest)
+        faces += [{frame: landmarks} for landmarks in free]
+    return faces
+
+
+def _smoothed(seen: dict[int, np.ndarray], rate: float, frames: int) -> Track:
+    known, first, last = np.array(list(seen)), min(seen), max(seen)
+    values = np.stack(list(seen.values())).reshape(len(seen), -1)
+    every = np.arange(first, last + 1)
+    filled = np.stack([np.interp(every, known, column) for column in values.T], axis=1)
+    window = min(2 * round(SMOOTHING * rate / 2) + 1, len(filled))
+    smooth = savgol_filter(filled, window, 2, axis=0) if window > 3 else filled
+    return Track(first, smooth.reshape(-1, 5, 2), _weights(len(every), rate, first > 0, last < frames - 1))
+
+
+def _weights(length: int, rate: float, appears: bool, disappears: bool) -> np.ndarray:
+    steps = (np.arange(length) + 1) / (FADING * rate + 1)
+    rising = np.minimum(1, steps) if appears else np.ones(length)
+    falling = np.minimum(1, steps[::-1]) if disappears else np.ones(length)
+    return np.minimum(rising, falling)

@@ -1,0 +1,158 @@
+"""A video with its faces older or younger: the faces of all frames first, then frame by frame, in parts.
+
+What is finished is kept beside the result until the end, so that an interrupted command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from aging.aged_photo import AgedFace, AgedPhoto, age_faces
+from aging.card import OPPOSITE
+from aging.clip import Clip, join_parts, open_clip, write_part
+from aging.generators import Generator
+from aging.tracks import Track, tracks_of
+from faces.detect import Face, find_faces
+from util.errors import UserError
+from util.files import write_text
+from util.terminal import CountedWork
+
+PART = 100
+"""Frames that are looked at, or written, before they are kept."""
+MEMORY = 0.05
+"""Seconds over which the change of a face is averaged."""
+SEARCH_SIZE = 640
+"""Longer side, in pixels, of what is searched for faces: quicker than for photos, and without a crowd's small ones."""
+
+
+class NoFaceError(UserError):
+    """A clip in which no face was found."""
+
+
+def age_video(
+    path: Path, target: Path, generators: Mapping[str, Generator], strength: float, chosen: Sequence[int] | None = None
+) -> int:
+    """Write a clip with its faces aged, with its sound, as an MP4 file; returns how many faces it has.
+
+    generators, strength: see AgedPhoto. chosen: numbers of the faces to change, from 0, from left to right; None: all.
+    Raises ClipError for what is no video, NoFaceError.
+    """
+    clip = open_clip(path)
+    direction = "older" if strength >= 0 else "younger"
+    used = {direction if direction in generators else OPPOSITE[direction]}
+    wanted = {name: generator for name, generator in generators.items() if name in used}
+    work = _work_folder(clip, target, wanted, strength, chosen)
+    found = find_in_frames(clip, work)
+    tracks = tracks_of(found, clip.rate)
+    if not tracks:
+        raise NoFaceError("no face was found in any frame")
+    shown = [track for number, track in enumerate(tracks) if chosen is None or number in chosen]
+    parts = write_parts(clip, work, len(found), FrameAger(shown, wanted, strength, clip.rate))
+    join_parts(target, parts, path)
+    shutil.rmtree(work)
+    return len(tracks)
+
+
+def _work_folder(
+    clip: Clip, target: Path, generators: Mapping[str, Generator], strength: float, chosen: Sequence[int] | None
+) -> Path:
+    """The folder of what is finished; empty unless it is of the same clip, model and options."""
+    folder = target.with_name(f".{target.stem}.parts")
+    state = clip.path.stat()
+    of = [str(clip), state.st_size, state.st_mtime_ns, strength, chosen,
+          [(str(generator.source), generator.card.source_sha256) for generator in generators.values()]]  # fmt: skip
+    fingerprint = hashlib.sha256(json.dumps(of).encode()).hexdigest()
+    noted = folder / "of.txt"
+    if not noted.is_file() or noted.read_text(encoding="utf-8") != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_text(noted, fingerprint)
+    return folder
+
+
+def find_in_frames(clip: Clip, work: Path) -> list[list[np.ndarray]]:
+    """The landmarks (5, 2) of all faces, for each frame. Parts that `work` holds are not looked at again."""
+    found: list[list[np.ndarray]] = []
+    while (kept := work / f"faces_{len(found) // PART:05d}.json").is_file():
+        part = json.loads(kept.read_text(encoding="utf-8"))
+        found += [[np.array(landmarks) for landmarks in faces] for faces in part]
+        if len(part) < PART:
+            return found
+    with CountedWork(f"{clip.path.name}: finding faces", clip.frames, "frames") as line:
+        line.advance(len(found))
+        frames = clip.read(len(found))
+        while True:
+            part = []
+            for frame in islice(frames, PART):
+                part.append([face.landmarks for face in find_faces(frame, sizes=(SEARCH_SIZE,))])
+                line.advance()
+            text = json.dumps([[landmarks.tolist() for landmarks in faces] for faces in part])
+            write_text(work / f"faces_{len(found) // PART:05d}.json", text)
+            found += part
+            if len(part) < PART:
+                return found
+
+
+class FrameAger:
+    """Ages the frames of a clip, one after another.
+
+    The change of a face is the running mean of what the network has predicted for it in the last frames, face on face:
+    networks answer to a movement of half a pixel with another pattern, which would be seen as flicker.
+    """
+
+    def __init__(
+        self, tracks: Sequence[Track], generators: Mapping[str, Generator], strength: float, rate: float
+    ) -> None:
+        self.tracks, self.generators, self.strength = tracks, generators, strength
+        self._share = 1 - math.exp(-1 / (MEMORY * rate))
+        self._changes: dict[int, dict[str, np.ndarray]] = {}
+
+    def __call__(self, number: int, frame: np.ndarray) -> np.ndarray:
+        """A frame, uint8 RGB (H, W, 3), with the faces aged that are in it. number: from 0."""
+        here = [(key, *place) for key, track in enumerate(self.tracks) if (place := track.at(number)) is not None]
+        faces = [Face((*points.min(axis=0), *points.max(axis=0)), 1.0, points) for _, points, _ in here]
+        aged = age_faces(Image.fromarray(frame), faces, self.generators)
+        shown = [
+            replace(face, changes={name: change * np.float32(weight) for name, change in self._mean(key, face).items()})
+            for face, (key, _, weight) in zip(aged.faces, here, strict=True)
+        ]
+        return AgedPhoto(frame, shown).at(self.strength)
+
+    def _mean(self, key: int, face: AgedFace) -> dict[str, np.ndarray]:
+        before = self._changes.get(key, face.changes)
+        mean = {name: before[name] + np.float32(self._share) * (change - before[name])
+                for name, change in face.changes.items()}  # fmt: skip
+        self._changes[key] = mean
+        return mean
+
+
+def write_parts(clip: Clip, work: Path, count: int, change: Callable[[int, np.ndarray], np.ndarray]) -> list[Path]:
+    """Write all frames as `change(number, frame)` makes them, in parts; returns their files. Parts that `work` holds
+    are not made again."""
+    parts = [work / f"part_{number:05d}.mkv" for number in range(-(-count // PART))]
+    missing = next((number for number, part in enumerate(parts) if not part.is_file()), len(parts))
+    first = missing * PART
+    start = max(0, first - round(5 * MEMORY * clip.rate))  # what the change remembers of the frames before
+    with CountedWork(f"{clip.path.name}: ageing", count, "frames") as line:
+        line.advance(min(count, first))
+        frames = enumerate(clip.read(start), start=start) if missing < len(parts) else iter(())
+        for number, frame in islice(frames, first - start):
+            change(number, frame)
+
+        def changed() -> Iterator[np.ndarray]:
+            for number, frame in islice(frames, PART):
+                yield change(number, frame)
+                line.advance()
+
+        for part in parts[missing:]:
+            write_part(part, clip, changed())
+    return parts
