@@ -20,10 +20,11 @@ PORTRAIT := import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec(
 # Two files of tests at a time: most of them wait for processes that they started.
 IN_TWO := -n 2 --dist loadfile
 
-.PHONY: help install photo demo test slow soak lint types visdom clean
+.PHONY: help install photo app demo test slow soak lint types visdom clean
 
 help:
 	@echo "make photo   age the faces of PHOTO=me.jpg (without it, of a portrait in the public domain)"
+	@echo "make app     the same on a page in the browser"
 	@echo "make demo    draw faces, train on them for some minutes, test, and name the page of results"
 	@echo "make test    run the tests            make slow   run the slow ones too"
 	@echo "make soak    kill and continue trainings for half an hour, and compare (SOAK=\"--minutes 5\")"
@@ -51,6 +52,10 @@ $(VENV)/.installed: requirements.txt requirements-dev.txt build-constraints.txt
 
 photo: $(PHOTO_VENV)/.installed
 	@photo="$(PHOTO)"; $(PHOTO_VENV)/bin/python age_photo.py "$${photo:-$$($(PHOTO_VENV)/bin/python -c '$(PORTRAIT)')}" --strip $(AGING)
+
+app: $(PHOTO_VENV)/.installed
+	@$(PHOTO_VENV)/bin/python -m pip install --quiet --requirement requirements-app.txt
+	@$(PHOTO_VENV)/bin/python app.py $(AGING)
 
 demo: install
 	@echo "== 1/3 drawing faces"

@@ -2,6 +2,7 @@
 
     python age_photo.py me.jpg
     python age_photo.py holidays/ --direction younger --strip
+    python age_photo.py clip.mp4
 
 writes results/photos/me_older.jpg, the photo with its faces aged in full resolution, and me_older_compare.jpg, before
 and after. docs/ageing_photos.md says what the results can mean. `python age_photo.py --help` lists all options.
@@ -13,12 +14,13 @@ import glob
 import sys
 import time
 from argparse import ArgumentTypeError
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aging.aged_photo import AgedPhoto, age_photo
-from aging.generators import ENGINES, find_generators, needed_for
+from aging.generators import ENGINES, Generator, find_generators, needed_for
+from aging.media import VIDEO_SUFFIXES, VideoError
 from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo, write_picture
 from aging.pictures import before_and_after, strip
 from util.arguments import OptionError, Parser, build, option
@@ -90,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Age the photos of the command line; returns the exit status: 2 where there is no result of one or more."""
     parser = Parser(prog="age_photo.py", description="Show what the faces of photos may look like older, or younger.")
     parser.usage = "%(prog)s PHOTO... [options]   (--help lists them)"
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files, folders of them, or patterns: '*.jpg'")
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="photo files, folders of them, patterns ('*.jpg'), or videos"
+    )
     parser.add_section(AgingOptions)
     parser.add_section(SourceOptions)
     typed = parser.parse(argv)
@@ -108,10 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path, name in names.items():
         started = time.perf_counter()
         try:
-            photo = read_photo(path)
-            done = write_results(photo, age_photo(photo.image, generators), options, name, protected)
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                done = age_clip(path, generators, options, name, protected)
+            else:
+                photo = read_photo(path)
+                done = write_results(photo, age_photo(photo.image, generators), options, name, protected)
             print(f"{printable(path)}: {printable(done)} ({time.perf_counter() - started:.2f} s)", flush=True)
-        except (UnreadableImageError, NothingDoneError, OSError) as error:
+        except (UnreadableImageError, NothingDoneError, VideoError, OSError) as error:
             reason = error.reason if isinstance(error, UnreadableImageError) else error
             print(f"{printable(path)}: {printable(reason)}", file=sys.stderr, flush=True)
             status = 2
@@ -178,6 +185,25 @@ def write_results(
         write_picture(row, strip(aged, chosen=options.chosen))
     which = f"face {options.face} of {count}" if options.face else f"{count} face{'s' if count > 1 else ''}"
     return f"{which} made {options.direction}, {result}"
+
+
+def age_clip(
+    path: Path,
+    generators: Mapping[str, Generator],
+    options: AgingOptions,
+    name: str,
+    protected: Collection[FileIdentity],
+) -> str:
+    """Write a video with its faces aged; returns what was done, in words. Raises VideoError, NothingDoneError."""
+    try:
+        from aging.video import age_video
+    except ImportError as error:
+        raise VideoError(f"videos need two more packages: pip install imageio-ffmpeg scipy ({error})") from error
+    target = options.output / f"{name}_{options.direction}.mp4"
+    if target.exists() and _identity(target) in protected:
+        raise NothingDoneError(f"would be written to {target}, which is one of the videos: choose another --output")
+    count = age_video(path, target, generators, options.signed_strength, options.chosen)
+    return f"{count} face{'s' if count > 1 else ''} made {options.direction}, {target}"
 
 
 FileIdentity = tuple[int, int]

@@ -10,18 +10,13 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from util.errors import UserError
+from aging.media import VideoError
 from util.files import atomic_path
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".3gp")
 QUALITY = ("-crf", "17", "-preset", "medium")
 """of the H.264 encoder: hardly a visible loss"""
 COLOURS = ("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709",
            "-color_trc", "bt709", "-color_range", "tv")  # fmt: skip
-
-
-class ClipError(UserError):
-    """A file that cannot be read as a video, or written."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +44,16 @@ class Clip:
 
 
 def open_clip(path: Path) -> Clip:
-    """What a video file holds. Raises ClipError."""
+    """What a video file holds. Raises VideoError."""
     try:
         reader = imageio_ffmpeg.read_frames(path)
         meta = next(reader)
         reader.close()
         _, seconds = imageio_ffmpeg.count_frames_and_secs(path)
     except (OSError, RuntimeError, StopIteration) as error:
-        raise ClipError(f"{path} cannot be read as a video: it is damaged, or FFmpeg does not know its kind") from error
+        raise VideoError(
+            f"{path} cannot be read as a video: it is damaged, or FFmpeg does not know its kind"
+        ) from error
     return Clip(path, meta["size"], meta["fps"], max(1, round(seconds * meta["fps"])))
 
 
@@ -79,7 +76,7 @@ def write_part(path: Path, clip: Clip, frames: Iterable[np.ndarray]) -> None:
 
 def join_parts(path: Path, parts: Sequence[Path], sound_of: Path) -> None:
     """Write an MP4 file of all parts and the sound of another file, if it has any. What the camera noted about place
-    and time is left out. Raises ClipError."""
+    and time is left out. Raises VideoError."""
     listing = parts[0].with_name("parts.txt")
     listing.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
     for sound in ("copy", "aac"):  # MP4 takes most kinds of sound as they are
@@ -91,4 +88,4 @@ def join_parts(path: Path, parts: Sequence[Path], sound_of: Path) -> None:
             if done.returncode == 0:
                 return
             temporary.touch()
-    raise ClipError(f"{path} could not be written: {done.stderr.strip()[-300:]}")
+    raise VideoError(f"{path} could not be written: {done.stderr.strip()[-300:]}")

@@ -5,10 +5,11 @@ Nothing on it comes from elsewhere: no fonts, no scripts, no counting of visitor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -99,51 +100,57 @@ class Answers:
         """A photo was dropped, chosen or taken."""
         if upload is None:
             raise gr.Error("Choose a photo.", print_exception=False)
-        try:
-            session = self.sessions.open(key_of(request), Path(upload))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        finally:
-            self.uploads.read(upload)
-        several = len(session.preview.faces) > 1
-        return Shown(None, gr.Column(visible=True), self._compared(session, strength),
+        with told():
+            try:
+                session = self.sessions.open(key_of(request), Path(upload))
+            finally:
+                self.uploads.read(upload)
+            several = len(session.preview.faces) > 1
+            return Shown(None, gr.Column(visible=True), self._compared(session, strength),
                      gr.Image(str(session.show_faces()), visible=several), gr.Image(None, visible=False),
                      gr.File(None, visible=False))  # fmt: skip
 
     def show(self, strength: float, request: gr.Request) -> tuple[str, str]:
         """The slider was moved: the predicted change is scaled, and nothing is translated anew."""
-        return self._compared(self._session(request), strength)
+        with told():
+            return self._compared(self.sessions.get(key_of(request)), strength)
 
     def choose(self, strength: float, request: gr.Request, click: gr.SelectData) -> tuple[tuple[str, str], str]:
         """A face was clicked."""
-        session = self._session(request)
-        session.toggle(*click.index)
-        return self._compared(session, strength), str(session.show_faces())
+        with told():
+            session = self.sessions.get(key_of(request))
+            session.toggle(*click.index)
+            return self._compared(session, strength), str(session.show_faces())
 
     def strip(self, request: gr.Request) -> Any:
         """The row from younger to older was asked for."""
-        session = self._session(request)
-        if not session.chosen:
-            raise gr.Error("Choose a face.", print_exception=False)
-        return gr.Image(str(session.show_strip()), visible=True)
+        with told():
+            session = self.sessions.get(key_of(request))
+            if not session.chosen:
+                raise UserError("Choose a face.")
+            return gr.Image(str(session.show_strip()), visible=True)
 
     def save(self, strength: float, request: gr.Request) -> Any:
         """The photo in full size was asked for."""
-        return gr.File(str(self._session(request).save(strength)), visible=True)
+        with told():
+            return gr.File(str(self.sessions.get(key_of(request)).save(strength)), visible=True)
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
         self.sessions.close(key_of(request))
 
-    def _session(self, request: gr.Request) -> Session:
-        try:
-            return self.sessions.get(key_of(request))
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
     @staticmethod
     def _compared(session: Session, strength: float) -> tuple[str, str]:
         return str(session.before), str(session.show(strength))
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Show the visitor a UserError raised within."""
+    try:
+        yield
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def key_of(request: gr.Request) -> str:

@@ -33,6 +33,7 @@ IDLE_SECONDS = 3600.0
 MOST_LEFT = 10_000
 MOST_SESSIONS = 64
 """Photos open at the same time. The one that has not been used for longest is forgotten first."""
+FORGOTTEN = "This photo is not open any more: choose it again."
 NO_FACE = (
     "No face was found: the face must be seen from the front or half from the side, with both eyes, and not be tiny."
 )
@@ -99,6 +100,8 @@ class Session:
 
     def _write(self, kind: str, pixels: np.ndarray) -> Path:
         self._written += 1
+        if not self.folder.is_dir():  # which writing would make again
+            raise UserError(FORGOTTEN)
         path = self.folder / f"{kind}_{self._written}.jpg"
         write_picture(path, pixels)
         for old in self.folder.glob(f"{kind}_*.jpg"):
@@ -163,7 +166,7 @@ class Sessions:
         """The visitor's photo. Raises UserError if it has been forgotten."""
         with self._lock:
             if key not in self._open:
-                raise UserError("This photo is not open any more: choose it again.")
+                raise UserError(FORGOTTEN)
             self._open.move_to_end(key)
             self._open[key].used_at = time.monotonic()
             return self._open[key]

@@ -18,12 +18,11 @@ import numpy as np
 from PIL import Image
 
 from aging.aged_photo import AgedFace, AgedPhoto, age_faces
-from aging.card import OPPOSITE
 from aging.clip import Clip, join_parts, open_clip, write_part
-from aging.generators import Generator
+from aging.generators import Generator, needed_for
+from aging.media import VideoError
 from aging.tracks import Track, tracks_of
 from faces.detect import Face, find_faces
-from util.errors import UserError
 from util.files import write_text
 from util.terminal import CountedWork
 
@@ -35,27 +34,21 @@ SEARCH_SIZE = 640
 """Longer side, in pixels, of what is searched for faces: quicker than for photos, and without a crowd's small ones."""
 
 
-class NoFaceError(UserError):
-    """A clip in which no face was found."""
-
-
 def age_video(
     path: Path, target: Path, generators: Mapping[str, Generator], strength: float, chosen: Sequence[int] | None = None
 ) -> int:
     """Write a clip with its faces aged, with its sound, as an MP4 file; returns how many faces it has.
 
     generators, strength: see AgedPhoto. chosen: numbers of the faces to change, from 0, from left to right; None: all.
-    Raises ClipError for what is no video, NoFaceError.
+    Raises VideoError for what is no video, and for one without a face.
     """
     clip = open_clip(path)
-    direction = "older" if strength >= 0 else "younger"
-    used = {direction if direction in generators else OPPOSITE[direction]}
-    wanted = {name: generator for name, generator in generators.items() if name in used}
+    wanted = needed_for(strength, generators)
     work = _work_folder(clip, target, wanted, strength, chosen)
     found = find_in_frames(clip, work)
     tracks = tracks_of(found, clip.rate)
     if not tracks:
-        raise NoFaceError("no face was found in any frame")
+        raise VideoError("no face was found in any frame")
     shown = [track for number, track in enumerate(tracks) if chosen is None or number in chosen]
     parts = write_parts(clip, work, len(found), FrameAger(shown, wanted, strength, clip.rate))
     join_parts(target, parts, path)

@@ -19,6 +19,8 @@ from browser import broken_images, needs_browser, opened, overflows, script_erro
 from PIL import Image
 from processes import ROOT, run, start
 
+from util.workers import usable_cores
+
 SCRIPT = "scripts/prepare_dataset.py"
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 QUICK = ("--size", "32", "--processes", "2", "--test_fraction", "0.3")
@@ -284,7 +286,7 @@ def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, s
     process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
     wait_for(lambda: journal_lines(tmp_path / "out") > 5)
     children = descendants(process.pid)
-    assert len(children) >= 2
+    assert len(children) >= 2 or usable_cores() == 1
     process.send_signal(stop)
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + stop and "interrupted; the same command goes on" in printed
@@ -292,6 +294,7 @@ def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, s
     wait_for(lambda: not any(is_alive(child) for child in children))
 
 
+@pytest.mark.skipif(usable_cores() == 1, reason="on one core photos are read by the process itself, without workers")
 def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> None:
     process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
     wait_for(lambda: journal_lines(tmp_path / "out") > 5)
@@ -302,6 +305,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> No
     wait_for(lambda: not any(is_alive(child) for child in children), seconds=20)
 
 
+@pytest.mark.skipif(usable_cores() == 1, reason="on one core photos are read by the process itself, without workers")
 def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path: Path, large_tar: Path) -> None:
     out = tmp_path / "out"
     words = ["--input", large_tar, "--output", out, *SLOW]
