@@ -228,10 +228,12 @@ def flatten_saved(gathered: Gathered) -> dict[str, Any]:
 
 def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:
     """Raise OptionError where a change would make another run of the one that is continued."""
+    epochs, run = gathered.folder.describe_epochs(), gathered.folder.path.name
+    further = f"with its networks by --init_from {run}; or train them further without its state by {epochs}"
+    further = further if epochs else f"with its networks by --init_from {run}"
     for name, change in changes.items():
         if change.is_of_run:
             raise OptionError(
                 f"--{name} {change.now} would make another run of the one in {gathered.folder.path}, trained with "
-                f"--{name} {change.then}: leave the option out, begin under another --name, or train its networks "
-                f"further without its state by {gathered.folder.describe_epochs() or '--init_from'}"
+                f"--{name} {change.then}: leave the option out, or begin under another --name ({further})"
             )

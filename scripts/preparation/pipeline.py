@@ -23,6 +23,7 @@ from scripts.preparation.selection import select
 from scripts.preparation.settings import InputOptions, Settings
 from scripts.preparation.sources import SOURCES, Source
 from scripts.preparation.sources.collection import Collection, Photo, TwoFolders, open_collection
+from scripts.preparation.sources.folder import read_folder
 from scripts.preparation.sources.table import BOX, LANDMARKS
 from scripts.preparation.workspace import Outcomes, Workspace
 from util.arguments import OptionError, flatten
@@ -37,7 +38,7 @@ BATCH_PHOTOS, BATCH_BYTES = 8, 2**20
 ALIGNED_MIN_SIZE = 128
 """Pixels: the default of --min_size with --align. The faces of CelebA's aligned photos have some 149."""
 NAME_BYTES = 120
-NOT_IN_SETTINGS = ("input", "young_dir", "old_dir", "output", "overwrite", "processes")
+NOT_IN_SETTINGS = ("input", "columns", "young_dir", "old_dir", "output", "overwrite", "processes")
 """Options that decide nothing about the set."""
 
 
@@ -75,7 +76,8 @@ def prepare(source_name: str, settings: Settings) -> bool:
     source = SOURCES[source_name]
     collection = open_source(source_name, source, settings)
     print(f"reading the metadata of {source.title}", flush=True)
-    table = source.read(collection)
+    called = settings.source.called
+    table = read_folder(collection, called) if source_name == "folder" else source.read(collection)
     faces = plan(table, settings)
     names = file_names(table["path"], settings.photos.format if settings.photos.mode == "crop" else None)
     preparation = Preparation(source, settings, collection, table, faces, names)

@@ -7,6 +7,7 @@ from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.preparation.sources.columns import COLUMN_NAMES
 from util.arguments import OptionError, option, section
 from util.workers import usable_cores
 
@@ -29,6 +30,19 @@ class InputOptions:
     input: Path | None = option(None, help="folder or archive (.zip, .tar, .tar.gz, ...) of the collection")
     young_dir: Path | None = option(None, help="for folder, in place of --input: photos of young people")
     old_dir: Path | None = option(None, help="for folder, in place of --input: photos of old people")
+
+    columns: str = option(
+        "", help="for folder, names of the CSV file's columns where they are others: path=file_name,age=real_age"
+    )
+
+    @property
+    def called(self) -> dict[str, str]:
+        """The CSV file's own names of columns, by those that are known here. Raises OptionError."""
+        pairs = [part.partition("=") for part in self.columns.split(",") if part.strip()]
+        if any(not called.strip() or known.strip() not in COLUMN_NAMES for known, _, called in pairs):
+            raise OptionError(f"--columns {self.columns}: expected KNOWN=NAME, separated by commas; known: "
+                              f"{', '.join(COLUMN_NAMES)}")  # fmt: skip
+        return {known.strip(): called.strip() for known, _, called in pairs}
 
     def __post_init__(self) -> None:
         if (self.young_dir is None) != (self.old_dir is None):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.csv_files import separator_of
 from scripts.preparation.sources.table import LANDMARKS, PARTITIONS, SourceError, faces_table
 
 ATTRIBUTES = "list_attr_celeba"
@@ -37,7 +38,7 @@ def read_celeba(collection: Collection) -> pd.DataFrame:
         {
             "path": attributes.index.to_numpy(),
             "young": _flag(attributes["Young"]),
-            "gender": attributes["Male"].map({1: "male", -1: "female"}),
+            "gender": _flag(attributes["Male"]).map({True: "male", False: "female"}),
             **{name: landmarks[name] for name in LANDMARKS},
             "glasses": _flag(attributes["Eyeglasses"]),
             "blurry": _flag(attributes["Blurry"]),
@@ -48,7 +49,8 @@ def read_celeba(collection: Collection) -> pd.DataFrame:
 
 
 def _flag(column: pd.Series) -> pd.Series:
-    return column.map({1: True, -1: False}).astype("boolean")
+    """Published values are 1 and -1, those of common copies 1 and 0."""
+    return pd.to_numeric(column, errors="coerce").map({1: True, -1: False, 0: False}).astype("boolean")
 
 
 def _read_landmarks(collection: Collection) -> pd.DataFrame:
@@ -70,13 +72,18 @@ def _read_values(name: str, content: bytes) -> pd.DataFrame:
     text = content.decode("utf-8-sig", "replace")
     try:
         if name.endswith(".csv"):
-            rows = pd.read_csv(io.StringIO(text), index_col=0)
+            rows = pd.read_csv(io.StringIO(text), index_col=0, sep=separator_of(text))
         else:
             _, names, lines = text.split("\n", 2)
             columns = ["path", *names.split()]
             rows = pd.read_csv(io.StringIO(lines), sep=r"\s+", header=None, names=columns, index_col="path")
     except (ValueError, LookupError) as error:  # pandas has more than its own errors for rows of other lengths
-        raise SourceError(f"{name} is not in CelebA's format ({error}); fetch it again") from error
+        first = text.partition("\n")[0][:60]
+        expected = "the columns' names" if name.endswith(".csv") else "the number of photos"
+        raise SourceError(
+            f"{name} is not in CelebA's format ({error}): its first line is {first!r}, and should be {expected}; fetch "
+            "it again"
+        ) from error
     if rows.columns.has_duplicates or rows.index.nlevels > 1:
         raise SourceError(f"{name} is not in CelebA's format (its columns do not fit their names); fetch it again")
     rows.index = rows.index.astype(str)
@@ -89,7 +96,7 @@ def _read_pairs(collection: Collection, stem: str) -> pd.Series:
     if not collection.has(*names):
         return pd.Series(dtype=float)
     name, content = collection.read_any(*names)
-    text = content.decode("utf-8-sig", "replace").replace(",", " ")
+    text = content.decode("utf-8-sig", "replace").replace(",", " ").replace(";", " ")
     try:
         pairs = pd.read_csv(io.StringIO(text), sep=r"\s+", header=None, usecols=[0, 1], dtype=str)
     except (ValueError, LookupError) as error:

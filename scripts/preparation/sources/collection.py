@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from scripts.preparation.sources.matching import Matcher
 from scripts.preparation.sources.table import SourceError
 from util.archives import ARCHIVE_SUFFIXES, MAX_MEMBER_BYTES, Member, MemberError, is_archive, is_safe, members
 from util.files import is_image
@@ -153,6 +153,12 @@ class Folder(Collection):
                 missing[path] = number
             else:
                 yield number, file
+        for any_ending in (False, True) if missing else ():
+            matcher = Matcher(missing, any_ending=any_ending)
+            for name in self._walk(PHOTO_DEPTH):
+                found = matcher.find(name) if is_image(name) else None
+                if found in missing:
+                    yield missing.pop(found), self.path / name
         for archive in self.archives if missing else []:
             yield from archive.present(missing)
         yield from ((number, None) for number in missing.values())
@@ -244,35 +250,25 @@ class Archive(Collection):
 
     def present(self, wanted: dict[str, int]) -> Iterator[tuple[int, bytes]]:
         """Those photos of `wanted` that are in the archive, in its order; each is taken out of `wanted`."""
-        self._refused.clear()
-        paths = {_normal(path): path for path in wanted}
-        for member in self._members(self._refused):
-            key = _matching(member.name, paths)
-            if key is None:
-                continue
-            try:
-                content = member.read()
-            except MemberError:
-                content = b""  # no image can be read from it: counted as unreadable
-            yield wanted.pop(paths.pop(key)), content
+        for any_ending in (False, True):
+            self._refused.clear()
+            matcher, others = Matcher(wanted, any_ending=any_ending), Matcher(wanted, any_ending=True)
+            has_others = False
+            for member in self._members(self._refused):
+                path = matcher.find(member.name) if is_image(member.name) else None
+                if path not in wanted:
+                    has_others = has_others or (is_image(member.name) and others.find(member.name) in wanted)
+                    continue
+                try:
+                    content = member.read()
+                except MemberError:
+                    content = b""  # no image can be read from it: counted as unreadable
+                yield wanted.pop(path), content
+            if not has_others or not wanted:
+                return
 
     def _members(self, refused: Counter[str]) -> Iterator[Member]:
         for member in members(self.path, refused):
             first, _, _ = member.name.partition("/")
             if first != "__MACOSX" and not member.name.rpartition("/")[2].startswith("."):
                 yield member
-
-
-def _normal(path: str) -> str:
-    """Paths that look alike are alike: archives made on a Mac spell letters with accents as two characters."""
-    return unicodedata.normalize("NFC", path)
-
-
-def _matching(name: str, paths: Mapping[str, str]) -> str | None:
-    """The longest end of a member's path that is asked for: `img_align_celeba/000001.jpg` answers for `000001.jpg`."""
-    rest = _normal(name)
-    while rest not in paths:
-        _, slash, rest = rest.partition("/")
-        if not slash:
-            return None
-    return rest

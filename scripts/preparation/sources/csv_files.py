@@ -11,6 +11,13 @@ from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.table import SourceError
 
 
+def separator_of(text: str) -> str:
+    """What stands between the columns of a CSV file: what its first line has most of, of commas, semicolons and
+    tabs."""
+    first = text.lstrip("\ufeff").partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
 def read_csv(collection: Collection, name: str, required: Sequence[str]) -> pd.DataFrame:
     """The file of this name with all its columns as stripped text, NaN where empty; rows cut short at the end, as by a
     download that broke off, are left out. Raises SourceError where one of the `required` columns is missing."""

@@ -3,46 +3,57 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
+from scripts.preparation.sources.columns import COLUMN_NAMES
+from scripts.preparation.sources.csv_files import separator_of
 from scripts.preparation.sources.table import SourceError, faces_table
 
 YOUNG_FOLDERS = ("young", "traina", "testa", "a")
 OLD_FOLDERS = ("old", "trainb", "testb", "b")
 GENDER_WORDS = {"f": "female", "female": "female", "woman": "female", "m": "male", "male": "male", "man": "male"}
 TRUTH_WORDS = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "false": False, "no": False}
-COLUMN_NAMES = ("path", "age", "young", "gender", "race", "identity", "glasses", "blurry")
 
 
-def read_folder(collection: Collection) -> pd.DataFrame:
+def read_folder(collection: Collection, columns: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
     """Rows of the folder's one CSV file: path, age or young (yes, no), and if wanted gender, race, identity, glasses,
     blurry.
 
-    Without a CSV file, the photos below folders called young and old (or as in a prepared set, trainA and trainB).
-    Raises SourceError.
+    columns: what the file calls those of these names that it calls otherwise. An age may be a range (`20-29`), of which
+    the middle is taken. Without a CSV file, the photos below folders called young and old (or as in a prepared set,
+    trainA and trainB). Raises SourceError.
     """
     csv_files = collection.files_ending(".csv")
     if len(csv_files) > 1:
         raise SourceError(f"{collection.path} holds several CSV files ({', '.join(csv_files)}): leave one")
-    return _from_csv(collection, csv_files[0]) if csv_files else _from_folders(collection)
+    return _from_csv(collection, csv_files[0], columns) if csv_files else _from_folders(collection)
 
 
-def _from_csv(collection: Collection, name: str) -> pd.DataFrame:
+def _from_csv(collection: Collection, name: str, columns_called: Mapping[str, str]) -> pd.DataFrame:
     try:
-        rows = pd.read_csv(io.BytesIO(collection.read(name)), dtype=str, skipinitialspace=True, encoding="utf-8-sig")
+        text = collection.read(name).decode("utf-8-sig")
+        rows = pd.read_csv(io.StringIO(text), dtype=str, skipinitialspace=True, sep=separator_of(text))
     except ValueError as error:
         raise SourceError(f"{name} cannot be read as CSV in UTF-8: {error}") from error
     rows.columns = pd.Index([str(column).strip().lower() for column in rows.columns])
+    absent = [called for called in columns_called.values() if called.lower() not in rows]
+    if absent:
+        raise SourceError(f"--columns: {name} has no column {', '.join(absent)}; it has {', '.join(rows.columns)}")
+    for known, called in columns_called.items():
+        rows[known] = rows[called.lower()]
     if rows.columns.has_duplicates:
         raise SourceError(f"{name} names a column twice: {', '.join(rows.columns)}")
     if "path" not in rows or not {"age", "young"} & set(rows.columns):
         raise SourceError(f"{name} needs a first line that names the columns path and age (or young); "
-                          f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}")  # fmt: skip
+                          f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}. Other names: --columns "
+                          "path=file_name,age=real_age")  # fmt: skip
     columns: dict[str, pd.Series] = {"path": rows["path"].fillna("").str.strip().str.replace("\\", "/")}
     if "age" in rows:
-        columns["age"] = pd.to_numeric(rows["age"], errors="coerce")
+        columns["age"] = ages_of(rows["age"])
     if "gender" in rows:
         columns["gender"] = rows["gender"].str.strip().str.lower().map(GENDER_WORDS)
     for text in {"race", "identity"} & set(rows.columns):
@@ -50,6 +61,12 @@ def _from_csv(collection: Collection, name: str) -> pd.DataFrame:
     for flag in {"young", "glasses", "blurry"} & set(rows.columns):
         columns[flag] = rows[flag].str.strip().str.lower().map(TRUTH_WORDS).astype("boolean")
     return faces_table(columns)
+
+
+def ages_of(texts: pd.Series) -> pd.Series:
+    """Numbers of years; of ranges such as `20-29`, the middle; NaN for anything else."""
+    ranges = texts.str.extract(r"^\s*(\d{1,3})\s*[-\u2013]\s*(\d{1,3})\s*$").astype(float)
+    return pd.to_numeric(texts, errors="coerce").fillna(ranges.mean(axis=1, skipna=False))
 
 
 def _from_folders(collection: Collection) -> pd.DataFrame:

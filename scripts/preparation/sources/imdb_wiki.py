@@ -6,14 +6,15 @@ Source: Rothe, Timofte, Van Gool, "DEX: Deep EXpectation of apparent age from a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.matlab import numbers, read_struct, texts
-from scripts.preparation.sources.table import BOX, faces_table, genders
+from scripts.preparation.sources.table import BOX, SourceError, faces_table, genders
+from util.text import printable
 
 MATLAB_TO_PYTHON_DAYS = 366  # MATLAB counts days from year 0, Python's ordinals from year 1
 FIRST_DAY_OF_1970 = 719_163  # as a Python ordinal
@@ -24,6 +25,10 @@ PHOTO_YEARS = (1840, 2015)
 REQUIRED = ("full_path", "dob", "photo_taken", "gender", "face_score", "second_face_score")
 IMDB_NAME = re.compile(r"(nm\d+)_")
 WIKI_NAME = re.compile(r"(\d+)_")
+DATED_NAME = re.compile(
+    r"(?P<person>nm\d+|\d+)_(?:rm\d+_)?(?P<born>\d{4})-\d{1,2}-\d{1,2}_(?P<taken>\d{4})\.jpe?g", re.I
+)
+"""such as nm0000001_rm124825600_1899-5-10_1968.jpg and 10000217_1981-05-05_2009.jpg"""
 
 
 def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
@@ -31,9 +36,32 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
 
     def read(collection: Collection) -> pd.DataFrame:
         file_name = f"{database}.mat"
-        return _table(read_struct(collection.read(file_name), database, file_name, REQUIRED), database)
+        try:
+            return _table(read_struct(collection.read(file_name), database, file_name, REQUIRED), database)
+        except SourceError as error:
+            table = table_of_names(collection.names())
+            if table.empty:
+                raise
+            print(printable(f"note: {error}. Ages and people are taken from the {len(table)} photos' names, which say "
+                            "nothing of gender, face scores and boxes"), flush=True)  # fmt: skip
+            return table
 
     return read
+
+
+def table_of_names(paths: Iterable[str]) -> pd.DataFrame:
+    """A table from file names alone, PERSON_BIRTHDATE_YEAR.jpg; empty where no photo is called so."""
+    rows = [(path, match) for path in paths if (match := DATED_NAME.fullmatch(path.rpartition("/")[2]))]
+    born, taken = (np.array([float(match[name]) for _, match in rows]) for name in ("born", "taken"))
+    possible = _within(born, BIRTH_YEARS) & _within(taken, PHOTO_YEARS)
+    return faces_table(
+        {
+            "path": [path for path, _ in rows],
+            "age": np.where(possible, taken - born, np.nan),
+            "identity": [match["person"] for _, match in rows],
+            "problem": np.where(possible, "", "impossible date"),
+        }
+    )
 
 
 def _table(fields: dict[str, np.ndarray], database: str) -> pd.DataFrame:

@@ -23,7 +23,10 @@ def read_struct(content: bytes, name: str, file_name: str, required: tuple[str, 
     try:
         variables = scipy.io.loadmat(io.BytesIO(content), variable_names=[name])
     except NotImplementedError as error:
-        raise SourceError(f"{file_name} is in MATLAB's version 7.3 (HDF5), not in the expected version 5") from error
+        raise SourceError(
+            f"{file_name} is in MATLAB's version 7.3 (HDF5), not in the expected version 5: save it again by MATLAB's "
+            "save -v7, or fetch the collection's own file"
+        ) from error
     except Exception as error:  # scipy raises nearly every type on damaged files
         raise SourceError(f"{file_name} is damaged or no MATLAB file ({error}); fetch it again") from error
     struct = variables.get(name)
