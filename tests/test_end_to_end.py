@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -231,16 +232,17 @@ def test_a_stop_after_an_epochs_last_step_loses_nothing(
 
         steps = 0
 
-        def __bool__(self) -> bool:
+        def now(self) -> bool:
             self.steps += 1
-            return self.steps >= 40
+            self.signal_number = signal.SIGTERM if self.steps >= 40 else None
+            return super().now()
 
     words = [str(word) for word in train_words(demo_faces, tmp_path, *LONG)]
     monkeypatch.setattr(train, "StopTogether", StopAfterTheFirstEpoch)
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     train.main()
     state = torch.load(tmp_path / "run" / "latest_state.pth", weights_only=True)
-    assert state["progress"] == {"epoch": 1, "epoch_images": 40, "total_images": 40}
+    assert state["progress"] == {"epoch": 1, "epoch_images": 40, "total_images": 40, "restarts": 0}
     run("train.py", *words, "--continue_train")
     assert losses(tmp_path) == losses(uninterrupted)
     ours, theirs = weights(tmp_path), weights(uninterrupted)

@@ -103,7 +103,7 @@ def format_value(value: Any) -> str:
     """A value as a person would type it."""
     if value is None:
         return "none"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def flags_of(options_class: type, *, training: bool = True) -> Iterator[tuple[type, Flag]]:
@@ -156,7 +156,7 @@ def flatten(options: Any) -> dict[str, Any]:
 
 
 def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of this section's flags out of a saved JSON object, paths as Path and lists as tuple again.
+    """The values of this section's flags out of a saved JSON object: each is read as it would be if it was typed.
 
     Raises OptionError for a value that the flag could not have.
     """
@@ -164,49 +164,30 @@ def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
     for _, flag in flags_of(options_class):
         if flag.name in values:
             value = values[flag.name]
-            if not _may_have(flag, value):
-                raise OptionError(f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or "
-                                  "delete the run's opt.json")  # fmt: skip
-            if isinstance(value, str) and _base_type(flag.type) is Path:
-                value = Path(value)
-            elif isinstance(value, str) and _is_tuple(flag):
-                value = _parser_of(flag)(value)
-            restored[flag.name] = tuple(value) if isinstance(value, list) else value
+            try:
+                restored[flag.name] = _read_saved(flag, value)
+            except (ValueError, OverflowError, argparse.ArgumentTypeError) as error:
+                raise OptionError(f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or delete "
+                                  "the run's opt.json") from error  # fmt: skip
     return restored
 
 
-def _may_have(flag: Flag, value: Any) -> bool:
-    """Whether a value out of a JSON file is one of this flag's: of its type, and one of its choices."""
-    if value is None:
-        return flag.default is None or type(None) in typing.get_args(flag.type)
-    base = _base_type(flag.type)
-    if base in (bool, int, str, float, Path):
-        kinds = {float: (int, float), Path: (str,)}.get(base, (base,))
-        if not isinstance(value, kinds) or (isinstance(value, bool) and base is not bool):
-            return False
-    if _is_tuple(flag) and not isinstance(value, str):
-        return isinstance(value, (list, tuple)) and all(_is_of(typing.get_args(base)[0], part) for part in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    if flag.metadata["parse"] and isinstance(value, str):
-        try:
-            flag.metadata["parse"](value)
-        except (ValueError, argparse.ArgumentTypeError):
-            return False
-    return not flag.metadata["choices"] or value in flag.metadata["choices"]
-
-
-MOST_NUMBER = 1e30
-
-
-def _is_tuple(flag: Flag) -> bool:
-    return typing.get_origin(_base_type(flag.type)) is tuple
-
-
-def _is_of(kind: Any, part: Any) -> bool:
-    """Whether one of a tuple's values is of its type, and no number beyond all others."""
-    kinds = {float: (int, float), Path: (str,)}.get(kind, (kind,))
-    return isinstance(part, kinds) and not isinstance(part, bool) and (kind is not float or abs(part) < MOST_NUMBER)
+def _read_saved(flag: Flag, value: Any) -> Any:
+    """A value out of a JSON file as the parser would have read it. Raises ValueError or ArgumentTypeError."""
+    is_tuple = typing.get_origin(_base_type(flag.type)) is tuple
+    if value is None and (flag.default is None or type(None) in typing.get_args(flag.type)):
+        return None
+    if isinstance(value, bool) and flag.type is bool:
+        return value
+    kinds = (str, int, float, list, tuple) if is_tuple else (str, int, float)
+    if flag.type is bool or isinstance(value, bool) or not isinstance(value, kinds):
+        raise ValueError(f"{value!r} is of another type")
+    read = _parser_of(flag)(format_value(tuple(value) if isinstance(value, list) else value))
+    if isinstance(read, float) and not math.isfinite(read):
+        raise ValueError(f"{read} is no number")
+    if flag.metadata["choices"] and read not in flag.metadata["choices"]:
+        raise ValueError(f"{read!r} is none of the choices")
+    return read
 
 
 def _base_type(annotation: Any) -> Any:
