@@ -101,7 +101,7 @@ def write_torchscript(trained: Trained, path: Path) -> None:
 def write_safetensors(trained: Trained, path: Path) -> None:
     """Write the weights alone, under the names of the public code base, which this project's commands read in the
     place of a `.pth` file."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     half = trained.card.weights_bits == 16
     state = {
@@ -109,7 +109,7 @@ def write_safetensors(trained: Trained, path: Path) -> None:
         for name, value in trained.network.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=trained.card.to_metadata())
+        temporary.write_bytes(save(state, metadata=trained.card.to_metadata()))  # save_file hides it from other users
 
 
 def read_onnx(path: Path) -> Translate:
