@@ -112,3 +112,9 @@ def test_imdb_wiki_ages_come_from_names_where_the_table_is_missing(
     whole = imdb_wiki("wiki", [{"path": names[0], "born": 1981, "taken": 2009, "picture": b"x"}])
     full = SOURCES["wiki"].read(opened(tmp_path / "whole", whole, as_folder, "wiki"))
     assert full["age"].tolist() == [28], "the same age as the table says"
+
+
+@IN_BOTH
+def test_photos_that_cannot_be_read_are_counted_by_ending(tmp_path: Path, pack: Callable) -> None:
+    files = {"t.csv": b"path,age\n", "a/1.jpg": b"x", "a/2.NEF": b"x", "b/3.nef": b"x", "4.psd": b"x"}
+    assert opened(tmp_path, files, pack).left_out() == {".nef": 2, ".psd": 1}

@@ -30,6 +30,12 @@ SUFFIXES = (
     *([".heic", ".heif", ".hif"] if HAS_HEIF else []),
 )
 """How the names of such files end."""
+OTHER_PICTURES = tuple(
+    ending
+    for ending in (".avif", ".heic", ".heif", ".hif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw", ".psd")
+    if ending not in SUFFIXES
+)
+"""How the names of photos end that cannot be read here."""
 REMEDIES = {**dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif"), ".avif": "pip install -U pillow"}
 """What makes photos readable that are not."""
 MAX_SCANS = 100

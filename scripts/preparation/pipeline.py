@@ -28,6 +28,7 @@ from scripts.preparation.sources.table import BOX, LANDMARKS
 from scripts.preparation.workspace import Outcomes, Workspace
 from util.arguments import OptionError, flatten
 from util.files import write_text
+from util.photos import describe_left_out
 from util.terminal import CountedWork
 from util.workers import run_in_processes, usable_cores
 
@@ -76,6 +77,8 @@ def prepare(source_name: str, settings: Settings) -> bool:
     source = SOURCES[source_name]
     collection = open_source(source_name, source, settings)
     print(f"reading the metadata of {source.title}", flush=True)
+    if left_out := collection.left_out():
+        print(f"note: photos that cannot be read are left out: {describe_left_out(left_out)}", flush=True)
     called = settings.source.called
     table = read_folder(collection, called) if source_name == "folder" else source.read(collection)
     faces = plan(table, settings)

@@ -12,7 +12,8 @@ from pathlib import Path
 from scripts.preparation.sources.matching import Matcher
 from scripts.preparation.sources.table import SourceError
 from util.archives import ARCHIVE_SUFFIXES, MAX_MEMBER_BYTES, Member, MemberError, is_archive, is_safe, members
-from util.files import is_image
+from util.files import ending_of, is_image
+from util.photos import OTHER_PICTURES
 
 Photo = Path | bytes | None
 """A file to read, the bytes of an archive's member, or None for a photo that is not there."""
@@ -46,6 +47,11 @@ class Collection(ABC):
     @abstractmethod
     def photos(self, wanted: Mapping[str, int]) -> Iterator[tuple[int, Photo]]:
         """The photos of `wanted` (a number by path), each once with its number, in the quickest order to read them."""
+
+    def left_out(self) -> Counter[str]:
+        """How many files are photos that cannot be read, by ending."""
+        endings = Counter(map(ending_of, self.metadata_files()))
+        return Counter({ending: count for ending, count in endings.items() if ending in OTHER_PICTURES})
 
     def has(self, *names: str) -> bool:
         """Whether there is a file of one of these names, in whatever folder."""
@@ -199,6 +205,9 @@ class TwoFolders(Collection):
 
     def metadata_files(self) -> Sequence[str]:
         return []
+
+    def left_out(self) -> Counter[str]:
+        return sum((folder.left_out() for folder in self.folders.values()), Counter[str]())
 
     def content(self, file: str) -> bytes:
         raise SourceError(f"{file}: two folders of photos hold no metadata")
