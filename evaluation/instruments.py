@@ -17,6 +17,7 @@ from models.base_model import SHA256
 from models.face_embedder import FaceEmbedder, FaceModelOptions, load_embedder
 from util.errors import UserError
 from util.files import sha256_of
+from util.images import to_pixels
 from util.run.checkpoint import CheckpointError, load_file
 
 NO_FACE_MODEL = (
@@ -54,8 +55,7 @@ class Inception:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> np.ndarray:
         """Of images (N, 3, H, W) in [-1, 1], features (N, 2048)."""
-        pixels = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-        return self.network(pixels.to(self.device))[0].float().cpu().numpy()
+        return self.network(to_pixels(images).to(self.device))[0].float().cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,9 @@ def measure(
     for pairs in batches:
         measured.names += pairs.names
         measured.persons += [people.find(domain, file) for file in pairs.files]
+        _refuse_infinite(pairs.images)
         # Translations are judged as they would be stored, so that results out of files give the same numbers.
         images = {label: image if label == "rec" else rounded(image) for label, image in pairs.images.items()}
-        _refuse_infinite(images)
         for label in ("real", "fake"):
             if label in images:
                 parts[label].append(look_at(images[label], instruments))

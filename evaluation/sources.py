@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
+from util.images import to_pixels, uint8_to_tensor
+
 DOMAINS = {"AtoB": ("A", "B"), "BtoA": ("B", "A")}
 """Of each direction, where its photos come from and what they are to become. A is young, B is old."""
 TITLES = {"AtoB": "young to old", "BtoA": "old to young"}
@@ -65,4 +67,4 @@ def in_colour(images: Tensor) -> Tensor:
 
 def rounded(images: Tensor) -> Tensor:
     """Images in [-1, 1] as they are after being stored in 8 bits: what a PNG file of them holds."""
-    return images.float().add(1).mul(127.5).round().clamp(0, 255).div(127.5).sub(1)
+    return uint8_to_tensor(to_pixels(images))

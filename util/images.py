@@ -28,10 +28,14 @@ def uint8_to_tensor(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32).div_(divisor).sub_(1.0)
 
 
+def to_pixels(images: Tensor) -> Tensor:
+    """Tensors of any shape in [-1, 1] as uint8 ones, rounded to nearest, on the same device."""
+    return images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def tensor_to_uint8(images: Tensor) -> np.ndarray:
     """Tensors (..., C, H, W) in [-1, 1] as uint8 arrays (..., H, W, C), rounded to nearest, on the CPU."""
-    scaled = images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255)
-    return scaled.to(torch.uint8).movedim(-3, -1).cpu().numpy()
+    return to_pixels(images).movedim(-3, -1).cpu().numpy()
 
 
 def array_to_image(array: np.ndarray) -> Image.Image:
