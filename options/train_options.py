@@ -80,7 +80,7 @@ NOT_CONTINUED = (
 CHANGEABLE_SECTIONS = (SavingOptions, CheckpointChoice, GuardOptions, HeldOutOptions, FaceModelOptions, DisplayOptions,
                        SpeedOptions, CacheOptions)  # fmt: skip
 CHANGEABLE = ("gpu_ids", "verbose", "num_threads", "prefetch_factor", "accumulate", "dataroot", "n_epochs",
-              "n_epochs_decay", "lr", "lr_policy", "lr_decay_iters", *NOT_CONTINUED)  # fmt: skip
+              "n_epochs_decay", "features_size", "lr", "lr_policy", "lr_decay_iters", *NOT_CONTINUED)  # fmt: skip
 """The rule: what a run that goes on may have otherwise than before. Lengths and learning rate, which people adjust;
 where photos lie, results go and progress is shown; in what and on how many processors it is computed. Every other
 option makes it another run, new ones included until they are named here."""
