@@ -39,6 +39,7 @@ class GuardOptions:
         help="what happens where a loss or a weight is NaN or infinite: stop, so that --continue_train can go on from "
         "the last checkpoint; skip: leave the weights as they are in that step (this looks at every step)",
         choices=("stop", "skip"),
+        parse=lambda text: "stop" if text == "rollback" else text,  # what older runs may have saved
     )
 
 

@@ -277,3 +277,12 @@ def test_commands_that_use_a_model_take_the_shipped_one_where_no_run_is_named(tm
     assert options.run.name == "young2old" and options.model.generator.ngf == 8
     (tmp_path / "experiment_name").mkdir()
     assert parse_test_options(words).run.name == "experiment_name"
+
+
+def test_a_run_saved_with_an_option_value_that_is_gone_still_goes_on(tmp_path: Path) -> None:
+    words = ["--checkpoints_dir", str(tmp_path), "--name", "run"]
+    options = train(*words)
+    options.folder.path.mkdir()
+    options.folder.write_options({**options.values, "on_nan": "rollback", "cache": "disk"}, options.table)
+    resumed = train("--continue_train", *words)
+    assert (resumed.guard.on_nan, resumed.loading.cache.cache) == ("stop", "auto")
