@@ -77,11 +77,16 @@ class SourceOptions:
     name: str = option("young2old", help="name of the run whose generators are used")
     checkpoints_dir: Path = option(ROOT / "checkpoints", help="folder of all runs' checkpoints")
     model: tuple[Path, ...] = option(
-        (), help="files of export.py instead of a run: FILE.onnx, or one for each direction, separated by a comma",
-        parse=_paths)  # fmt: skip
+        (),
+        help="files of export.py instead of a run: FILE.onnx, or one for each direction, separated by a comma",
+        parse=_paths,
+    )
     engine: str = option(
-        "auto", help="onnx: the run's exported files by onnxruntime, a quick start; torch: its checkpoint; auto: "
-        "onnx if export.py has written files of the checkpoint's weights", choices=ENGINES)  # fmt: skip
+        "auto",
+        help="onnx: the run's exported files by onnxruntime, a quick start; torch: its checkpoint; auto: "
+        "onnx if export.py has written files of the checkpoint's weights",
+        choices=ENGINES,
+    )
 
 
 class NothingDoneError(UserError):
@@ -135,8 +140,11 @@ def find_photos(words: Sequence[str], output: Path) -> list[Path]:
                 raise UserError(f"--output {output} is itself the folder of the photos: choose another")
             here = sorted(file for file in path.iterdir() if is_image(file.name) and file.is_file())
         else:
-            here = [path] if path.exists() else [file for file in map(Path, sorted(glob.glob(word, recursive=True)))
-                                                 if file.is_file()]  # fmt: skip
+            here = (
+                [path]
+                if path.exists()
+                else [file for file in map(Path, sorted(glob.glob(word, recursive=True))) if file.is_file()]
+            )
         if not here:
             raise UserError(f"{word}: " + ("holds no photos" if path.is_dir() else "does not exist"))
         found.update(dict.fromkeys(here))
@@ -168,8 +176,10 @@ def write_results(
     """
     count = len(aged.faces)
     if not count:
-        raise NothingDoneError("no face was found: the face must be seen from the front or half from the side, with "
-                               "both eyes, and not be tiny")  # fmt: skip
+        raise NothingDoneError(
+            "no face was found: the face must be seen from the front or half from the side, with "
+            "both eyes, and not be tiny"
+        )
     if options.face is not None and options.face > count:
         raise NothingDoneError(f"--face {options.face}: only {count} found")
     result = options.output / f"{name}_{options.direction}{SUFFIXES[photo.format]}"

@@ -62,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def import_page(folder: Path) -> Callable[[Sessions, str, int, int], None]:
     """What serves the page, with all its files in `folder`. Raises UserError without Gradio."""
     # Gradio reads these when it is imported: where to store files, and to tell nobody.
-    os.environ.update(GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1",
-                      HF_HUB_DISABLE_TELEMETRY="1")  # fmt: skip
+    os.environ.update(
+        GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1"
+    )
     try:
         from aging.page import launch
     except ImportError as error:

@@ -42,8 +42,9 @@ def main() -> None:
     device = select_device(options.gpu_ids)
     print(options.table)
     measures = options.measures
-    instruments = load_instruments(measures.age_estimator, measures.face, measures.inception, options.saved, device,
-                                   options.aligned)  # fmt: skip
+    instruments = load_instruments(
+        measures.age_estimator, measures.face, measures.inception, options.saved, device, options.aligned
+    )
     people = People(options.manifest, phase=options.values.get("phase", "test"))
     source = open_source(options, device)
     print(f"measuring on {describe_device(device)}")
@@ -99,8 +100,10 @@ def remarks(
     """What a reader of the numbers has to know: what was left out, what was not computed, what they rest on."""
     notes = [*source.notes, *instruments.notes]
     if people.path is None:
-        notes.append("no manifest.csv: true ages are unknown, so the estimator's error is, too; genders are estimated; "
-                     "each photo counts as a person of its own")  # fmt: skip
+        notes.append(
+            "no manifest.csv: true ages are unknown, so the estimator's error is, too; genders are estimated; "
+            "each photo counts as a person of its own"
+        )
     elif people.missing:
         notes.append(f"{people.missing} photos are not in {people.path}: each counts as a person of its own")
     if not options.saved:
@@ -155,8 +158,17 @@ def write_report(
     record = json_record(source.title, summary, options.values, weights, notes)
     size = options.run.results.display_winsize if options.run else 256
     write_files(options.output, record, measured, summary)
-    page = write_page(options.output, source, measured, summary, weights, notes, options.values,
-                      examples=options.measures.examples, image_size=size)  # fmt: skip
+    page = write_page(
+        options.output,
+        source,
+        measured,
+        summary,
+        weights,
+        notes,
+        options.values,
+        examples=options.measures.examples,
+        image_size=size,
+    )
     return str(page)
 
 

@@ -44,8 +44,14 @@ def main() -> None:
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
     estimator = options.figures.load(device)
-    loaders = create_test_loaders(options.choice.dataset_mode, options.data, options.loading, channels,
-                                  options.results.num_test, pin_memory=device.type == "cuda")  # fmt: skip
+    loaders = create_test_loaders(
+        options.choice.dataset_mode,
+        options.data,
+        options.loading,
+        channels,
+        options.results.num_test,
+        pin_memory=device.type == "cuda",
+    )
     print(f"translating on {describe_device(device)}")
     started = time.perf_counter()
     with staged(options.result_folder, RESULTS) as folder:

@@ -124,7 +124,8 @@ def change_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     A network between colour and grey gives the change of the grey levels.
     """
     if before.shape[1] != after.shape[1]:
-        before, after = (image if image.shape[1] == 1 else np.tensordot(GREY, image[0], 1)[None, None]
-                         for image in (before, after))  # fmt: skip
+        before, after = (
+            image if image.shape[1] == 1 else np.tensordot(GREY, image[0], 1)[None, None] for image in (before, after)
+        )
     change = (after[0] - before[0]).transpose(1, 2, 0) * np.float32(127.5)
     return np.repeat(change, 3, axis=2) if change.shape[2] == 1 else change

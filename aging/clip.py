@@ -15,8 +15,18 @@ from util.files import atomic_path
 
 QUALITY = ("-crf", "17", "-preset", "medium")
 """of the H.264 encoder: hardly a visible loss"""
-COLOURS = ("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_primaries", "bt709",
-           "-color_trc", "bt709", "-color_range", "tv")  # fmt: skip
+COLOURS = (
+    "-vf",
+    "scale=out_color_matrix=bt709:out_range=tv",
+    "-colorspace",
+    "bt709",
+    "-color_primaries",
+    "bt709",
+    "-color_trc",
+    "bt709",
+    "-color_range",
+    "tv",
+)
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,16 @@ def write_part(path: Path, clip: Clip, frames: Iterable[np.ndarray]) -> None:
     is_even = clip.size[0] % 2 == clip.size[1] % 2 == 0
     with atomic_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
-            temporary, clip.size, fps=clip.rate, codec="libx264", quality=None, macro_block_size=1,
+            temporary,
+            clip.size,
+            fps=clip.rate,
+            codec="libx264",
+            quality=None,
+            macro_block_size=1,
             ffmpeg_log_level="error",
-            pix_fmt_out="yuv420p" if is_even else "yuv444p", output_params=[*COLOURS, *QUALITY, "-f", "matroska"],
-        )  # fmt: skip
+            pix_fmt_out="yuv420p" if is_even else "yuv444p",
+            output_params=[*COLOURS, *QUALITY, "-f", "matroska"],
+        )
         writer.send(None)
         try:
             for frame in frames:
@@ -81,9 +97,35 @@ def join_parts(path: Path, parts: Sequence[Path], sound_of: Path) -> None:
     listing.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
     for sound in ("copy", "aac"):  # MP4 takes most kinds of sound as they are
         with atomic_path(path) as temporary:
-            words = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-f", "concat", "-safe", "0", "-i", listing,
-                     "-i", sound_of, "-map", "0:v", "-map", "1:a?", "-c:v", "copy", "-c:a", sound,
-                     "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4", temporary]  # fmt: skip
+            words = [
+                imageio_ffmpeg.get_ffmpeg_exe(),
+                "-y",
+                "-v",
+                "error",
+                "-f",
+                "concat",
+                "-safe",
+                "0",
+                "-i",
+                listing,
+                "-i",
+                sound_of,
+                "-map",
+                "0:v",
+                "-map",
+                "1:a?",
+                "-c:v",
+                "copy",
+                "-c:a",
+                sound,
+                "-map_metadata",
+                "-1",
+                "-movflags",
+                "+faststart",
+                "-f",
+                "mp4",
+                temporary,
+            ]
             done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if done.returncode == 0:
                 return

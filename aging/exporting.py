@@ -77,8 +77,15 @@ def write_onnx(trained: Trained, path: Path) -> None:
     sizes = {0: dim("batch"), 2: multiple * dim("rows"), 3: multiple * dim("columns")}
     with _quietly(), torch.no_grad():
         program = torch.onnx.export(
-            _with_stored_bits(trained), (_example(trained.card),), input_names=[INPUT], output_names=[OUTPUT],
-            dynamic_shapes={INPUT: sizes}, opset_version=OPSET, dynamo=True, verbose=False)  # fmt: skip
+            _with_stored_bits(trained),
+            (_example(trained.card),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={INPUT: sizes},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None  # it is None where a file is named
     program.model.producer_name = "FaceAging-by-cycleGAN"
     program.model.metadata_props.update(trained.card.to_metadata())
@@ -152,8 +159,10 @@ def largest_difference(trained: Trained, translate: Translate) -> float:
     """
     most = max(_difference(trained, translate, shape) for shape in _test_shapes(trained.card))
     if not most <= TOLERANCE:
-        raise ExportError(f"the file computes something else than the network: it differs by {most:.3g} of a range of "
-                          "2; please report this with the command and the versions of torch and onnx")  # fmt: skip
+        raise ExportError(
+            f"the file computes something else than the network: it differs by {most:.3g} of a range of "
+            "2; please report this with the command and the versions of torch and onnx"
+        )
     return most
 
 

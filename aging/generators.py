@@ -66,9 +66,10 @@ def torch_generators(folder: Path) -> dict[str, Generator]:
     try:
         import torch
     except ImportError as error:
-        raise GeneratorError(f"to use the checkpoint in {folder}, install PyTorch (pip install -r requirements.txt); "
-                             f"without it, use files that python export.py --name {folder.name} has made elsewhere"
-                             ) from error  # fmt: skip
+        raise GeneratorError(
+            f"to use the checkpoint in {folder}, install PyTorch (pip install -r requirements.txt); "
+            f"without it, use files that python export.py --name {folder.name} has made elsewhere"
+        ) from error
     from aging.trained import run_generators
     from util.run.run_folder import LATEST, RunFolder
 
@@ -99,8 +100,10 @@ def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "aut
     if files:
         return _by_direction([onnx_generator(path) for path in files])
     if not folder.is_dir():
-        raise GeneratorError(f"there is no model in {folder}: train one by train.py, name another by --name and "
-                             "--checkpoints_dir, or a file of export.py by --model FILE.onnx")  # fmt: skip
+        raise GeneratorError(
+            f"there is no model in {folder}: train one by train.py, name another by --name and "
+            "--checkpoints_dir, or a file of export.py by --model FILE.onnx"
+        )
     exported = [path for direction in DIRECTIONS.values() if (path := exported_path(folder, direction)).is_file()]
     if engine == "onnx" and not exported:
         raise GeneratorError(f"{folder} holds no ONNX files: make them by python export.py --name {folder.name}")
@@ -134,6 +137,10 @@ def _by_direction(generators: Sequence[Generator]) -> dict[str, Generator]:
 def _is_current(folder: Path, found: Mapping[str, Generator]) -> bool:
     """Whether exported files are of all the weights that the run's checkpoint holds now."""
     exported = {generator.card.network: generator.card.source_sha256 for generator in found.values()}
-    weights = {name: path for name in ("G", *DIRECTIONS) for suffix in (".safetensors", ".pth")
-               if (path := folder / f"latest_net_{name}{suffix}").is_file()}  # fmt: skip
+    weights = {
+        name: path
+        for name in ("G", *DIRECTIONS)
+        for suffix in (".safetensors", ".pth")
+        if (path := folder / f"latest_net_{name}{suffix}").is_file()
+    }
     return all(sha256_of(path) == exported.get(name) for name, path in weights.items())

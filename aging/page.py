@@ -57,21 +57,52 @@ def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blo
     """The page. at_once: how many photos are translated, or written in full size, at the same time."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FORGET_UPLOADS) as page:
         gr.Markdown(f"# {TITLE}\n{ABOUT}")
-        upload = gr.Image(label="A photo with one face or several", sources=["upload", "webcam", "clipboard"],
-                             type="filepath", height=220, buttons=[], elem_id="upload")  # fmt: skip
+        upload = gr.Image(
+            label="A photo with one face or several",
+            sources=["upload", "webcam", "clipboard"],
+            type="filepath",
+            height=220,
+            buttons=[],
+            elem_id="upload",
+        )
         setattr(upload, "preprocess", path_of)  # noqa: B010  # Gradio writes files beside classes that inherit its own
         with gr.Column(visible=False) as results:
-            strength = gr.Slider(-STRONGEST, STRONGEST, value=1.0, step=0.05, label="younger ← 0 is the photo → older",
-                                 buttons=[], elem_id="strength")  # fmt: skip
-            compared = gr.ImageSlider(label="before | after", type="filepath", interactive=False, max_height=700,
-                                      buttons=["fullscreen"], elem_id="compared")  # fmt: skip
-            faces = gr.Image(label="Click a face to change it, or not", type="filepath", interactive=False, buttons=[],
-                             elem_id="faces", height=320)  # fmt: skip
+            strength = gr.Slider(
+                -STRONGEST,
+                STRONGEST,
+                value=1.0,
+                step=0.05,
+                label="younger ← 0 is the photo → older",
+                buttons=[],
+                elem_id="strength",
+            )
+            compared = gr.ImageSlider(
+                label="before | after",
+                type="filepath",
+                interactive=False,
+                max_height=700,
+                buttons=["fullscreen"],
+                elem_id="compared",
+            )
+            faces = gr.Image(
+                label="Click a face to change it, or not",
+                type="filepath",
+                interactive=False,
+                buttons=[],
+                elem_id="faces",
+                height=320,
+            )
             with gr.Row():
                 make_strip = gr.Button("From younger to older", elem_id="make_strip")
                 save = gr.Button("Photo in full size", variant="primary", elem_id="save")
-            strip = gr.Image(label="from younger to older", type="filepath", interactive=False, visible=False,
-                             buttons=["download", "fullscreen"], elem_id="strip")  # fmt: skip
+            strip = gr.Image(
+                label="from younger to older",
+                type="filepath",
+                interactive=False,
+                visible=False,
+                buttons=["download", "fullscreen"],
+                elem_id="strip",
+            )
             saved = gr.File(label="Photo in full size", visible=False, elem_id="saved")
         answers = Answers(sessions, uploads)
         shown = list(Shown(upload, results, compared, faces, strip, saved))
@@ -106,9 +137,14 @@ class Answers:
             finally:
                 self.uploads.read(upload)
             several = len(session.preview.faces) > 1
-            return Shown(None, gr.Column(visible=True), self._compared(session, strength),
-                     gr.Image(str(session.show_faces()), visible=several), gr.Image(None, visible=False),
-                     gr.File(None, visible=False))  # fmt: skip
+            return Shown(
+                None,
+                gr.Column(visible=True),
+                self._compared(session, strength),
+                gr.Image(str(session.show_faces()), visible=several),
+                gr.Image(None, visible=False),
+                gr.File(None, visible=False),
+            )
 
     def show(self, strength: float, request: gr.Request) -> tuple[str, str]:
         """The slider was moved: the predicted change is scaled, and nothing is translated anew."""
@@ -249,7 +285,16 @@ def launch(sessions: Sessions, host: str, port: int, megabytes: int) -> None:
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
     middleware = [Middleware(OwnFilesOnly, root=sessions.root), Middleware(UploadsSeen, uploads=uploads)]
     build_page(sessions, uploads).launch(
-        server_name=host, server_port=port, share=False, inbrowser=False, quiet=True, ssr_mode=False, theme=theme,
-        css=CSS, max_file_size=f"{megabytes}mb", show_error=False, footer_links=[],
+        server_name=host,
+        server_port=port,
+        share=False,
+        inbrowser=False,
+        quiet=True,
+        ssr_mode=False,
+        theme=theme,
+        css=CSS,
+        max_file_size=f"{megabytes}mb",
+        show_error=False,
+        footer_links=[],
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
-    )  # fmt: skip
+    )

@@ -23,8 +23,16 @@ WRITING: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95},
 }
 TRANSPARENT_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-KEPT_TAGS = (Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist, Base.HostComputer,
-             Base.Copyright)  # fmt: skip
+KEPT_TAGS = (
+    Base.ImageDescription,
+    Base.Make,
+    Base.Model,
+    Base.Software,
+    Base.DateTime,
+    Base.Artist,
+    Base.HostComputer,
+    Base.Copyright,
+)
 """Of the EXIF data's main part. Not kept: the orientation, which the pixels have taken on; the photo's thumbnail, which
 shows the face as it was; and what describes the file's own layout."""
 DROPPED_DETAILS = (Base.MakerNote, Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)

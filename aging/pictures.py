@@ -22,8 +22,13 @@ CAPTION = 26
 
 def before_and_after(photo: AgedPhoto, strength: float, chosen: Collection[int] | None = None) -> np.ndarray:
     """The part of the photo around its faces, as it was and as it became, side by side, as uint8 RGB."""
-    boxes = np.array([_surroundings(face, margin=0.3) for number, face in enumerate(photo.faces)
-                      if chosen is None or number in chosen])  # fmt: skip
+    boxes = np.array(
+        [
+            _surroundings(face, margin=0.3)
+            for number, face in enumerate(photo.faces)
+            if chosen is None or number in chosen
+        ]
+    )
     (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     small = photo.part((left, top, right, bottom), PICTURE_HEIGHT)
     return _row([small.pixels, small.at(strength, chosen)], ["before", "after"])

@@ -114,9 +114,13 @@ class Sessions:
     """All open photos, by what the visitor's browser calls its session. Safe in several threads."""
 
     def __init__(
-        self, root: Path, generators: Mapping[str, Generator], *, most: int = MOST_SESSIONS,
+        self,
+        root: Path,
+        generators: Mapping[str, Generator],
+        *,
+        most: int = MOST_SESSIONS,
         find: Callable[[Image.Image, Mapping[str, Generator]], AgedPhoto] = age_photo,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.root, self.generators, self.most, self._find = root, generators, most, find
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._left: OrderedDict[str, None] = OrderedDict()
@@ -142,8 +146,13 @@ class Sessions:
         folder = Path(tempfile.mkdtemp(prefix="session_", dir=self.root))
         own = folder / upload.name
         shutil.copyfile(upload, own)
-        session = Session(folder, own, AgedPhoto(np.empty((0, 0, 3), np.uint8), aged.faces),
-                          aged.part((0, 0, width, height), PREVIEW_HEIGHT), set(range(len(aged.faces))))  # fmt: skip
+        session = Session(
+            folder,
+            own,
+            AgedPhoto(np.empty((0, 0, 3), np.uint8), aged.faces),
+            aged.part((0, 0, width, height), PREVIEW_HEIGHT),
+            set(range(len(aged.faces))),
+        )
         write_picture(session.before, session.preview.pixels)
         for old in self._replace(key, session):
             shutil.rmtree(old.folder, ignore_errors=True)

@@ -92,8 +92,10 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
             trained = _load(folder, label, file_name, meant, path, values)
             found[trained.card.direction] = trained
     if not found:
-        raise CheckpointError(f"{folder.path} holds no generator: expected {folder.network_path(label, 'G_A').name}; "
-                              "choose a run by --name and --checkpoints_dir")  # fmt: skip
+        raise CheckpointError(
+            f"{folder.path} holds no generator: expected {folder.network_path(label, 'G_A').name}; "
+            "choose a run by --name and --checkpoints_dir"
+        )
     return found
 
 

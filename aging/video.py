@@ -62,8 +62,14 @@ def _work_folder(
     """The folder of what is finished; empty unless it is of the same clip, model and options."""
     folder = target.with_name(f".{target.stem}.parts")
     state = clip.path.stat()
-    of = [str(clip), state.st_size, state.st_mtime_ns, strength, chosen,
-          [(str(generator.source), generator.card.source_sha256) for generator in generators.values()]]  # fmt: skip
+    of = [
+        str(clip),
+        state.st_size,
+        state.st_mtime_ns,
+        strength,
+        chosen,
+        [(str(generator.source), generator.card.source_sha256) for generator in generators.values()],
+    ]
     fingerprint = hashlib.sha256(json.dumps(of).encode()).hexdigest()
     noted = folder / "of.txt"
     if not noted.is_file() or noted.read_text(encoding="utf-8") != fingerprint:
@@ -122,8 +128,10 @@ class FrameAger:
 
     def _mean(self, key: int, face: AgedFace) -> dict[str, np.ndarray]:
         before = self._changes.get(key, face.changes)
-        mean = {name: before[name] + np.float32(self._share) * (change - before[name])
-                for name, change in face.changes.items()}  # fmt: skip
+        mean = {
+            name: before[name] + np.float32(self._share) * (change - before[name])
+            for name, change in face.changes.items()
+        }
         self._changes[key] = mean
         return mean
 

@@ -61,14 +61,28 @@ def create_loader(
     training = DATASETS[mode].training
     if training is None:
         raise DataError(f"--dataset_mode {mode} has no pairs to train on")
-    cache = PhotoCache(loading.cache, device, max(1, min(loading.num_threads, usable_cores())), announce,
-                       processes=place().local_processes)  # fmt: skip
+    cache = PhotoCache(
+        loading.cache,
+        device,
+        max(1, min(loading.num_threads, usable_cores())),
+        announce,
+        processes=place().local_processes,
+    )
     dataset = training(options, channels, seed, cache.open, announce)
     if cache.kind == "device":
         # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False
-    return Loader(dataset, loading, seed=seed, shuffle=not options.serial_batches, one_size=True,
-                  pin_memory=pin_memory, report=report, device=device, place=place())  # fmt: skip
+    return Loader(
+        dataset,
+        loading,
+        seed=seed,
+        shuffle=not options.serial_batches,
+        one_size=True,
+        pin_memory=pin_memory,
+        report=report,
+        device=device,
+        place=place(),
+    )
 
 
 def create_test_loaders(

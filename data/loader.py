@@ -29,14 +29,30 @@ CPU = torch.device("cpu")
 class LoaderOptions:
     """loading photos"""
 
-    batch_size: int = option(1, help="photos of each domain in a step; of several processes, in each", unit="photos",
-                             aliases=["batchSize"], most=4096)  # fmt: skip
-    num_threads: int = option(4, help="processes that load photos, at most one a core; 0: the training process itself",
-                              unit="processes", aliases=["nThreads"], most=512)  # fmt: skip
-    prefetch_factor: int = option(2, help="batches that each of these processes has ready in advance", unit="batches",
-                                  most=64)  # fmt: skip
-    accumulate: int = option(1, help="compute a step in so many parts of --batch_size photos, one after another",
-                             unit="parts", train_only=True, most=4096)  # fmt: skip
+    batch_size: int = option(
+        1,
+        help="photos of each domain in a step; of several processes, in each",
+        unit="photos",
+        aliases=["batchSize"],
+        most=4096,
+    )
+    num_threads: int = option(
+        4,
+        help="processes that load photos, at most one a core; 0: the training process itself",
+        unit="processes",
+        aliases=["nThreads"],
+        most=512,
+    )
+    prefetch_factor: int = option(
+        2, help="batches that each of these processes has ready in advance", unit="batches", most=64
+    )
+    accumulate: int = option(
+        1,
+        help="compute a step in so many parts of --batch_size photos, one after another",
+        unit="parts",
+        train_only=True,
+        most=4096,
+    )
     cache: CacheOptions = section(CacheOptions, train_only=True)
 
     def __post_init__(self) -> None:
@@ -151,8 +167,10 @@ class Loader:
             except WorkerKilledError as error:
                 kills += 1
                 if kills > MOST_KILLS:
-                    raise DataError(f"processes that load photos were killed {kills} times in a row ({error}), perhaps "
-                                    "for lack of memory: try a smaller --num_threads, or 0") from error  # fmt: skip
+                    raise DataError(
+                        f"processes that load photos were killed {kills} times in a row ({error}), perhaps "
+                        "for lack of memory: try a smaller --num_threads, or 0"
+                    ) from error
                 self.report(f"warning: a process that loads photos was killed ({error}); others take its place")
                 end_workers()
                 self.batches = self._start()

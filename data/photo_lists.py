@@ -26,8 +26,10 @@ class PhotoLists:
         for domain, now in self.lists.items():
             then = state.get(domain)
             if then is not None and then != now:
-                self.say(f"note: domain {domain} has other photos than when this run was saved ({now['count']} now, "
-                         f"{then['count']} then): it goes on, but not as it would have")  # fmt: skip
+                self.say(
+                    f"note: domain {domain} has other photos than when this run was saved ({now['count']} now, "
+                    f"{then['count']} then): it goes on, but not as it would have"
+                )
 
 
 def describe(dataset: ImageDataset, domain: str) -> dict[str, Any]:

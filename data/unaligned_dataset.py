@@ -22,8 +22,9 @@ class UnalignedOptions:
 
     dataroot: Path = option(None, help="folder with trainA (young), trainB (old), testA and testB")
     phase: str = option("train", help="which folders: PHASE followed by A and by B")
-    direction: str = option("AtoB", help="BtoA exchanges the two domains", choices=("AtoB", "BtoA"),
-                            aliases=["which_direction"])  # fmt: skip
+    direction: str = option(
+        "AtoB", help="BtoA exchanges the two domains", choices=("AtoB", "BtoA"), aliases=["which_direction"]
+    )
     max_dataset_size: int | None = option(
         None, help="use only the first photos of each folder; inf: all", unit="photos", parse=number_or_all
     )
@@ -42,8 +43,10 @@ class UnalignedOptions:
             raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder's name")
         check_limit("max_dataset_size", self.max_dataset_size)
         if self.match != "none" and self.serial_batches:
-            raise OptionError(f"--match {self.match} draws photos at random, --serial_batches takes them in order: "
-                              "leave one of them out")  # fmt: skip
+            raise OptionError(
+                f"--match {self.match} draws photos at random, --serial_batches takes them in order: "
+                "leave one of them out"
+            )
 
     def folders(self) -> dict[str, Path]:
         """Where the photos of the model's domains "A" and "B" lie."""

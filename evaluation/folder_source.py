@@ -63,8 +63,10 @@ class FolderSource:
         sizes = {stem: {_size(path) for path in files.values()} for stem, files in photos.items()}
         paired = [stem for stem, files in photos.items() if {"real", "fake"} <= files.keys()]
         self._note([stem for stem in paired if None in sizes[stem]], f"real_{source} or fake_{target} cannot be read")
-        self._note([stem for stem in paired if None not in sizes[stem] and len(sizes[stem]) > 1],
-                   f"real_{source} and fake_{target} differ in size")  # fmt: skip
+        self._note(
+            [stem for stem in paired if None not in sizes[stem] and len(sizes[stem]) > 1],
+            f"real_{source} and fake_{target} differ in size",
+        )
         return {stem: photos[stem] for stem in paired if None not in sizes[stem] and len(sizes[stem]) == 1}
 
     def _note(self, stems: list[str], fault: str) -> None:
@@ -87,8 +89,10 @@ class FolderSource:
             loaded = {stem: images for stem in stems if (images := self._load(pairs[stem], labels, stem))}
             if loaded:
                 names = list(loaded)
-                images = {label: torch.stack([loaded[stem][label] for stem in names]).to(self.device)
-                          for label in loaded[names[0]]}  # fmt: skip
+                images = {
+                    label: torch.stack([loaded[stem][label] for stem in names]).to(self.device)
+                    for label in loaded[names[0]]
+                }
                 yield Pairs(names, names, images)
 
     def _groups(self, pairs: Mapping[str, Files]) -> Iterator[list[str]]:

@@ -38,12 +38,15 @@ Show = Callable[[Mapping[str, float]], None]
 class HeldOutOptions:
     """measuring while training"""
 
-    eval_freq: int = option(0, help="how often translations of held-out faces are measured, and the best networks so "
-                                    "far kept as best_net_*; 0: never", unit="epochs")  # fmt: skip
+    eval_freq: int = option(
+        0,
+        help="how often translations of held-out faces are measured, and the best networks so "
+        "far kept as best_net_*; 0: never",
+        unit="epochs",
+    )
     eval_faces: int = option(64, help="held-out faces of each domain", unit="photos", most=100_000)
     eval_phase: str = option("test", help="their folders: EVAL_PHASE followed by A and by B")
-    age_estimator: Path = option(DEFAULT_PATH,
-                                 help="what tells ages and genders: a file of train_age_estimator.py")  # fmt: skip
+    age_estimator: Path = option(DEFAULT_PATH, help="what tells ages and genders: a file of train_age_estimator.py")
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:

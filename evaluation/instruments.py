@@ -47,8 +47,9 @@ class Inception:
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
             )
         except Exception as error:
-            raise CheckpointError(f"--inception {path} does not hold the weights that torch-fidelity expects "
-                                  f"({type(error).__name__})") from error  # fmt: skip
+            raise CheckpointError(
+                f"--inception {path} does not hold the weights that torch-fidelity expects ({type(error).__name__})"
+            ) from error
         self.network = network.to(device).eval()
         self.path, self.sha256, self.device = path, sha256_of(path), device
 

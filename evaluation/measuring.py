@@ -142,8 +142,11 @@ def columns_of(
     for number, name in enumerate(estimators):
         suffix = f"@{name}" if number else ""
         first, second = before[f"age@{name}"], after[f"age@{name}"]
-        columns |= {f"age_before{suffix}": first, f"age_after{suffix}": second,
-                    f"gain{suffix}": second - first if measured.sign > 0 else first - second}  # fmt: skip
+        columns |= {
+            f"age_before{suffix}": first,
+            f"age_after{suffix}": second,
+            f"gain{suffix}": second - first if measured.sign > 0 else first - second,
+        }
     columns["gender_kept"] = ((before["male"] >= 0.5) == (after["male"] >= 0.5)).astype(float)
     columns["sharpness"] = (after["sharpness"] + 1e-6) / (before["sharpness"] + 1e-6)
     if "embedding" in before:

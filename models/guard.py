@@ -114,8 +114,12 @@ class Guard:
     @torch.no_grad()
     def _complaint(self, recent: list[Recent]) -> str:
         """What is not finite, since which step, and on which files; empty where all is."""
-        weights = [value for network in self.model.networks.values() for value in network.state_dict().values()
-                   if value.is_floating_point()]  # fmt: skip
+        weights = [
+            value
+            for network in self.model.networks.values()
+            for value in network.state_dict().values()
+            if value.is_floating_point()
+        ]
         largest_weight = get_total_norm(weights, norm_type=math.inf).reshape(1)
         # The one place where the host waits for the device.
         values = torch.cat([step.losses for step in recent] + [largest_weight.float()]).tolist()
@@ -134,8 +138,9 @@ class Guard:
         self.skipped += 1
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row > MOST_SKIPPED_STEPS:
-            raise DivergedError(f"{complaint}. So were the {MOST_SKIPPED_STEPS} steps before, all skipped. "
-                                f"{self._way_back()}")  # fmt: skip
+            raise DivergedError(
+                f"{complaint}. So were the {MOST_SKIPPED_STEPS} steps before, all skipped. {self._way_back()}"
+            )
         self.say(f"{complaint}: this step is skipped ({self.skipped} in all)")
 
     def _way_back(self) -> str:

@@ -38,16 +38,22 @@ class NetworkOptions:
     init_gain: float = option(
         0.02, help="standard deviation (normal) or gain (xavier, orthogonal) of the drawn weights", train_only=True
     )
-    sync_bn: bool = option(False, help="--norm batch takes its statistics over the batches of all processes (GPUs)",
-                           off_switch="no_sync_bn", train_only=True)  # fmt: skip
+    sync_bn: bool = option(
+        False,
+        help="--norm batch takes its statistics over the batches of all processes (GPUs)",
+        off_switch="no_sync_bn",
+        train_only=True,
+    )
 
     def __post_init__(self) -> None:
         for flag in ("input_nc", "output_nc"):
             if getattr(self, flag) not in (1, 3):
                 raise OptionError(f"--{flag} {getattr(self, flag)}: images have 3 channels (RGB) or 1 (grey)")
         if self.sync_bn and self.norm != "batch":
-            raise OptionError(f"--sync_bn is for --norm batch: --norm {self.norm} takes no statistics of a batch, and "
-                              "is the same on any number of processes; leave the option out")  # fmt: skip
+            raise OptionError(
+                f"--sync_bn is for --norm batch: --norm {self.norm} takes no statistics of a batch, and "
+                "is the same on any number of processes; leave the option out"
+            )
 
     def reversed(self) -> NetworkOptions:
         """The same for the other direction, from domain B to domain A."""

@@ -29,13 +29,16 @@ class MeasureOptions:
     """what to measure, and by what"""
 
     results: Path | None = option(
-        None, help="measure this folder of results (STEM_real_A.png, STEM_fake_B.png, ..., the public code's too) "
-                   "instead of a run; further options then: --direction --batch_size --gpu_ids --seed"
-    )  # fmt: skip
+        None,
+        help="measure this folder of results (STEM_real_A.png, STEM_fake_B.png, ..., the public code's too) "
+        "instead of a run; further options then: --direction --batch_size --gpu_ids --seed",
+    )
     age_estimator: tuple[Path, ...] = option(
-        (DEFAULT_PATH,), help="files of scripts/train_age_estimator.py, separated by commas: the first measures, "
-                                   "the others show how far estimators differ", parse=_paths
-    )  # fmt: skip
+        (DEFAULT_PATH,),
+        help="files of scripts/train_age_estimator.py, separated by commas: the first measures, "
+        "the others show how far estimators differ",
+        parse=_paths,
+    )
     inception: Path | None = option(None, help="weights file for FID and KID by torch-fidelity; none: left out")
     manifest: Path | None = option(
         None, help="manifest.csv with ages, genders and identities; none: that of --dataroot, where there is one"
@@ -141,8 +144,10 @@ def _sections(choice: ChoiceOptions) -> Sections:
 
 def _choose(values: Mapping[str, Any]) -> ChoiceOptions:
     if values.get("model") == "test":
-        raise OptionError("--model test: evaluate.py measures both directions of a cycle_gan; for one, translate by "
-                          "test.py, and give its folder by --results")  # fmt: skip
+        raise OptionError(
+            "--model test: evaluate.py measures both directions of a cycle_gan; for one, translate by "
+            "test.py, and give its folder by --results"
+        )
     return choose(values)
 
 

@@ -39,8 +39,9 @@ class ResultOptions:
         None, help="translate only the first photos of each domain", unit="photos", aliases=["ntest", "how_many"]
     )
     aspect_ratio: float = option(1.0, help="width of the saved images, as a multiple of what the network made")
-    display_winsize: int = option(256, help="about the width of a photo and its translation, side by side, on the page",
-                                  unit="pixels", most=10000)  # fmt: skip
+    display_winsize: int = option(
+        256, help="about the width of a photo and its translation, side by side, on the page", unit="pixels", most=10000
+    )
 
     def __post_init__(self) -> None:
         if self.num_test is not None and self.num_test < 1:
@@ -54,9 +55,10 @@ class FigureOptions:
     """figures under each face"""
 
     age_estimator: Path | None = option(
-        None, help=f"estimator of the years gained (a file of scripts/train_age_estimator.py); by default "
-                   f"{DEFAULT_PATH} if it exists, else no years are shown"
-    )  # fmt: skip
+        None,
+        help=f"estimator of the years gained (a file of scripts/train_age_estimator.py); by default "
+        f"{DEFAULT_PATH} if it exists, else no years are shown",
+    )
 
     def load(self, device: torch.device) -> AgeEstimator | None:
         """The estimator; None if none was named and the default one does not exist. Raises CheckpointError."""

@@ -77,10 +77,31 @@ NOT_CONTINUED = (
 )
 """Options of one call of train.py rather than of the run."""
 
-CHANGEABLE_SECTIONS = (SavingOptions, CheckpointChoice, GuardOptions, HeldOutOptions, FaceModelOptions, DisplayOptions,
-                       SpeedOptions, CacheOptions)  # fmt: skip
-CHANGEABLE = ("gpu_ids", "verbose", "num_threads", "prefetch_factor", "accumulate", "dataroot", "n_epochs",
-              "n_epochs_decay", "features_size", "lr", "lr_policy", "lr_decay_iters", *NOT_CONTINUED)  # fmt: skip
+CHANGEABLE_SECTIONS = (
+    SavingOptions,
+    CheckpointChoice,
+    GuardOptions,
+    HeldOutOptions,
+    FaceModelOptions,
+    DisplayOptions,
+    SpeedOptions,
+    CacheOptions,
+)
+CHANGEABLE = (
+    "gpu_ids",
+    "verbose",
+    "num_threads",
+    "prefetch_factor",
+    "accumulate",
+    "dataroot",
+    "n_epochs",
+    "n_epochs_decay",
+    "features_size",
+    "lr",
+    "lr_policy",
+    "lr_decay_iters",
+    *NOT_CONTINUED,
+)
 """The rule: what a run that goes on may have otherwise than before. Lengths and learning rate, which people adjust;
 where photos lie, results go and progress is shown; in what and on how many processors it is computed. Every other
 option makes it another run, new ones included until they are named here."""
@@ -132,8 +153,14 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     changes = find_changes(gathered, values)
     if built["checkpoint"].label == LATEST:
         refuse_other_run(gathered, changes)
-    return TrainOptions(**built, folder=gathered.folder, values=values | note_teachers(built, gathered), table=table,
-                        initial=initial, changes=tuple(change.told for change in changes.values()))  # fmt: skip
+    return TrainOptions(
+        **built,
+        folder=gathered.folder,
+        values=values | note_teachers(built, gathered),
+        table=table,
+        initial=initial,
+        changes=tuple(change.told for change in changes.values()),
+    )
 
 
 def read_initial(gathered: Gathered) -> Initial | None:

@@ -32,8 +32,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     subjects = parser.add_subparsers(dest="subject", required=True)
     for name, module in SUBJECTS.items():
-        subject = subjects.add_parser(name, description=(module.__doc__ or "").split("\n\n")[0],
-                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)  # fmt: skip
+        subject = subjects.add_parser(
+            name,
+            description=(module.__doc__ or "").split("\n\n")[0],
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
         subject.add_argument("--json", type=Path, help="write every number there")
         module.add_arguments(subject)
     arguments = parser.parse_args()

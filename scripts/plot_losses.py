@@ -121,8 +121,9 @@ def read_text_log(text: str) -> Losses:
     images_per_epoch = max(1, *(images for _, images in reports))
     epochs = np.array([epoch - 1 + images / images_per_epoch for epoch, images in reports])
     names = dict.fromkeys(name for values in reports.values() for name in values)
-    return {name: Curve(name, epochs, np.array([values.get(name, np.nan) for values in reports.values()]))
-            for name in names}  # fmt: skip
+    return {
+        name: Curve(name, epochs, np.array([values.get(name, np.nan) for values in reports.values()])) for name in names
+    }
 
 
 if __name__ == "__main__":

@@ -73,8 +73,10 @@ def main() -> None:
     refuse_collision(options)
     both = set(phases["train"].people) & set(phases["test"].people)
     if both:
-        raise UserError(f"{len(both)} people of {', '.join(map(str, options.dataroot))} are in training and testing "
-                        "folders: prepare the sets again with one --seed and --test_fraction")  # fmt: skip
+        raise UserError(
+            f"{len(both)} people of {', '.join(map(str, options.dataroot))} are in training and testing "
+            "folders: prepare the sets again with one --seed and --test_fraction"
+        )
     learnt = half_of(phases["train"], options.training.half)
     trained, validated = split_people(learnt, options.training.val_fraction, options.training.seed)
     print(f"training on {trained.describe()}", flush=True)
@@ -90,8 +92,9 @@ def main() -> None:
 
 def load_held_out(held_out: Mapping[str, Faces], size: int) -> dict[str, tuple[Faces, Tensor]]:
     """The faces of each phase that has some, and their pixels, for an estimator that sees images of a size."""
-    return {phase: load_pixels(faces, size_kept(size), f"{phase} faces")
-            for phase, faces in held_out.items() if len(faces)}  # fmt: skip
+    return {
+        phase: load_pixels(faces, size_kept(size), f"{phase} faces") for phase, faces in held_out.items() if len(faces)
+    }
 
 
 def measure(

@@ -32,8 +32,14 @@ def fuzz(cases: float, strategy: st.SearchStrategy[Any], check: Callable[[Any], 
     """
     is_default = cases < 1000 // NIGHTLY * 10
 
-    @settings(max_examples=round(cases), deadline=None, database=None, derandomize=is_default, print_blob=True,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=round(cases),
+        deadline=None,
+        database=None,
+        derandomize=is_default,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(strategy)
     def run(case: Any) -> None:
         check(case)
@@ -51,8 +57,11 @@ def mutated(draw: st.DrawFn, corpus: Sequence[bytes]) -> bytes:
     for _ in range(draw(st.integers(0, 8))):
         length = len(content)
         # Headers are at the beginning, in archives also at the end: there most changes matter most.
-        place = draw(st.one_of(st.integers(0, min(length, 200)), st.integers(0, length),
-                               st.integers(max(0, length - 200), length)))  # fmt: skip
+        place = draw(
+            st.one_of(
+                st.integers(0, min(length, 200)), st.integers(0, length), st.integers(max(0, length - 200), length)
+            )
+        )
         kind = draw(st.sampled_from(["bit", "number", "bytes", "cut", "drop", "double", "splice"]))
         end = min(length, place + draw(st.integers(1, 64)))
         if kind == "bit" and place < length:
@@ -80,9 +89,43 @@ class PageCheck(HTMLParser):
     """Refuses a page that has anything in it that the project does not write itself."""
 
     VOID = {"meta", "img", "input", "br", "hr", "rect"}
-    TAGS = {"html", "head", "title", "meta", "style", "body", "h1", "h2", "h3", "p", "nav", "a", "img", "div", "figure",
-            "figcaption", "table", "tbody", "tr", "td", "th", "details", "summary", "pre", "input", "svg", "text",
-            "rect", "label", "progress", "script", "section", "small", "span", "strong"}  # fmt: skip
+    TAGS = {
+        "html",
+        "head",
+        "title",
+        "meta",
+        "style",
+        "body",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "nav",
+        "a",
+        "img",
+        "div",
+        "figure",
+        "figcaption",
+        "table",
+        "tbody",
+        "tr",
+        "td",
+        "th",
+        "details",
+        "summary",
+        "pre",
+        "input",
+        "svg",
+        "text",
+        "rect",
+        "label",
+        "progress",
+        "script",
+        "section",
+        "small",
+        "span",
+        "strong",
+    }
     SCRIPTS = {(ASSETS / "gallery.js").read_text()}
 
     def __init__(self, page: Path) -> None:

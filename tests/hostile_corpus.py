@@ -81,8 +81,13 @@ def _encoded(image: Image.Image, format: str, settings: dict[str, Any]) -> bytes
 def png(width: int, height: int, pixels: bytes = b"", depth: int = 8, colour: int = 2, *extra: bytes) -> bytes:
     """A PNG file of any size in its header; `pixels` are rows, filter bytes included; `extra` are chunks."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(extra)
-            + chunk(b"IDAT", zlib.compress(pixels, 1)) + chunk(b"IEND", b""))  # fmt: skip
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(extra)
+        + chunk(b"IDAT", zlib.compress(pixels, 1))
+        + chunk(b"IEND", b"")
+    )
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -108,8 +113,12 @@ def with_size(content: bytes, width: int, height: int) -> bytes:
     if content.startswith(b"GIF8"):
         return content[:6] + struct.pack("<HH", width & 0xFFFF, height & 0xFFFF) + content[10:]
     if content[8:16] == b"WEBPVP8X":
-        return (content[:24] + struct.pack("<I", width & 0xFFFFFF)[:3] + struct.pack("<I", height & 0xFFFFFF)[:3]
-                + content[30:])  # fmt: skip
+        return (
+            content[:24]
+            + struct.pack("<I", width & 0xFFFFFF)[:3]
+            + struct.pack("<I", height & 0xFFFFFF)[:3]
+            + content[30:]
+        )
     return content
 
 
@@ -157,8 +166,9 @@ def element(kind: int, content: bytes) -> bytes:
 def matrix(kind: int, dimensions: tuple[int, ...], name: bytes, *content: bytes) -> bytes:
     """A matrix of a MATLAB 5 file, whatever its header claims. kind: 1 cell, 2 struct, 4 char, 6 double."""
     sizes = struct.pack(f"<{len(dimensions)}i", *dimensions)
-    return element(14, element(6, struct.pack("<II", kind, 0)) + element(5, sizes) + element(1, name)
-                   + b"".join(content))  # fmt: skip
+    return element(
+        14, element(6, struct.pack("<II", kind, 0)) + element(5, sizes) + element(1, name) + b"".join(content)
+    )
 
 
 def matlab_file(*elements: bytes) -> bytes:
@@ -197,8 +207,10 @@ def text_files() -> list[tuple[str, dict[str, bytes]]]:
     ]
 
 
-PHOTOS = {f"{folder}/{number}.jpg": photo(number, 24, 24) for number, folder in
-          enumerate(("trainA", "trainB", "testA", "testB"))}  # fmt: skip
+PHOTOS = {
+    f"{folder}/{number}.jpg": photo(number, 24, 24)
+    for number, folder in enumerate(("trainA", "trainB", "testA", "testB"))
+}
 
 
 def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -220,8 +232,12 @@ def tar_of(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
 
 
 LONG = {f"{'deep/' * 30}trainA/{'ä' * 60}.jpg": b"long name"}
-COMPRESSIONS = {".tar": lambda content: content, ".tar.gz": gzip.compress, ".tar.bz2": bz2.compress,
-                ".tar.xz": lzma.compress}  # fmt: skip
+COMPRESSIONS = {
+    ".tar": lambda content: content,
+    ".tar.gz": gzip.compress,
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+}
 
 
 def archives() -> list[tuple[str, bytes]]:
@@ -238,9 +254,18 @@ def tar_header(name: bytes, size: int, kind: bytes = b"0", link: bytes = b"") ->
     field = f"{size:011o}\0".encode() if 0 <= size < 8**11 else b"\x80" + size.to_bytes(11, "big", signed=True)[-11:]
     field = b"\xff" + size.to_bytes(11, "big", signed=True) if size < 0 else field
     block = bytearray(512)
-    for place, value in ((0, name[:100]), (100, b"0000644\0"), (108, b"0000000\0"), (116, b"0000000\0"), (124, field),
-                         (136, b"00000000000\0"), (148, b" " * 8), (156, kind), (157, link[:100]),
-                         (257, b"ustar\x0000")):  # fmt: skip
+    for place, value in (
+        (0, name[:100]),
+        (100, b"0000644\0"),
+        (108, b"0000000\0"),
+        (116, b"0000000\0"),
+        (124, field),
+        (136, b"00000000000\0"),
+        (148, b" " * 8),
+        (156, kind),
+        (157, link[:100]),
+        (257, b"ustar\x0000"),
+    ):
         block[place : place + len(value)] = value
     block[148:156] = f"{sum(block):06o}\0 ".encode()
     return bytes(block)
@@ -284,8 +309,12 @@ class Bomb:
 def code_pickles(canary: Path) -> list[bytes]:
     """Pickles that would write the canary if they were believed, bare and as checkpoints of both formats."""
     command = f"touch {canary}"
-    bombs = [Bomb(os.system, command), Bomb(eval, f"open({str(canary)!r}, 'w')"), Bomb(exec, f"open({str(canary)!r}, 'w')"),
-             {"model.1.weight": Bomb(os.system, command)}]  # fmt: skip
+    bombs = [
+        Bomb(os.system, command),
+        Bomb(eval, f"open({str(canary)!r}, 'w')"),
+        Bomb(exec, f"open({str(canary)!r}, 'w')"),
+        {"model.1.weight": Bomb(os.system, command)},
+    ]
     made = [pickle.dumps(bomb, protocol) for bomb in bombs for protocol in (0, 2, 4)]
     for bomb in bombs:
         made += [saved(bomb), saved(bomb, _use_new_zipfile_serialization=False)]
@@ -300,14 +329,69 @@ def saved_options() -> bytes:
 
 
 HOSTILE_NAMES = [
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"onmouseover=alert(1) x=\"", "'><svg onload=alert(1)>",
-    "&lt;b&gt;&amp;", "javascript:alert(1)", "a\nb", "error: all photos deleted\nreally", "\x1b[31mred\x1b[0m",
-    "\x1b]0;title\x07", "tab\there", "back\x08\x08\x08", "\r overwritten", "\x7f", "c1\x9b31m", "\u202egpj.exe", "\u2066x\u2069",
-    "\u200f\u200e", "line\u2028para\u2029", "\udcff\udcfe", "\udcc3(", "--help", "-rf", "- ", " leading", "trailing ",
-    "...", "%00%2e%2e", "%41", "#anchor", "?query", "a;b&c|d", "$(touch x)", "`touch x`", "*?[x]", "~", "C:\\x", "a\\b", "NUL",
-    "con", "{name}", "{0.__class__}", "%s%n", "$\\frac{1}$", "=cmd|' /C calc'!A0", "𝒻𝒶𝒸ℯ", "얼굴", "面", "顔", "พี่", "مرحبا",
-    "שלום", "Ελένη", "Жанна", "हिन्दी", "தமிழ்", "👩🏽‍🦳", "e\u0301" * 20, "z" * 240, "字" * 80, "\ufeffbom", "\u0000".replace("\0", "␀"),
-]  # fmt: skip
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"onmouseover=alert(1) x="',
+    "'><svg onload=alert(1)>",
+    "&lt;b&gt;&amp;",
+    "javascript:alert(1)",
+    "a\nb",
+    "error: all photos deleted\nreally",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07",
+    "tab\there",
+    "back\x08\x08\x08",
+    "\r overwritten",
+    "\x7f",
+    "c1\x9b31m",
+    "\u202egpj.exe",
+    "\u2066x\u2069",
+    "\u200f\u200e",
+    "line\u2028para\u2029",
+    "\udcff\udcfe",
+    "\udcc3(",
+    "--help",
+    "-rf",
+    "- ",
+    " leading",
+    "trailing ",
+    "...",
+    "%00%2e%2e",
+    "%41",
+    "#anchor",
+    "?query",
+    "a;b&c|d",
+    "$(touch x)",
+    "`touch x`",
+    "*?[x]",
+    "~",
+    "C:\\x",
+    "a\\b",
+    "NUL",
+    "con",
+    "{name}",
+    "{0.__class__}",
+    "%s%n",
+    "$\\frac{1}$",
+    "=cmd|' /C calc'!A0",
+    "𝒻𝒶𝒸ℯ",
+    "얼굴",
+    "面",
+    "顔",
+    "พี่",
+    "مرحبا",
+    "שלום",
+    "Ελένη",
+    "Жанна",
+    "हिन्दी",
+    "தமிழ்",
+    "👩🏽‍🦳",
+    "e\u0301" * 20,
+    "z" * 240,
+    "字" * 80,
+    "\ufeffbom",
+    "\u0000".replace("\0", "␀"),
+]
 """Beginnings of file names, without the slash and NUL that no system allows."""
 
 

@@ -161,9 +161,26 @@ def named_photos(folder: Path, photos: dict[bytes, bytes], name: str) -> None:
         target = Path(str(folder / "photos") + "/" + path.decode("utf-8", "surrogateescape"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    words = ["--model", "test", "--model_suffix", "_A", "--dataroot", str(folder / "photos"), "--name", name,
-             "--checkpoints_dir", str(folder / "checkpoints"), "--results_dir", str(folder / "results"),
-             "--preprocess", "resize", "--load_size", "32", "--crop_size", "32"]  # fmt: skip
+    words = [
+        "--model",
+        "test",
+        "--model_suffix",
+        "_A",
+        "--dataroot",
+        str(folder / "photos"),
+        "--name",
+        name,
+        "--checkpoints_dir",
+        str(folder / "checkpoints"),
+        "--results_dir",
+        str(folder / "results"),
+        "--preprocess",
+        "resize",
+        "--load_size",
+        "32",
+        "--crop_size",
+        "32",
+    ]
     with mock.patch.object(sys, "argv", ["test.py", *words, *TINY_TEST]):
         _test_script().main()
 
@@ -217,6 +234,16 @@ def _test_script() -> ModuleType:
 
 TARGETS: dict[str, Callable[..., None]] = {
     function.__name__: function
-    for function in (photo, collection, archive, archived_collection, network_file, training_state, options, logs,
-                     begun_preparation, named_photos)
-}  # fmt: skip
+    for function in (
+        photo,
+        collection,
+        archive,
+        archived_collection,
+        network_file,
+        training_state,
+        options,
+        logs,
+        begun_preparation,
+        named_photos,
+    )
+}

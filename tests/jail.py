@@ -27,10 +27,31 @@ ADDRESS_SPACE_BYTES = 8 * 2**30
 """Of address space beyond what the child had at its start: what asks for more gets a MemoryError."""
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod",
-           "os.chown", "os.utime", "shutil.move", "shutil.rmtree")  # fmt: skip
-PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.startfile",
-            "socket.connect", "socket.bind")  # fmt: skip
+CHANGES = (
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "shutil.move",
+    "shutil.rmtree",
+)
+PROGRAMS = (
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.startfile",
+    "socket.connect",
+    "socket.bind",
+)
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What must not reach a console as it is: controls, line separators, marks that turn the direction of writing."""
 

@@ -106,8 +106,14 @@ class Nursery:
     """
 
     def __init__(self) -> None:
-        self._parent = subprocess.Popen([sys.executable, "-c", NURSERY], cwd=ROOT, env=ENVIRONMENT, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        self._parent = subprocess.Popen(
+            [sys.executable, "-c", NURSERY],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def __enter__(self) -> Nursery:
         return self
@@ -121,8 +127,12 @@ class Nursery:
 
         nan_photo: the name of a photo whose pixels are NaN. file_limit: no file can become larger (bytes; 0: no limit).
         """
-        task = {"words": [str(word) for word in words], "output": str(output), "nan_photo": nan_photo,
-                "file_limit": file_limit}  # fmt: skip
+        task = {
+            "words": [str(word) for word in words],
+            "output": str(output),
+            "nan_photo": nan_photo,
+            "file_limit": file_limit,
+        }
         return self._ask(task)
 
     def run(self, output: Path, *words: str | Path, status: int = 0, **faults: Any) -> str:

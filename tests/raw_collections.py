@@ -133,8 +133,9 @@ def cacd(rows: Sequence[Mapping[str, Any]]) -> Files:
         "name": cells(names, (n, 1)),
     }
     people = {"name": cells(sorted({r["person"] for r in rows}), (-1, 1)), "identity": np.array([[1]])}
-    photos = {f"CACD2000/{name}": photo(seed, 250, 250) for seed, name in enumerate(names)
-              if not rows[seed].get("no_photo")}  # fmt: skip
+    photos = {
+        f"CACD2000/{name}": photo(seed, 250, 250) for seed, name in enumerate(names) if not rows[seed].get("no_photo")
+    }
     return {"celebrity2000_meta.mat": mat({"celebrityData": people, "celebrityImageData": images}), **photos}
 
 
@@ -171,6 +172,13 @@ def wiki_people(young: int = 12, old: int = 8, *, first: int = 0) -> Files:
     for number in range(first, first + young + old):
         born = 1980 if number - first < young else 1950
         key = 1000 + number
-        rows.append({"path": f"{key % 100:02d}/{key}_{born}-07-01_2005.jpg", "born": born, "taken": 2005,
-                     "gender": number % 2, "picture": photo(number)})  # fmt: skip
+        rows.append(
+            {
+                "path": f"{key % 100:02d}/{key}_{born}-07-01_2005.jpg",
+                "born": born,
+                "taken": 2005,
+                "gender": number % 2,
+                "picture": photo(number),
+            }
+        )
     return imdb_wiki("wiki", rows)

@@ -37,8 +37,20 @@ from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 
 CPU = torch.device("cpu")
-SMALL = ["--size", "32", "--epochs", "2", "--batch_size", "32", "--gpu_ids", "-1", "--precision", "float32",
-         "--val_fraction", "0.2"]  # fmt: skip
+SMALL = [
+    "--size",
+    "32",
+    "--epochs",
+    "2",
+    "--batch_size",
+    "32",
+    "--gpu_ids",
+    "-1",
+    "--precision",
+    "float32",
+    "--val_fraction",
+    "0.2",
+]
 
 
 def small_estimator(**notes: object) -> AgeEstimator:
@@ -139,8 +151,16 @@ def faces_of(ages: list[float], male: list[float], people: list[str] | None = No
     names = people or [person_hash(str(number)) for number in range(len(ages))]
     values = np.array(ages, np.float32)
     files, zeros = tuple(Path(f"{n}.jpg") for n in range(len(ages))), np.zeros(len(ages), int)
-    return Faces(files, values, np.array(male, np.float32), values > 40, np.array(names), framings=zeros,
-                 spreads=np.full(len(ages), SPREAD), sets=zeros)  # fmt: skip
+    return Faces(
+        files,
+        values,
+        np.array(male, np.float32),
+        values > 40,
+        np.array(names),
+        framings=zeros,
+        spreads=np.full(len(ages), SPREAD),
+        sets=zeros,
+    )
 
 
 def test_scores_with_known_answers() -> None:
@@ -229,8 +249,24 @@ def prepared(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             (folder / name).hardlink_to(photo)
             age = (22 if photo.parent.name.endswith("A") else 52) + number % 7
             rows.writerow([name, age, ("female", "male", "")[number % 3], f"person {number}"])
-    run("scripts/prepare_dataset.py", "folder", "--input", folder, "--output", output, "--size", "48", "--min_size",
-        "32", "--min_colour", "0", "--duplicate_distance", "-1", "--test_fraction", "0.25")  # fmt: skip
+    run(
+        "scripts/prepare_dataset.py",
+        "folder",
+        "--input",
+        folder,
+        "--output",
+        output,
+        "--size",
+        "48",
+        "--min_size",
+        "32",
+        "--min_colour",
+        "0",
+        "--duplicate_distance",
+        "-1",
+        "--test_fraction",
+        "0.25",
+    )
     return output
 
 
@@ -244,8 +280,9 @@ def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must be a folder that scripts/prepare_dataset\.py made"):
         read_faces([tmp_path])
     manifest = (prepared / "manifest.csv").read_text().splitlines()
-    (tmp_path / "manifest.csv").write_text("\n".join(line.replace("testA", "otherA").replace("testB", "otherB")
-                                                     for line in manifest))  # fmt: skip
+    (tmp_path / "manifest.csv").write_text(
+        "\n".join(line.replace("testA", "otherA").replace("testB", "otherB") for line in manifest)
+    )
     with pytest.raises(UserError, match="both phases need some"):
         read_faces([tmp_path])
     for age, name, message in ((25, "../../x.jpg", "in none of its folders"), ("old", "x.jpg", "an age that is no")):
@@ -290,8 +327,20 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
 def test_it_learns_to_tell_young_from_old(prepared: Path, tmp_path: Path) -> None:
     """Of drawn faces of people who were not trained on."""
     path = tmp_path / "ages.pth"
-    run("scripts/train_age_estimator.py", "--dataroot", prepared, "--output", path, *SMALL, "--epochs", "14", "--size",
-        "48", "--batch_size", "16")  # fmt: skip
+    run(
+        "scripts/train_age_estimator.py",
+        "--dataroot",
+        prepared,
+        "--output",
+        path,
+        *SMALL,
+        "--epochs",
+        "14",
+        "--size",
+        "48",
+        "--batch_size",
+        "16",
+    )
     scores = load_estimator(path, CPU).notes["scores"]["test"]
     assert scores["young_old_auc"] > 0.75  # 14 epochs on 60 faces; chance is 0.5
 

@@ -45,8 +45,15 @@ def test_the_loss_is_the_distance_from_30_years(teacher: Path) -> None:
 
 def model_with(teacher: Path | None, weight: float = 1.0) -> CycleGANModel:
     torch.manual_seed(0)
-    options = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "precision": "float32", "lr": 2e-3, "age_loss": teacher,
-               "lambda_age": weight}  # fmt: skip
+    options = {
+        "netG": "resnet_1blocks",
+        "ngf": 4,
+        "ndf": 4,
+        "precision": "float32",
+        "lr": 2e-3,
+        "age_loss": teacher,
+        "lambda_age": weight,
+    }
     return CycleGANModel(build(CycleGANOptions, options), CPU, training=True)
 
 
@@ -108,10 +115,12 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(
     other = write_estimator(tmp_path / "other.pth", 2)
     own = tmp_path / "own.pth"
     own.write_bytes(teacher.read_bytes())
-    words = [*("--dataroot", demo_faces, "--load_size", "36", "--crop_size", "32", "--ngf", "2", "--ndf", "2"),
-             *("--netG", "resnet_1blocks", "--num_threads", "0", "--no_visdom", "--gpu_ids", "-1", "--no_html"),
-             *("--max_dataset_size", "4", "--n_epochs", "1", "--n_epochs_decay", "0", "--checkpoints_dir", tmp_path),
-             *("--name", "run", "--print_freq", "1")]  # fmt: skip
+    words = [
+        *("--dataroot", demo_faces, "--load_size", "36", "--crop_size", "32", "--ngf", "2", "--ndf", "2"),
+        *("--netG", "resnet_1blocks", "--num_threads", "0", "--no_visdom", "--gpu_ids", "-1", "--no_html"),
+        *("--max_dataset_size", "4", "--n_epochs", "1", "--n_epochs_decay", "0", "--checkpoints_dir", tmp_path),
+        *("--name", "run", "--print_freq", "1"),
+    ]
     printed = nursery.run(tmp_path / "output", *words, "--age_loss", own)
     assert "age_A" in printed
     saved = json.loads((tmp_path / "run" / "opt.json").read_text())
@@ -129,8 +138,20 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(
         assert message in nursery.run(tmp_path / "output", *words, "--name", "new", *more, status=2)
     assert "trained to epoch 2" in nursery.run(tmp_path / "output", *words, *going_on)
 
-    measuring = ["--dataroot", demo_faces, "--name", "run", "--checkpoints_dir", tmp_path, "--gpu_ids", "-1",
-                 "--results_dir", tmp_path / "results", "--bootstrap", "10"]  # fmt: skip
+    measuring = [
+        "--dataroot",
+        demo_faces,
+        "--name",
+        "run",
+        "--checkpoints_dir",
+        tmp_path,
+        "--gpu_ids",
+        "-1",
+        "--results_dir",
+        tmp_path / "results",
+        "--bootstrap",
+        "10",
+    ]
     assert "is the estimator that this run was trained against" in run(
         "evaluate.py", *measuring, "--age_estimator", teacher, status=2
     )

@@ -79,7 +79,10 @@ def test_a_photo_becomes_the_same_photo_with_another_face(age, tmp_path: Path, c
     assert difference[FACE].mean() > 3
     assert difference[300:].max() == 0 and difference[:, 400:].max() == 0, "what is no face stays, bit for bit"
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
-        "me_older.png", "me_older_compare.jpg", "me_strip.jpg"]  # fmt: skip
+        "me_older.png",
+        "me_older_compare.jpg",
+        "me_strip.jpg",
+    ]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 and "me.png: 1 face made older" in lines[0] and "me_older.png" in lines[0]
     compare = Image.open(tmp_path / "out" / "me_older_compare.jpg")
@@ -120,8 +123,9 @@ def test_an_onnx_file_is_used_without_torch(checkpoints: Path, tmp_path: Path) -
         "import sys, age_photo; status = age_photo.main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
     )
     words = [tmp_path / "me.jpg", "--model", checkpoints / "exported" / "latest_younger.onnx", "--output", tmp_path]
-    ended = subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, env=ENVIRONMENT, text=True,
-                           capture_output=True)  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, env=ENVIRONMENT, text=True, capture_output=True
+    )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "False" and (tmp_path / "me_older.jpg").is_file()
 
@@ -165,9 +169,15 @@ def test_one_of_several_faces(age, tmp_path: Path, capsys) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_photos_that_lie_on_their_side_come_out_upright(orientation: int, age, tmp_path: Path) -> None:
-    turns = {2: [Image.Transpose.FLIP_LEFT_RIGHT], 3: [Image.Transpose.ROTATE_180],
-             4: [Image.Transpose.FLIP_TOP_BOTTOM], 5: [Image.Transpose.TRANSPOSE], 6: [Image.Transpose.ROTATE_90],
-             7: [Image.Transpose.TRANSVERSE], 8: [Image.Transpose.ROTATE_270]}  # fmt: skip
+    turns = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
     stored = portrait().transpose(turns[orientation][0])
     exif = Image.Exif()
     exif[Base.Orientation] = orientation
@@ -203,16 +213,25 @@ def test_transparent_grey_deep_and_rare_photos(age, tmp_path: Path) -> None:
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     palette = portrait().quantize(256)
     photos = [
-        saved(tmp_path / "clear.png", clear), saved(tmp_path / "grey.jpg", grey), saved(tmp_path / "deep.tif", deep),
-        saved(tmp_path / "print.jpg", portrait().convert("CMYK")), saved(tmp_path / "animated.gif", palette),
-        saved(tmp_path / "web.webp", portrait()), saved(tmp_path / "wrongly_named.png", portrait(), format="JPEG"),
-    ]  # fmt: skip
+        saved(tmp_path / "clear.png", clear),
+        saved(tmp_path / "grey.jpg", grey),
+        saved(tmp_path / "deep.tif", deep),
+        saved(tmp_path / "print.jpg", portrait().convert("CMYK")),
+        saved(tmp_path / "animated.gif", palette),
+        saved(tmp_path / "web.webp", portrait()),
+        saved(tmp_path / "wrongly_named.png", portrait(), format="JPEG"),
+    ]
     assert age(*photos) == 0
     made = {path.stem.removesuffix("_older"): Image.open(path) for path in (tmp_path / "out").glob("*_older.*")}
     assert {name: (image.format, image.mode) for name, image in made.items()} == {
-        "clear": ("PNG", "RGBA"), "grey": ("JPEG", "L"), "deep": ("PNG", "L"), "print": ("JPEG", "RGB"),
-        "animated": ("PNG", "RGB"), "web": ("WEBP", "RGB"), "wrongly_named": ("JPEG", "RGB"),
-    }  # fmt: skip
+        "clear": ("PNG", "RGBA"),
+        "grey": ("JPEG", "L"),
+        "deep": ("PNG", "L"),
+        "print": ("JPEG", "RGB"),
+        "animated": ("PNG", "RGB"),
+        "web": ("WEBP", "RGB"),
+        "wrongly_named": ("JPEG", "RGB"),
+    }
     assert np.array_equal(np.asarray(made["clear"].getchannel("A")), np.asarray(clear.getchannel("A")))
     assert np.abs(np.asarray(made["deep"]).astype(int) - np.asarray(grey))[300:].max() == 0
 
@@ -280,8 +299,13 @@ def test_an_interrupted_command_leaves_whole_files(checkpoints: Path, tmp_path: 
     for number in range(4):
         saved(photos / f"{number}.png", large, compress_level=1)
     words = ["--checkpoints_dir", checkpoints, "--name", "exported", "--output", tmp_path / "out"]
-    process = subprocess.Popen([sys.executable, str(ROOT / "age_photo.py"), str(photos), *map(str, words)],
-                               env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "age_photo.py"), str(photos), *map(str, words)],
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout and "0.png: 1 face" in process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -47,8 +47,9 @@ class Page:
         self.log = (folder / "log.txt").open("w+")
         words = ["--name", run.name, "--checkpoints_dir", run.parent, "--port", port, "--most_megabytes", 4]
         words += ["--most_megapixels", 10]
-        self.process = start("app.py", *map(str, words), environment={**ENVIRONMENT, "TMPDIR": str(self.stored)},
-                             output=self.log)  # fmt: skip
+        self.process = start(
+            "app.py", *map(str, words), environment={**ENVIRONMENT, "TMPDIR": str(self.stored)}, output=self.log
+        )
         wait_for(self.answers)
 
     def answers(self) -> bool:
@@ -161,8 +162,14 @@ def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> No
 
 
 def test_other_files_of_the_machine_are_not_found(page: Page) -> None:
-    for path in ("/etc/passwd", str(ROOT / "app.py"), "../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd",
-                 "http://example.com/x", str(page.stored)):  # fmt: skip
+    for path in (
+        "/etc/passwd",
+        str(ROOT / "app.py"),
+        "../../etc/passwd",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "http://example.com/x",
+        str(page.stored),
+    ):
         assert page.status(f"gradio_api/file={path}") == 404, path
         assert page.status(f"file={path}") == 404, path
     assert page.status("gradio_api/proxy=https://a.hf.space/x") == 404

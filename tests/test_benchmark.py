@@ -119,8 +119,19 @@ def test_a_photo_is_measured_from_the_command_line_on(tmp_path: Path) -> None:
     make_run(tmp_path, "small", ngf=8, residual=True)
     run("export.py", "--name", "small", "--checkpoints_dir", tmp_path)
     path = tmp_path / "result.json"
-    printed = run("scripts/benchmark.py", "photo", "--name", "small", "--checkpoints_dir", tmp_path, "--rounds", "1",
-                  "--json", path, seconds=600)  # fmt: skip
+    printed = run(
+        "scripts/benchmark.py",
+        "photo",
+        "--name",
+        "small",
+        "--checkpoints_dir",
+        tmp_path,
+        "--rounds",
+        "1",
+        "--json",
+        path,
+        seconds=600,
+    )
     result = json.loads(path.read_text())
     commands = result["commands"]
     assert all(way["processor_seconds"] > 0 for way in commands.values())

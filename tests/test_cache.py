@@ -73,8 +73,15 @@ def loader_of(
 ) -> Loader:
     data = UnalignedOptions(dataroot=dataroot, transform=transform, **options)  # type: ignore[arg-type]
     cache = CacheOptions(kind)
-    return create_loader("unaligned", data, LoaderOptions(batch_size, num_threads, cache=cache),
-                         dict(zip("AB", channels, strict=True)), 5, report=report, announce=report)  # fmt: skip
+    return create_loader(
+        "unaligned",
+        data,
+        LoaderOptions(batch_size, num_threads, cache=cache),
+        dict(zip("AB", channels, strict=True)),
+        5,
+        report=report,
+        announce=report,
+    )
 
 
 def epochs_of(loader: Loader, count: int = 2, start: int = 0) -> list[tuple[list[Path], bytes]]:

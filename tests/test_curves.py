@@ -58,8 +58,19 @@ def write_ours(folder: Path, reports: int) -> None:
     folder.mkdir(parents=True)
     with (folder / "loss_log.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["epoch", "epoch_images", "total_images", "epochs", "learning_rate", "seconds_per_image",
-                         "data_seconds_per_image", "D_A", "G_A"])  # fmt: skip
+        writer.writerow(
+            [
+                "epoch",
+                "epoch_images",
+                "total_images",
+                "epochs",
+                "learning_rate",
+                "seconds_per_image",
+                "data_seconds_per_image",
+                "D_A",
+                "G_A",
+            ]
+        )
         for n in range(1, reports + 1):
             writer.writerow([1, n, n, n / reports, 2e-4, 0.1, 0.0, 1 / n, 0.5])
         file.write("1,99")

@@ -38,14 +38,25 @@ def start_processes(count: int, script: str, *words: str | Path, folder: Path, *
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    together = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port), **variables}  # fmt: skip
+    together = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        **variables,
+    }
     started = []
     for rank in map(str, range(count)):
         with (folder / f"process_{rank}.txt").open("w") as output:
-            started.append(subprocess.Popen([sys.executable, str(ROOT / script), *map(str, words)], text=True,
-                                            env={**ENVIRONMENT, **together, "RANK": rank, "LOCAL_RANK": rank},
-                                            stdout=output, stderr=subprocess.STDOUT))  # fmt: skip
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, str(ROOT / script), *map(str, words)],
+                    text=True,
+                    env={**ENVIRONMENT, **together, "RANK": rank, "LOCAL_RANK": rank},
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            )
     return started
 
 
@@ -239,9 +250,30 @@ def test_a_state_holds_the_pools_of_all_which_begin_empty_on_another_number(answ
 
 
 def words_for(faces: Path, folder: Path, *words: str) -> list[str | Path]:
-    return ["--dataroot", faces, "--checkpoints_dir", folder, "--name", "run", *TINY.split(), "--dropout",
-            "--pool_size", "4", "--max_dataset_size", "16", "--print_freq", "4", "--save_latest_freq", "8", "--no_html",
-            "--n_epochs_decay", "0", "--precision", "float32", *words]  # fmt: skip
+    return [
+        "--dataroot",
+        faces,
+        "--checkpoints_dir",
+        folder,
+        "--name",
+        "run",
+        *TINY.split(),
+        "--dropout",
+        "--pool_size",
+        "4",
+        "--max_dataset_size",
+        "16",
+        "--print_freq",
+        "4",
+        "--save_latest_freq",
+        "8",
+        "--no_html",
+        "--n_epochs_decay",
+        "0",
+        "--precision",
+        "float32",
+        *words,
+    ]
 
 
 def positions(folder: Path) -> list[int]:
@@ -296,8 +328,18 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
 ) -> None:
     """torchrun starts a run whose second process is killed, starts it again, and is told to stop. Then it goes on."""
     words = words_for(demo_faces, tmp_path, "--n_epochs", "3", "--continue_train")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               "--max_restarts", "1", str(ROOT / "train.py"), *map(str, words)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "--max_restarts",
+        "1",
+        str(ROOT / "train.py"),
+        *map(str, words),
+    ]
     output = tmp_path / "output.txt"
     with output.open("w") as file:
         torchrun = subprocess.Popen(command, env=ENVIRONMENT, stdout=file, stderr=subprocess.STDOUT, text=True)

@@ -31,23 +31,59 @@ def train_words(faces: Path, folder: Path, *words: str) -> list[str | Path]:
 def trained(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs, then continued for a third, then tested; the folder of checkpoints and results."""
     folder = tmp_path_factory.mktemp("end_to_end")
-    words = train_words(demo_faces, folder, "--batch_size", "4", "--print_freq", "8", "--save_epoch_freq", "1",
-                        "--n_epochs", "2", "--n_epochs_decay", "0", "--update_html_freq", "20")  # fmt: skip
+    words = train_words(
+        demo_faces,
+        folder,
+        "--batch_size",
+        "4",
+        "--print_freq",
+        "8",
+        "--save_epoch_freq",
+        "1",
+        "--n_epochs",
+        "2",
+        "--n_epochs_decay",
+        "0",
+        "--update_html_freq",
+        "20",
+    )
     run("train.py", *words)
     output = run("train.py", "--name", "run", "--checkpoints_dir", folder, "--continue_train", "--n_epochs_decay", "1")
     assert "at epoch 3, image 0" in output
     (folder / "test_output.txt").write_text(
-        run("test.py", "--dataroot", demo_faces, "--name", "run", "--model", "cycle_gan", "--checkpoints_dir", folder,
-            "--results_dir", folder / "results", "--batch_size", "5")
-    )  # fmt: skip
+        run(
+            "test.py",
+            "--dataroot",
+            demo_faces,
+            "--name",
+            "run",
+            "--model",
+            "cycle_gan",
+            "--checkpoints_dir",
+            folder,
+            "--results_dir",
+            folder / "results",
+            "--batch_size",
+            "5",
+        )
+    )
     return folder
 
 
 def test_training_leaves_what_users_look_for(trained: Path) -> None:
     names = {path.name for path in (trained / "run").iterdir()}
     networks = {f"{label}_net_{net}.pth" for label in ("1", "2", "3", "latest") for net in ("G_A", "G_B", "D_A", "D_B")}
-    assert names == {*networks, "latest_state.pth", "opt.txt", "opt.json", "loss_log.txt", "loss_log.csv", "web",
-                     "snapshots", ".lock"}  # fmt: skip
+    assert names == {
+        *networks,
+        "latest_state.pth",
+        "opt.txt",
+        "opt.json",
+        "loss_log.txt",
+        "loss_log.csv",
+        "web",
+        "snapshots",
+        ".lock",
+    }
 
 
 def test_the_log_has_the_public_format(trained: Path) -> None:
@@ -134,7 +170,11 @@ def test_the_training_page_shows_fixed_faces_by_epoch(trained: Path) -> None:
         assert "epoch 3 of 3" in text and "last checkpoint:" in text and "(epoch 4, image 0)" in text
         strip = driver.find_element(By.CSS_SELECTOR, ".strip")
         assert [cell.text for cell in strip.find_elements(By.TAG_NAME, "th")] == [
-            "photo", "epoch 3", "epoch 2", "epoch 1"]  # fmt: skip
+            "photo",
+            "epoch 3",
+            "epoch 2",
+            "epoch 1",
+        ]
     images, results = trained / "run" / "web" / "images", trained / "results" / "run" / "latest_test" / "images"
     assert (images / "photo_A0.png").read_bytes() == (results / "0000_real_A.png").read_bytes()
     difference = pixels(images / "epoch003_B2.png") - pixels(results / "0002_fake_A.png")
@@ -149,9 +189,24 @@ def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces:
         face.resize((64, 32)).save(tmp_path / "photos" / "wide <b>&.jpg")
         face.convert("L").save(tmp_path / "photos" / "grey.png")
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
-    words = ["--model", "test", "--dataroot", tmp_path / "photos", "--name", "run", "--checkpoints_dir", trained,
-             "--results_dir", tmp_path, "--preprocess", "none", "--model_suffix", "_A",
-             "--batch_size", "3"]  # fmt: skip
+    words = [
+        "--model",
+        "test",
+        "--dataroot",
+        tmp_path / "photos",
+        "--name",
+        "run",
+        "--checkpoints_dir",
+        trained,
+        "--results_dir",
+        tmp_path,
+        "--preprocess",
+        "none",
+        "--model_suffix",
+        "_A",
+        "--batch_size",
+        "3",
+    ]
     output = run("test.py", *words)
     folder = tmp_path / "run" / "latest_test"
     sizes = {path.name: Image.open(path).size for path in (folder / "images").iterdir()}
@@ -296,9 +351,24 @@ def test_commands_can_be_started_from_another_folder(demo_faces: Path, tmp_path:
 def test_networks_of_an_epoch_train_on_at_that_epochs_rate_and_nothing_logged_is_lost(
     demo_faces: Path, tmp_path: Path
 ) -> None:
-    words = train_words(demo_faces, tmp_path, "--max_dataset_size", "2", "--print_freq", "2", "--n_epochs", "1",
-                        "--n_epochs_decay", "3", "--save_epoch_freq", "1", "--no_html", "--save_latest_freq", "4",
-                        "--save_by_iter")  # fmt: skip
+    words = train_words(
+        demo_faces,
+        tmp_path,
+        "--max_dataset_size",
+        "2",
+        "--print_freq",
+        "2",
+        "--n_epochs",
+        "1",
+        "--n_epochs_decay",
+        "3",
+        "--save_epoch_freq",
+        "1",
+        "--no_html",
+        "--save_latest_freq",
+        "4",
+        "--save_by_iter",
+    )
     again = ["--name", "run", "--checkpoints_dir", tmp_path, "--continue_train"]
     log = tmp_path / "run" / "loss_log.csv"
 

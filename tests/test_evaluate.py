@@ -88,8 +88,10 @@ def test_real_old_faces_as_translations_give_the_true_gap(tmp_path: Path) -> Non
     write_results(
         tmp_path / "results", lambda person: face(person, age_of(person) + 30), lambda person: face(person, 25)
     )
-    rows = [("testA" if person in YOUNG else "testB", f"p{person}.png", age_of(person), str(person))
-            for person in (*YOUNG, *OLD)]  # fmt: skip
+    rows = [
+        ("testA" if person in YOUNG else "testB", f"p{person}.png", age_of(person), str(person))
+        for person in (*YOUNG, *OLD)
+    ]
     write_manifest(tmp_path / "manifest.csv", rows)
     tools = instruments(tmp_path, 0.0, 2.5)
     _, summary, _ = measured_folder(tmp_path / "results", tools, tmp_path / "manifest.csv")
@@ -212,8 +214,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("G_A", "G_B"):
         generator = create_generator(NetworkOptions(), GeneratorOptions("resnet_1blocks", 4))
         torch.save(generator.state_dict(), folder / "checkpoints" / "run" / f"latest_net_{name}.pth")
-    saved = {"netG": "resnet_1blocks", "ngf": 4, "load_size": 32, "crop_size": 32, "age_loss": "teacher.pth",
-             "age_loss_sha256": sha256_of(write_estimator(folder / "teacher.pth", seed=7))}  # fmt: skip
+    saved = {
+        "netG": "resnet_1blocks",
+        "ngf": 4,
+        "load_size": 32,
+        "crop_size": 32,
+        "age_loss": "teacher.pth",
+        "age_loss_sha256": sha256_of(write_estimator(folder / "teacher.pth", seed=7)),
+    }
     (folder / "checkpoints" / "run" / "opt.json").write_text(json.dumps(saved))
     rows = []
     for domain, persons in (("A", range(12)), ("B", range(6, 18))):
@@ -230,9 +238,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words_of(project: Path, *words: str | Path) -> list[str]:
-    return ["--dataroot", str(project / "data"), "--name", "run", "--checkpoints_dir", str(project / "checkpoints"),
-            "--gpu_ids", "-1", "--num_threads", "0", "--batch_size", "5", "--bootstrap", "100",
-            "--results_dir", str(project / "results"), *map(str, words)]  # fmt: skip
+    return [
+        "--dataroot",
+        str(project / "data"),
+        "--name",
+        "run",
+        "--checkpoints_dir",
+        str(project / "checkpoints"),
+        "--gpu_ids",
+        "-1",
+        "--num_threads",
+        "0",
+        "--batch_size",
+        "5",
+        "--bootstrap",
+        "100",
+        "--results_dir",
+        str(project / "results"),
+        *map(str, words),
+    ]
 
 
 @pytest.fixture
@@ -250,8 +274,12 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture(scope="module")
 def evaluated(project: Path) -> Path:
     """The folder of a run's report."""
-    output = run("evaluate.py", *words_of(project, "--age_estimator", project / "age.pth", "--face_model",
-                                          project / "faces.pt", "--examples", "2"))  # fmt: skip
+    output = run(
+        "evaluate.py",
+        *words_of(
+            project, "--age_estimator", project / "age.pth", "--face_model", project / "faces.pt", "--examples", "2"
+        ),
+    )
     (project / "output.txt").write_text(output)
     return project / "results" / "run" / "latest_test" / "evaluation"
 
@@ -312,10 +340,22 @@ def test_results_out_of_files_measure_the_same_as_the_run(
     words[words.index("--bootstrap") : words.index("--bootstrap") + 2] = []
     run("test.py", *words)
     other = write_estimator(project / "other.pth", seed=3)
-    output = call("--results", project / "results" / "run" / "latest_test",
-                  "--manifest", project / "data" / "manifest.csv", "--age_estimator", f"{project / 'age.pth'},{other}",
-                  "--output", project / "again", "--face_model", "none",
-                  "--gpu_ids", "-1", "--bootstrap", "100")  # fmt: skip
+    output = call(
+        "--results",
+        project / "results" / "run" / "latest_test",
+        "--manifest",
+        project / "data" / "manifest.csv",
+        "--age_estimator",
+        f"{project / 'age.pth'},{other}",
+        "--output",
+        project / "again",
+        "--face_model",
+        "none",
+        "--gpu_ids",
+        "-1",
+        "--bootstrap",
+        "100",
+    )
     assert "identity was not computed: for dlib's face recogniser, pip install" in output
     assert "take care that it was none of these estimators" not in output, "test.py notes whose results these are"
     ours, theirs = metrics_of(project / "again"), metrics_of(evaluated)
@@ -344,10 +384,32 @@ def test_a_run_of_either_direction_and_its_results_measure_the_same(
     saved = {"netG": "resnet_1blocks", "ngf": 4, "load_size": 32, "crop_size": 32, "direction": direction}
     saved |= {"input_nc": channels[0], "output_nc": channels[1]}
     (folder / "opt.json").write_text(json.dumps(saved))
-    words = ["--dataroot", project / "data", "--name", "turned", "--checkpoints_dir", tmp_path / "checkpoints",
-             "--results_dir", tmp_path / "results", "--gpu_ids", "-1", "--num_threads", "0"]  # fmt: skip
-    measures = ["--age_estimator", project / "age.pth", "--bootstrap", "0", "--examples", "0", "--gpu_ids", "-1",
-                "--face_model", "none"]  # fmt: skip
+    words = [
+        "--dataroot",
+        project / "data",
+        "--name",
+        "turned",
+        "--checkpoints_dir",
+        tmp_path / "checkpoints",
+        "--results_dir",
+        tmp_path / "results",
+        "--gpu_ids",
+        "-1",
+        "--num_threads",
+        "0",
+    ]
+    measures = [
+        "--age_estimator",
+        project / "age.pth",
+        "--bootstrap",
+        "0",
+        "--examples",
+        "0",
+        "--gpu_ids",
+        "-1",
+        "--face_model",
+        "none",
+    ]
     run("test.py", *words)
     results = tmp_path / "results" / "turned" / "latest_test"
     page, order = (results / "index.html").read_text(), ("young to old", "old to young")
@@ -410,8 +472,21 @@ def test_an_estimator_that_knows_the_test_people_is_told_of(
 ) -> None:
     notes = {"people_trained": [person_hash(str(person)) for person in (0, 1, 17, 99)]}
     estimator = write_estimator(tmp_path / "knows.pth", notes=notes)
-    output = call(*words_of(project, "--age_estimator", estimator, "--output", tmp_path, "--bootstrap", "0",
-                            "--num_test", "12", "--examples", "0"))  # fmt: skip
+    output = call(
+        *words_of(
+            project,
+            "--age_estimator",
+            estimator,
+            "--output",
+            tmp_path,
+            "--bootstrap",
+            "0",
+            "--num_test",
+            "12",
+            "--examples",
+            "0",
+        )
+    )
     assert "WARNING: the estimator knows was trained on 3 of the 18 test people (17%)" in output
     assert "WARNING: the estimator knows" in (tmp_path / "report.html").read_text()
     assert metrics_of(tmp_path)["AtoB", "all", "translated", "gain_mean"]["low"] == ""
@@ -421,8 +496,19 @@ def test_a_run_with_exchanged_domains_still_counts_older_as_gain(
     project: Path, tmp_path: Path, call: Callable[..., str]
 ) -> None:
     """--direction BtoA lets the model's G_A make young of old."""
-    output = call(*words_of(project, "--age_estimator", project / "age.pth", "--output", tmp_path,
-                            "--direction", "BtoA", "--examples", "1"))  # fmt: skip
+    output = call(
+        *words_of(
+            project,
+            "--age_estimator",
+            project / "age.pth",
+            "--output",
+            tmp_path,
+            "--direction",
+            "BtoA",
+            "--examples",
+            "1",
+        )
+    )
     assert "young to old" in output
     rows = metrics_of(tmp_path)
     assert float(rows["AtoB", "all", "target", "true_gain"]["value"]) == 33
@@ -483,8 +569,21 @@ def test_inception_features_from_a_local_file(
     torch.manual_seed(0)
     torch.save(Untrained("untrained", ["2048"]).state_dict(), tmp_path / "inception.pth")
     monkeypatch.delattr(module, "load_state_dict_from_url")  # nothing may be fetched
-    call(*words_of(project, "--age_estimator", project / "age.pth", "--inception", tmp_path / "inception.pth",
-                   "--output", tmp_path / "report", "--num_test", "6", "--examples", "0"))  # fmt: skip
+    call(
+        *words_of(
+            project,
+            "--age_estimator",
+            project / "age.pth",
+            "--inception",
+            tmp_path / "inception.pth",
+            "--output",
+            tmp_path / "report",
+            "--num_test",
+            "6",
+            "--examples",
+            "0",
+        )
+    )
     rows = metrics_of(tmp_path / "report")
     for images in ("translated", "untouched", "target"):
         assert float(rows["AtoB", "all", images, "fid_inception"]["value"]) >= 0

@@ -98,14 +98,27 @@ def test_half_the_bits_make_half_the_file(
 
 def test_safetensors_serve_in_place_of_the_checkpoint(checkpoints: Path, tmp_path: Path) -> None:
     run_folder = tmp_path / "compact"
-    export.main(["--name", "shipped", "--checkpoints_dir", str(checkpoints), "--format", "safetensors", "--half",
-                 "--output", str(run_folder)])  # fmt: skip
+    export.main(
+        [
+            "--name",
+            "shipped",
+            "--checkpoints_dir",
+            str(checkpoints),
+            "--format",
+            "safetensors",
+            "--half",
+            "--output",
+            str(run_folder),
+        ]
+    )
     (run_folder / "opt.json").touch()
     modes = {path.stat().st_mode for path in run_folder.iterdir()}
     assert len(modes) == 1, "who may read other files here may read these"
     (run_folder / "opt.json").write_text((checkpoints / "shipped" / "opt.json").read_text())
-    first, second = (run_generators(RunFolder(folder, name))["younger"].network
-                     for folder, name in ((checkpoints, "shipped"), (tmp_path, "compact")))  # fmt: skip
+    first, second = (
+        run_generators(RunFolder(folder, name))["younger"].network
+        for folder, name in ((checkpoints, "shipped"), (tmp_path, "compact"))
+    )
     difference = (first(images_of((1, 64, 64))) - second(images_of((1, 64, 64)))).abs().max()
     assert 0 < difference < 0.02, "rounded weights, and nothing else"
 

@@ -89,9 +89,21 @@ def test_the_file_beside_says_what_was_not_typed(tmp_path: Path) -> None:
     assert load_embedder(FaceModelOptions(face_model=LEFT_OUT), CPU) is None
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"size": 3}', '{"face_order": "GBR"}', '{"face_size": "big"}',
-                                  '{"face_std": 0}', '{"face_mean": [1, 2]}', '{"face_mean": "x"}',
-                                  '{"face_size": 100000}', "{", '{"face_mean": NaN}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        '{"size": 3}',
+        '{"face_order": "GBR"}',
+        '{"face_size": "big"}',
+        '{"face_std": 0}',
+        '{"face_mean": [1, 2]}',
+        '{"face_mean": "x"}',
+        '{"face_size": 100000}',
+        "{",
+        '{"face_mean": NaN}',
+    ],
+)
 def test_a_file_beside_that_says_nothing_is_named(tmp_path: Path, text: str) -> None:
     path = scripted(tmp_path / "faces.pt")
     (tmp_path / "faces.pt.json").write_text(text)

@@ -76,8 +76,11 @@ def test_celeba_as_copies_have_it(tmp_path: Path, pack: Callable) -> None:
     whole = celeba([{"attributes": {"Young", "Male"}, "person": 1}, {"attributes": {"Eyeglasses"}, "person": 2}])
     lines = whole["Anno/list_attr_celeba.txt"].decode().replace("-1", " 0").splitlines()[2:]
     table = "\n".join([";".join(["image_id", *CELEBA_NAMES]), *(";".join(line.split()) for line in lines)])
-    files = {"list_attr_celeba.csv": table.encode(), "img_align_celeba/000001.png": photo(1, 178, 218),
-             "img_align_celeba/000002.png": photo(2, 178, 218)}  # fmt: skip
+    files = {
+        "list_attr_celeba.csv": table.encode(),
+        "img_align_celeba/000001.png": photo(1, 178, 218),
+        "img_align_celeba/000002.png": photo(2, 178, 218),
+    }
     collection = opened(tmp_path, files, pack, "celeba")
     rows = SOURCES["celeba"].read(collection)
     assert rows["young"].tolist() == [True, False] and rows["gender"].tolist() == ["male", "female"]

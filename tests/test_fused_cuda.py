@@ -55,8 +55,17 @@ def test_the_kernels_compile_for_ampere_and_hopper(capability: int) -> None:
     kinds = {"x": "*bf16", "padded": "*bf16", "of_padded": "*bf16", "of_x": "*bf16"}
     kinds |= dict.fromkeys(("residual", "plain", "mean", "scale", "partial", "of_plain", "of_residual"), "*fp32")
     kinds |= dict.fromkeys(("pixels", "height", "width", "channels"), "i32") | {"slope": "fp32", "eps": "fp32"}
-    constants = {"WIDE": tl.float32, "SPLITS": 32, "BP": norm_cuda.PIXELS, "BC": norm_cuda.CHANNELS, "PADDING": 1,
-                 "ADDS": True, "KEEPS": True, "HAS_PADDED": True, "HAS_PLAIN": True}  # fmt: skip
+    constants = {
+        "WIDE": tl.float32,
+        "SPLITS": 32,
+        "BP": norm_cuda.PIXELS,
+        "BC": norm_cuda.CHANNELS,
+        "PADDING": 1,
+        "ADDS": True,
+        "KEEPS": True,
+        "HAS_PADDED": True,
+        "HAS_PLAIN": True,
+    }
     for kernel in (norm_cuda._sums, norm_cuda._forward, norm_cuda._backward_sums, norm_cuda._backward):
         signature = {name: kinds.get(name, "constexpr") for name in kernel.arg_names}
         given = {name: value for name, value in constants.items() if name in kernel.arg_names}

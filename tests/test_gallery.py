@@ -36,8 +36,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     written = Page(folder, "faces")
     titles = direction_titles(is_reversed=False)
-    add_gallery(written, {"A": Section(titles["A"], cards(FACES, older=True)),
-                          "B": Section(titles["B"], cards(3, older=False))})  # fmt: skip
+    add_gallery(
+        written, {"A": Section(titles["A"], cards(FACES, older=True)), "B": Section(titles["B"], cards(3, older=False))}
+    )
     return written.write()
 
 

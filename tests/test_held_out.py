@@ -130,8 +130,7 @@ def test_a_run_measures_shows_and_keeps_the_best(
     nursery: Nursery, demo_faces: Path, estimator: Path, tmp_path: Path
 ) -> None:
     words = ["--dataroot", str(demo_faces), *SMALL]
-    measuring = ["--eval_freq", "1", "--eval_faces", "5", "--age_estimator", str(estimator),
-                 "--face_model", "none"]  # fmt: skip
+    measuring = ["--eval_freq", "1", "--eval_faces", "5", "--age_estimator", str(estimator), "--face_model", "none"]
     whole, plain, broken = tmp_path / "whole", tmp_path / "plain", tmp_path / "broken"
     for folder in (whole, plain, broken):
         folder.mkdir()

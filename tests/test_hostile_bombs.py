@@ -99,8 +99,10 @@ def test_a_pipe_called_like_a_photo_is_not_waited_for(tmp_path: Path) -> None:
 # Metadata
 
 
-WIKI_FIELDS = {name: matrix(6, (1, 1), b"", element(9, struct.pack("<d", 1))) for name in
-               (b"full_path", b"dob", b"photo_taken", b"gender", b"face_score", b"second_face_score")}  # fmt: skip
+WIKI_FIELDS = {
+    name: matrix(6, (1, 1), b"", element(9, struct.pack("<d", 1)))
+    for name in (b"full_path", b"dob", b"photo_taken", b"gender", b"face_score", b"second_face_score")
+}
 
 
 def wiki(**fields: bytes) -> bytes:
@@ -256,8 +258,12 @@ def test_members_that_lead_back_are_not_read_for_ever(jail: Jail) -> None:
 
 def test_sparse_files_are_not_mapped(jail: Jail) -> None:
     """Their map is a text of any length in the file itself, or a chain of blocks: both were read to the end."""
-    records = {"GNU__sparse__major": "1", "GNU__sparse__minor": "0", "GNU__sparse__name": "trainA/x.jpg",
-               "GNU__sparse__realsize": "99"}  # fmt: skip
+    records = {
+        "GNU__sparse__major": "1",
+        "GNU__sparse__minor": "0",
+        "GNU__sparse__name": "trainA/x.jpg",
+        "GNU__sparse__realsize": "99",
+    }
     endless = corpus.pax(**records) + tar_header(b"trainA/x.jpg", 2**28) + b"99999999\n" + b"1" * 2**26
     assert jail.run("archive", "x.tar", endless).check().seconds < 5
     block = bytearray(tar_header(b"trainA/x.jpg", 512, b"S"))
@@ -380,11 +386,26 @@ def test_compressed_checkpoints_are_bombs(jail: Jail) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 100_000, b'{"a":' * 50_000, b'{"ngf": "big"}', b'{"ngf": true}', b'{"ngf": 1e99}', b'{"ngf": 100000}',
-     b'{"model": ["test"]}', b'{"model": "x"}', b'{"lr": NaN}', b'{"lr": 1e999}', b'{"dataroot": {}}', b"[]", b"\xff",
-     b'{"netG": "resnet_99999999blocks"}', b'{"batch_size": null}', b'{"norm": "\\u001b[31m"}',
-     b'{"dataset_mode": null, "phase": "../../x"}'],
-)  # fmt: skip
+    [
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"ngf": "big"}',
+        b'{"ngf": true}',
+        b'{"ngf": 1e99}',
+        b'{"ngf": 100000}',
+        b'{"model": ["test"]}',
+        b'{"model": "x"}',
+        b'{"lr": NaN}',
+        b'{"lr": 1e999}',
+        b'{"dataroot": {}}',
+        b"[]",
+        b"\xff",
+        b'{"netG": "resnet_99999999blocks"}',
+        b'{"batch_size": null}',
+        b'{"norm": "\\u001b[31m"}',
+        b'{"dataset_mode": null, "phase": "../../x"}',
+    ],
+)
 def test_saved_options_that_cannot_be(jail: Jail, content: bytes) -> None:
     """Nearly each was a traceback: RecursionError, TypeError, KeyError; the large numbers a full memory later on."""
     told(jail, "options", "train", ["--continue_train"], content)

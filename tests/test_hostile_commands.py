@@ -17,8 +17,19 @@ from raw_collections import photo
 from selenium.common.exceptions import NoAlertPresentException
 
 FOLDER = "<script>alert(1)<\\b>\x1b[31m\n\u202e \udcff%41#"
-NAMES = ["<img src=x onerror=alert(1)>", "'\"><svg onload=alert(1)>", "javascript:alert(1)", "\x1b]0;owned\x07", "a\nb",
-         "\u202egpj", "\udcff", "%41?x#y", "مرحبا", "नमस्ते", "z" * 240]  # fmt: skip
+NAMES = [
+    "<img src=x onerror=alert(1)>",
+    "'\"><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "\x1b]0;owned\x07",
+    "a\nb",
+    "\u202egpj",
+    "\udcff",
+    "%41?x#y",
+    "مرحبا",
+    "नमस्ते",
+    "z" * 240,
+]
 
 
 @pytest.fixture(scope="module")

@@ -66,8 +66,26 @@ def text_cases(draw: st.DrawFn) -> tuple[str, str, bytes, dict[str, bytes]]:
     """A source, the file of it that is damaged, its content, all files of it."""
     source, files = draw(st.sampled_from(corpus.text_files()))
     name = draw(st.sampled_from(sorted(files)))
-    words = [b"inf", b"nan", b"-1", b"1e400", b"99999999999999999999", b'"', b",", b"\n", b"\0", b"\xff", b"Young",
-             b"path", b"Path", b"../../x.jpg", b"<script>", b"\x1b[31m", b"0.jpg", "\u202e".encode()]  # fmt: skip
+    words = [
+        b"inf",
+        b"nan",
+        b"-1",
+        b"1e400",
+        b"99999999999999999999",
+        b'"',
+        b",",
+        b"\n",
+        b"\0",
+        b"\xff",
+        b"Young",
+        b"path",
+        b"Path",
+        b"../../x.jpg",
+        b"<script>",
+        b"\x1b[31m",
+        b"0.jpg",
+        "\u202e".encode(),
+    ]
     content = files[name]
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(content)))
@@ -114,8 +132,15 @@ class TestCheckpoints:
         fuzz(20 * scale, mutated([content]), lambda content: attack(jail, "training_state", content))
 
 
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
-                   st.lists(st.integers(), max_size=2), st.just({}))  # fmt: skip
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+    st.just({}),
+)
 
 
 class TestOptions:
@@ -142,9 +167,30 @@ class TestOptions:
     def test_typed(self, jail: Jail, scale: float) -> None:
         flags = [f"--{name}" for name in PUBLIC]
         hostile = st.sampled_from(corpus.HOSTILE_NAMES)
-        words = st.one_of(st.sampled_from(flags), hostile, st.integers().map(str), st.floats().map(str),
-                          st.text(max_size=8), st.sampled_from(["cycle_gan", "test", "single", "unaligned", "none",
-                          "{model}", "{name}", "{0}", "{lr:>999999999}", "..", "../x", "a/b", "x" * 300]))  # fmt: skip
+        words = st.one_of(
+            st.sampled_from(flags),
+            hostile,
+            st.integers().map(str),
+            st.floats().map(str),
+            st.text(max_size=8),
+            st.sampled_from(
+                [
+                    "cycle_gan",
+                    "test",
+                    "single",
+                    "unaligned",
+                    "none",
+                    "{model}",
+                    "{name}",
+                    "{0}",
+                    "{lr:>999999999}",
+                    "..",
+                    "../x",
+                    "a/b",
+                    "x" * 300,
+                ]
+            ),
+        )
         pairs = st.tuples(st.sampled_from(flags), words).map(list)
         lines = st.lists(st.one_of(pairs, pairs, pairs, words.map(lambda word: [word])), max_size=4)
         case = st.tuples(
@@ -153,11 +199,49 @@ class TestOptions:
         fuzz(60 * scale, case, lambda case: attack(jail, "options", *case, None))
 
 
-PUBLIC = ["name", "suffix", "epoch", "phase", "model", "dataset_mode", "direction", "batch_size", "load_size", "crop_size",
-          "preprocess", "netG", "netD", "ngf", "ndf", "n_layers_D", "norm", "input_nc", "output_nc", "init_gain", "seed",
-          "lr", "beta1", "n_epochs", "epoch_count", "lr_policy", "pool_size", "gpu_ids", "dataroot", "load_iter",
-          "print_freq", "display_winsize", "max_dataset_size", "num_threads", "aspect_ratio", "num_test", "loadSize",
-          "results_dir", "no_html", "display_server", "precision"]  # fmt: skip
+PUBLIC = [
+    "name",
+    "suffix",
+    "epoch",
+    "phase",
+    "model",
+    "dataset_mode",
+    "direction",
+    "batch_size",
+    "load_size",
+    "crop_size",
+    "preprocess",
+    "netG",
+    "netD",
+    "ngf",
+    "ndf",
+    "n_layers_D",
+    "norm",
+    "input_nc",
+    "output_nc",
+    "init_gain",
+    "seed",
+    "lr",
+    "beta1",
+    "n_epochs",
+    "epoch_count",
+    "lr_policy",
+    "pool_size",
+    "gpu_ids",
+    "dataroot",
+    "load_iter",
+    "print_freq",
+    "display_winsize",
+    "max_dataset_size",
+    "num_threads",
+    "aspect_ratio",
+    "num_test",
+    "loadSize",
+    "results_dir",
+    "no_html",
+    "display_server",
+    "precision",
+]
 
 
 class TestRunFolders:
@@ -175,11 +259,15 @@ class TestRunFolders:
         fuzz(30 * scale, case, lambda case: attack(jail, "begun_preparation", *case))
 
 
-CSV_LOG = (b"epoch,epoch_images,total_images,epochs,learning_rate,seconds_per_image,data_seconds_per_image,D_A,G_A\n"
-           b"1,2,2,0.5,0.0002,0.1,0.01,0.5,0.7\n1,4,4,1.0,0.0002,0.1,0.01,0.4,0.6\n")  # fmt: skip
-TEXT_LOG = (b"================ Training Loss (Mon) ================\n"
-            b"(epoch: 1, iters: 2, time: 0.250, data: 0.001) D_A: 0.372 G_A: 0.5 \n"
-            b"(epoch: 1, iters: 4, time: 0.250, data: 0.001) D_A: 0.371 G_A: 0.4 \n")  # fmt: skip
+CSV_LOG = (
+    b"epoch,epoch_images,total_images,epochs,learning_rate,seconds_per_image,data_seconds_per_image,D_A,G_A\n"
+    b"1,2,2,0.5,0.0002,0.1,0.01,0.5,0.7\n1,4,4,1.0,0.0002,0.1,0.01,0.4,0.6\n"
+)
+TEXT_LOG = (
+    b"================ Training Loss (Mon) ================\n"
+    b"(epoch: 1, iters: 2, time: 0.250, data: 0.001) D_A: 0.372 G_A: 0.5 \n"
+    b"(epoch: 1, iters: 4, time: 0.250, data: 0.001) D_A: 0.371 G_A: 0.4 \n"
+)
 JOURNAL = b"".join(b"%d,,200,200,3000,%s,\n" % (n, b"ab" * 32) for n in range(3)) + b"3,photo unreadable,0,0,0,,bad\n"
 
 
@@ -189,8 +277,10 @@ class TestNames:
     @both_settings
     def test_of_photos(self, jail: Jail, scale: float) -> None:
         good, bad = corpus.PHOTOS["trainA/0.jpg"], b"no photo"
-        words = st.one_of(st.sampled_from(corpus.HOSTILE_NAMES), st.text(st.characters(exclude_characters="/\0",
-                          exclude_categories=["Cs"]), min_size=1, max_size=12))  # fmt: skip
+        words = st.one_of(
+            st.sampled_from(corpus.HOSTILE_NAMES),
+            st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12),
+        )
         paths = st.lists(words, min_size=1, max_size=3).map(
             lambda parts: "/".join(part[:80] for part in parts[:-1]) + "/" + parts[-1] + ".jpg"
         )

@@ -146,8 +146,9 @@ def test_fid_and_kid_are_torch_fidelitys() -> None:
     told = [metric_fid.fid_features_to_statistics(torch.from_numpy(photos)) for photos in (first, second)]
     theirs = metric_fid.fid_statistics_to_metric(*told, False)["frechet_inception_distance"]
     assert fid(first, second) == pytest.approx(theirs, rel=1e-5)
-    told = metric_kid.kid_features_to_metric(*map(torch.from_numpy, (first, second)), verbose=False,
-                                             kid_subsets=1, kid_subset_size=200)  # fmt: skip
+    told = metric_kid.kid_features_to_metric(
+        *map(torch.from_numpy, (first, second)), verbose=False, kid_subsets=1, kid_subset_size=200
+    )
     theirs = told["kernel_inception_distance_mean"]
     assert kid(kernels_of(first, second))(np.ones((1, 200)), np.ones((1, 200)))[0] == pytest.approx(theirs, rel=1e-5)
 
@@ -222,8 +223,11 @@ def test_ssim_is_that_of_its_definition() -> None:
     means = blurred(x), blurred(y)
     variances = blurred(x * x) - means[0] ** 2, blurred(y * y) - means[1] ** 2
     covariance = blurred(x * y) - means[0] * means[1]
-    map_ = ((2 * means[0] * means[1] + 1e-4) * (2 * covariance + 9e-4)
-            / ((means[0] ** 2 + means[1] ** 2 + 1e-4) * (variances[0] + variances[1] + 9e-4)))  # fmt: skip
+    map_ = (
+        (2 * means[0] * means[1] + 1e-4)
+        * (2 * covariance + 9e-4)
+        / ((means[0] ** 2 + means[1] ** 2 + 1e-4) * (variances[0] + variances[1] + 9e-4))
+    )
     assert fidelity.ssim(first, second).tolist() == pytest.approx(map_.mean(axis=(1, 2, 3)).tolist(), abs=1e-4)
     assert fidelity.ssim(first[..., :7, :7], first[..., :7, :7]).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
 

@@ -16,17 +16,69 @@ from util.arguments import OptionError, Parser, build, option
 from util.run.run_folder import RunFolder
 
 PUBLIC_NAMES = [
-    "dataroot", "name", "model", "dataset_mode", "direction", "batch_size", "load_size", "crop_size", "preprocess",
-    "no_flip", "netG", "netD", "ngf", "ndf", "norm", "no_dropout", "init_type", "init_gain", "gan_mode", "lambda_A",
-    "lambda_B", "lambda_identity", "pool_size", "lr", "beta1", "lr_policy", "lr_decay_iters", "n_epochs",
-    "n_epochs_decay", "epoch_count", "continue_train", "epoch", "load_iter", "phase", "save_latest_freq",
-    "save_epoch_freq", "print_freq", "display_freq", "display_ncols", "display_server", "display_port",
-    "display_env", "update_html_freq", "no_html", "num_threads", "serial_batches", "max_dataset_size", "gpu_ids",
-    "checkpoints_dir", "suffix", "verbose",
-]  # fmt: skip
+    "dataroot",
+    "name",
+    "model",
+    "dataset_mode",
+    "direction",
+    "batch_size",
+    "load_size",
+    "crop_size",
+    "preprocess",
+    "no_flip",
+    "netG",
+    "netD",
+    "ngf",
+    "ndf",
+    "norm",
+    "no_dropout",
+    "init_type",
+    "init_gain",
+    "gan_mode",
+    "lambda_A",
+    "lambda_B",
+    "lambda_identity",
+    "pool_size",
+    "lr",
+    "beta1",
+    "lr_policy",
+    "lr_decay_iters",
+    "n_epochs",
+    "n_epochs_decay",
+    "epoch_count",
+    "continue_train",
+    "epoch",
+    "load_iter",
+    "phase",
+    "save_latest_freq",
+    "save_epoch_freq",
+    "print_freq",
+    "display_freq",
+    "display_ncols",
+    "display_server",
+    "display_port",
+    "display_env",
+    "update_html_freq",
+    "no_html",
+    "num_threads",
+    "serial_batches",
+    "max_dataset_size",
+    "gpu_ids",
+    "checkpoints_dir",
+    "suffix",
+    "verbose",
+]
 PUBLIC_TEST_NAMES = [
-    "dataroot", "name", "model", "results_dir", "num_test", "aspect_ratio", "phase", "epoch", "load_iter",
-]  # fmt: skip
+    "dataroot",
+    "name",
+    "model",
+    "results_dir",
+    "num_test",
+    "aspect_ratio",
+    "phase",
+    "epoch",
+    "load_iter",
+]
 
 
 def train(*words: str, dataroot: str = "faces"):  # type: ignore[no-untyped-def]
@@ -61,20 +113,46 @@ def test_help_is_of_the_chosen_model_and_data(capsys: pytest.CaptureFixture[str]
 
 def test_defaults_are_the_papers() -> None:
     values = train().values
-    expected = {"netG": "resnet_9blocks", "ngf": 64, "norm": "instance", "netD": "basic", "gan_mode": "lsgan",
-                "lambda_A": 10.0, "lambda_B": 10.0, "lambda_identity": 0.5, "pool_size": 50, "lr": 0.0002, "beta1": 0.5,
-                "n_epochs": 100, "n_epochs_decay": 100, "load_size": 286, "crop_size": 256, "batch_size": 1,
-                "init_type": "normal", "init_gain": 0.02, "dropout": False,
-                "preprocess": "resize_and_crop"}  # fmt: skip
+    expected = {
+        "netG": "resnet_9blocks",
+        "ngf": 64,
+        "norm": "instance",
+        "netD": "basic",
+        "gan_mode": "lsgan",
+        "lambda_A": 10.0,
+        "lambda_B": 10.0,
+        "lambda_identity": 0.5,
+        "pool_size": 50,
+        "lr": 0.0002,
+        "beta1": 0.5,
+        "n_epochs": 100,
+        "n_epochs_decay": 100,
+        "load_size": 286,
+        "crop_size": 256,
+        "batch_size": 1,
+        "init_type": "normal",
+        "init_gain": 0.02,
+        "dropout": False,
+        "preprocess": "resize_and_crop",
+    }
     assert {name: values[name] for name in expected} == expected
 
 
 def test_spellings_of_2018_are_accepted_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
     words = "--loadSize 40 --fineSize 32 --niter 3 --niter_decay 4 --resize_or_crop crop --no_lsgan --batchSize 2"
     values = train(*words.split(), "--nThreads", "1", "--display_id", "0", "--lr_policy", "lambda").values
-    expected = {"load_size": 40, "crop_size": 32, "n_epochs": 3, "n_epochs_decay": 4, "preprocess": "crop",
-                "gan_mode": "vanilla", "batch_size": 2, "num_threads": 1, "no_visdom": True,
-                "lr_policy": "linear"}  # fmt: skip
+    expected = {
+        "load_size": 40,
+        "crop_size": 32,
+        "n_epochs": 3,
+        "n_epochs_decay": 4,
+        "preprocess": "crop",
+        "gan_mode": "vanilla",
+        "batch_size": 2,
+        "num_threads": 1,
+        "no_visdom": True,
+        "lr_policy": "linear",
+    }
     assert {name: values[name] for name in expected} == expected
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
     assert "note: --loadSize is an old spelling, now write --load_size 40" in notes
@@ -168,9 +246,24 @@ def test_options_are_saved_for_people_and_for_programs(tmp_path: Path) -> None:
 
 
 def test_test_needs_only_the_name(tmp_path: Path) -> None:
-    named = saved_run(tmp_path, "--ngf", "16", "--netG", "resnet_3blocks", "--dropout", "--crop_size", "64",
-                      "--load_size", "72", "--direction", "BtoA", "--input_nc", "1",
-                      "--lambda_identity", "0")  # fmt: skip
+    named = saved_run(
+        tmp_path,
+        "--ngf",
+        "16",
+        "--netG",
+        "resnet_3blocks",
+        "--dropout",
+        "--crop_size",
+        "64",
+        "--load_size",
+        "72",
+        "--direction",
+        "BtoA",
+        "--input_nc",
+        "1",
+        "--lambda_identity",
+        "0",
+    )
     options = parse_test_options(named)
     assert (options.model.generator.netG, options.model.generator.ngf) == ("resnet_3blocks", 16)
     assert options.model.generator.dropout and options.model.network.input_nc == 1
@@ -257,8 +350,11 @@ def test_a_preset_stands_for_options_that_typed_ones_override(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
 def test_every_value_of_a_preset_is_one_that_could_be_typed(name: str) -> None:
-    typed = [word for flag, value in PRESETS[name].items()
-             for word in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)])]  # fmt: skip
+    typed = [
+        word
+        for flag, value in PRESETS[name].items()
+        for word in ([f"--{flag}"] if value is True else [f"--{flag}", str(value)])
+    ]
     by_hand, by_preset = train(*typed).values, train("--preset", name).values
     assert {**by_hand, "preset": name} == by_preset
 

@@ -31,15 +31,21 @@ def found(name: str, path: Path, table: pd.DataFrame) -> dict[str, bool]:
 
 
 KAGGLE_CELEBA = {
-    "list_attr_celeba.csv": "image_id," + ",".join(raw.CELEBA_NAMES) + "\n"
-    + "000001.jpg," + ",".join("1" if name in ("Young", "Smiling") else "-1" for name in raw.CELEBA_NAMES) + "\n"
-    + "000002.jpg," + ",".join("1" if name in ("Male", "Eyeglasses") else "-1" for name in raw.CELEBA_NAMES) + "\n",
+    "list_attr_celeba.csv": "image_id,"
+    + ",".join(raw.CELEBA_NAMES)
+    + "\n"
+    + "000001.jpg,"
+    + ",".join("1" if name in ("Young", "Smiling") else "-1" for name in raw.CELEBA_NAMES)
+    + "\n"
+    + "000002.jpg,"
+    + ",".join("1" if name in ("Male", "Eyeglasses") else "-1" for name in raw.CELEBA_NAMES)
+    + "\n",
     "list_eval_partition.csv": "image_id,partition\n000001.jpg,0\n000002.jpg,2\n",
     "list_bbox_celeba.csv": "image_id,x_1,y_1,width,height\n000001.jpg,95,71,226,313\n000002.jpg,72,94,221,306\n",
     "list_landmarks_align_celeba.csv": "image_id,lefteye_x,lefteye_y,righteye_x,righteye_y,nose_x,nose_y,leftmouth_x,"
     "leftmouth_y,rightmouth_x,rightmouth_y\n000001.jpg,69,109,106,113,77,142,73,152,108,154\n"
     "000002.jpg,69,110,107,112,81,135,70,151,108,153\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "zip in a folder"])
@@ -83,8 +89,14 @@ def test_ffhq_aging(tmp_path: Path, layout: str) -> None:
     assert table["gender"].isna().tolist() == [False, True, False, False, False, False, False]
     assert table["glasses"].fillna(False).tolist() == [False, True, False, False, True, False, False]
     assert table["problem"].tolist() == [
-        "", "", "age group uncertain", "face turned away", "eyes covered", "eyes covered", "",
-    ]  # fmt: skip
+        "",
+        "",
+        "age group uncertain",
+        "face turned away",
+        "eyes covered",
+        "eyes covered",
+        "",
+    ]
     assert table["partition"].tolist() == ["train"] * 6 + ["test"]
     assert table["path"][0] == layout.format(0)
     assert list(found("ffhq_aging", path, table).values()) == [True] * 5 + [False] * 2
@@ -149,8 +161,10 @@ def test_appa_real(tmp_path: Path, kind: str) -> None:
     path = raw.as_folder(tmp_path, files) if kind == "folder" else raw.as_zip(tmp_path / "appa.zip", files)
     table = read("appa_real", path)
     assert table["path"].tolist() == [
-        "train/000000.jpg_face.jpg", "train/000001.jpg_face.jpg", "test/005613.jpg_face.jpg",
-    ]  # fmt: skip
+        "train/000000.jpg_face.jpg",
+        "train/000001.jpg_face.jpg",
+        "test/005613.jpg_face.jpg",
+    ]
     np.testing.assert_array_equal(table["age"], [4, 27, 55])
     assert table["gender"].tolist()[:2] == ["male", "female"] and pd.isna(table["gender"][2])
     assert table["race"].tolist() == ["asian", "caucasian", ""]

@@ -37,8 +37,19 @@ def reasons(faces: pd.DataFrame, **values: Any) -> list[str]:
 
 def test_ages_outside_both_ranges_are_left_out() -> None:
     ages = [19, 20, 29.9, 30, 49, 50, 59, 60, -3, 101, np.nan]
-    expected = [Reason.OTHER_AGE, "", "", Reason.OTHER_AGE, Reason.OTHER_AGE, "", "", Reason.OTHER_AGE,
-                Reason.IMPOSSIBLE_AGE, Reason.IMPOSSIBLE_AGE, Reason.NO_AGE]  # fmt: skip
+    expected = [
+        Reason.OTHER_AGE,
+        "",
+        "",
+        Reason.OTHER_AGE,
+        Reason.OTHER_AGE,
+        "",
+        "",
+        Reason.OTHER_AGE,
+        Reason.IMPOSSIBLE_AGE,
+        Reason.IMPOSSIBLE_AGE,
+        Reason.NO_AGE,
+    ]
     assert reasons(table(age=ages)) == expected
     domains = plan(table(age=[25, 55]), settings())["domain"].tolist()
     assert domains == ["A", "B"]
@@ -56,8 +67,12 @@ def test_scores_are_compared_only_where_a_collection_has_them() -> None:
 
 
 def test_gender_glasses_and_blur() -> None:
-    faces = table(young=[True] * 4, gender=["female", "male", None, "female"], glasses=[None, True, False, True],
-                  blurry=[False, False, True, None])  # fmt: skip
+    faces = table(
+        young=[True] * 4,
+        gender=["female", "male", None, "female"],
+        glasses=[None, True, False, True],
+        blurry=[False, False, True, None],
+    )
     assert reasons(faces) == ["", "", Reason.BLURRY, ""]
     assert reasons(faces, gender="female") == ["", Reason.OTHER_GENDER, Reason.NO_GENDER, ""]
     assert reasons(faces, no_glasses=True, allow_blurry=True) == ["", Reason.GLASSES, "", Reason.GLASSES]
@@ -78,8 +93,13 @@ def crowd(people: int, seed: int = 0) -> pd.DataFrame:
     """Five photos of each person, at ages from 15 to 65."""
     rng = np.random.default_rng(seed)
     identity = [f"p{number}" for number in range(people) for _ in range(5)]
-    return faces_table({"path": [f"{name}_{i}.jpg" for i, name in enumerate(identity)], "identity": identity,
-                        "age": rng.integers(15, 66, len(identity))})  # fmt: skip
+    return faces_table(
+        {
+            "path": [f"{name}_{i}.jpg" for i, name in enumerate(identity)],
+            "identity": identity,
+            "age": rng.integers(15, 66, len(identity)),
+        }
+    )
 
 
 def test_nobody_is_on_two_sides_of_a_split_or_in_two_domains() -> None:

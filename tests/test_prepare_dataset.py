@@ -109,11 +109,22 @@ def test_every_reason_is_counted_and_nothing_stops_the_preparation(tmp_path: Pat
     assert reasons["01/9_old.jpg"] == "neither young nor old" and reasons["../../../evil.jpg"].startswith("path that")
     record = json.loads((tmp_path / "out" / "dataset.json").read_text())["reasons"]
     assert record == {
-        "kept": 3, "near-duplicate": 1, "photo unreadable": 2, "photo too small": 1, "grey or toned": 1,
-        "photo missing": 1, "neither young nor old": 1, "impossible date": 2, "impossible age": 1, "no face found": 2,
-        "face score too low": 1, "second face": 1, "path that leads elsewhere": 2, "listed twice": 1,
+        "kept": 3,
+        "near-duplicate": 1,
+        "photo unreadable": 2,
+        "photo too small": 1,
+        "grey or toned": 1,
+        "photo missing": 1,
+        "neither young nor old": 1,
+        "impossible date": 2,
+        "impossible age": 1,
+        "no face found": 2,
+        "face score too low": 1,
+        "second face": 1,
+        "path that leads elsewhere": 2,
+        "listed twice": 1,
         "person kept at the other age": 1,
-    }  # fmt: skip
+    }
     details = {row["path"]: row["detail"] for row in manifest(tmp_path / "out")}
     assert "truncated" in details["01/4_half.jpg"]
     assert not list(tmp_path.rglob("evil*"))
@@ -166,8 +177,16 @@ def test_limits_look_at_no_more_photos_than_needed(tmp_path: Path) -> None:
 
 
 def test_names_that_clash_or_are_odd_become_files_of_their_own(tmp_path: Path) -> None:
-    names = ["a/1.jpg", "b/1.jpg", "B/1.JPG", "c/.-x.jpg", "c/<b>&'.jpg", "c/ü日本.jpg", f"c/{'n' * 240}.jpg",
-             f"c/{'日' * 80}.jpg"]  # fmt: skip
+    names = [
+        "a/1.jpg",
+        "b/1.jpg",
+        "B/1.JPG",
+        "c/.-x.jpg",
+        "c/<b>&'.jpg",
+        "c/ü日本.jpg",
+        f"c/{'n' * 240}.jpg",
+        f"c/{'日' * 80}.jpg",
+    ]
     table = "path,age\n" + "".join(f'"{name}",{25 + 30 * (number % 2)}\n' for number, name in enumerate(names))
     files = {name: raw.photo(number) for number, name in enumerate(names)}
     source = raw.as_folder(tmp_path / "own", {"faces.csv": table.encode(), **files})
@@ -221,8 +240,14 @@ def large_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for number in range(160):
         young = number % 2
-        rows.append({"path": f"{number % 100:02d}/{number}_x.jpg", "born": 1980 if young else 1950, "taken": 2005,
-                     "picture": raw.photo(number, 900, 900)})  # fmt: skip
+        rows.append(
+            {
+                "path": f"{number % 100:02d}/{number}_x.jpg",
+                "born": 1980 if young else 1950,
+                "taken": 2005,
+                "picture": raw.photo(number, 900, 900),
+            }
+        )
     return raw.as_tar(folder / "wiki_crop.tar", raw.imdb_wiki("wiki", rows))
 
 
@@ -435,8 +460,11 @@ def test_bad_commands_are_told(words: list[str], complaint: str) -> None:
 @needs_browser
 def test_the_report_shows_all_and_escapes_names(tmp_path: Path) -> None:
     names = ["<script>alert(1)</script>", "a&b", "plain"]
-    files = {f"{folder}/{name.replace('/', '_')}{n}.jpg": raw.photo(n + 10 * len(folder))
-             for folder in ("young", "old") for n, name in enumerate(names)}  # fmt: skip
+    files = {
+        f"{folder}/{name.replace('/', '_')}{n}.jpg": raw.photo(n + 10 * len(folder))
+        for folder in ("young", "old")
+        for n, name in enumerate(names)
+    }
     source = raw.as_folder(tmp_path / "own", files)
     prepare("folder", "--input", source, "--output", tmp_path / "out", *QUICK, "--test_fraction", "0", "--mode", "copy")
     page = (tmp_path / "out" / "report.html").as_uri()

@@ -93,13 +93,49 @@ def test_the_defaults_keep_what_the_documentation_says(tmp_path: Path) -> None:
 def test_an_estimator_learns_of_real_faces_and_measures_translations(tmp_path: Path) -> None:
     """That all parts fit: in seconds, it learns little."""
     faces, estimator = tmp_path / "faces", tmp_path / "ages.pth"
-    run("scripts/prepare_dataset.py", "wiki", "--input", FOLDER.parent, "--output", faces, "--size", "64",
-        "--max_per_class", "120")  # fmt: skip
-    run("scripts/train_age_estimator.py", "--dataroot", faces, "--output", estimator, "--size", "32", "--epochs", "2",
-        "--gpu_ids", "-1")  # fmt: skip
+    run(
+        "scripts/prepare_dataset.py",
+        "wiki",
+        "--input",
+        FOLDER.parent,
+        "--output",
+        faces,
+        "--size",
+        "64",
+        "--max_per_class",
+        "120",
+    )
+    run(
+        "scripts/train_age_estimator.py",
+        "--dataroot",
+        faces,
+        "--output",
+        estimator,
+        "--size",
+        "32",
+        "--epochs",
+        "2",
+        "--gpu_ids",
+        "-1",
+    )
     words = ["--dataroot", faces, "--checkpoints_dir", tmp_path]
-    run("train.py", *words, *TINY.split(), "--n_epochs", "1", "--n_epochs_decay", "0", "--max_dataset_size", "8",
-        "--eval_freq", "1", "--eval_faces", "4", "--age_estimator", estimator)  # fmt: skip
+    run(
+        "train.py",
+        *words,
+        *TINY.split(),
+        "--n_epochs",
+        "1",
+        "--n_epochs_decay",
+        "0",
+        "--max_dataset_size",
+        "8",
+        "--eval_freq",
+        "1",
+        "--eval_faces",
+        "4",
+        "--age_estimator",
+        estimator,
+    )
     run("evaluate.py", *words, "--results_dir", tmp_path, "--gpu_ids", "-1", "--age_estimator", estimator)
     record = json.loads((tmp_path / "experiment_name" / "latest_test" / "evaluation" / "metrics.json").read_text())
     with (faces / "manifest.csv").open(encoding="utf-8", newline="") as file:

@@ -55,8 +55,22 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
             for photo in photos:
                 pixels = np.full((16, 16, 3), ord(photo), np.uint8)
                 Image.fromarray(pixels).save(folder / f"test{domain}" / f"{photo}.png")
-        argv = ["test.py", "--dataroot", folder, "--name", "run", "--checkpoints_dir", tmp_path / "checkpoints",
-                "--results_dir", tmp_path / "results", "--gpu_ids", "-1", "--num_threads", "0", *words]  # fmt: skip
+        argv = [
+            "test.py",
+            "--dataroot",
+            folder,
+            "--name",
+            "run",
+            "--checkpoints_dir",
+            tmp_path / "checkpoints",
+            "--results_dir",
+            tmp_path / "results",
+            "--gpu_ids",
+            "-1",
+            "--num_threads",
+            "0",
+            *words,
+        ]
         monkeypatch.setattr(sys, "argv", list(map(str, argv)))
         with told_in_one_line("test.py", interrupted="results of an earlier test are as they were"):
             module.main()
@@ -83,13 +97,22 @@ def test_results_are_those_of_the_last_test_and_what_the_page_shows(command: Com
     assert json.loads((results / "opt.json").read_text())["direction"] == "AtoB"
 
 
-@pytest.mark.parametrize(("error", "status", "told"), [
-    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "latest_test: No space left on device: make room there"),
-    (KeyboardInterrupt(), 130, "interrupted; results of an earlier test are as they were"),
-])  # fmt: skip
-def test_half_a_test_changes_nothing(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                     capsys: pytest.CaptureFixture[str], error: BaseException, status: int,
-                                     told: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "latest_test: No space left on device: make room there"),
+        (KeyboardInterrupt(), 130, "interrupted; results of an earlier test are as they were"),
+    ],
+)
+def test_half_a_test_changes_nothing(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+    told: str,
+) -> None:
     module = command(photos="ab")
     before = files_in(tmp_path / "results")
     save, saved = module.save_png, []
@@ -129,25 +152,43 @@ def test_what_a_killed_test_left_is_removed_by_the_next(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"results", f".results.{os.getppid()}.tmp"}
 
 
-@pytest.mark.parametrize(("error", "status", "told"), [
-    (UserError("give --this"), 2, "x.py: error: give --this\n"),
-    (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2,
-     "x.py: error: /a/b: Permission denied: give permission, or choose another place\n"),
-    (MemoryError(), 2, "x.py: error: not enough memory"), (BrokenPipeError(), 1, ""),
-    (KeyboardInterrupt(), 130, "\nx.py: interrupted\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (UserError("give --this"), 2, "x.py: error: give --this\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a/b"),
+            2,
+            "x.py: error: /a/b: Permission denied: give permission, or choose another place\n",
+        ),
+        (MemoryError(), 2, "x.py: error: not enough memory"),
+        (BrokenPipeError(), 1, ""),
+        (KeyboardInterrupt(), 130, "\nx.py: interrupted\n"),
+    ],
+)
 def test_every_command_tells_failures_in_one_line(error: BaseException, status: int, told: str) -> None:
-    lines = ["import pickle, sys", f"sys.path.insert(0, {str(ROOT)!r})", "from util.errors import *",
-             "with told_in_one_line('x.py'):", "    raise pickle.loads(bytes.fromhex(sys.argv[1]))"]  # fmt: skip
-    process = subprocess.run([sys.executable, "-c", "\n".join(lines), pickle.dumps(error).hex()], capture_output=True,
-                             text=True, check=False)  # fmt: skip
+    lines = [
+        "import pickle, sys",
+        f"sys.path.insert(0, {str(ROOT)!r})",
+        "from util.errors import *",
+        "with told_in_one_line('x.py'):",
+        "    raise pickle.loads(bytes.fromhex(sys.argv[1]))",
+    ]
+    process = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), pickle.dumps(error).hex()], capture_output=True, text=True, check=False
+    )
     assert process.returncode == status and process.stderr.startswith(told) and "Traceback" not in process.stderr
 
 
 def test_sigterm_is_ctrl_c_where_there_is_something_to_say_of_it() -> None:
-    lines = ["import os, signal, sys", f"sys.path.insert(0, {str(ROOT)!r})", "from util.errors import *",
-             "with told_in_one_line('x.py', interrupted='nothing was written'):",
-             "    os.kill(os.getpid(), signal.SIGTERM)", "    signal.pause()"]  # fmt: skip
+    lines = [
+        "import os, signal, sys",
+        f"sys.path.insert(0, {str(ROOT)!r})",
+        "from util.errors import *",
+        "with told_in_one_line('x.py', interrupted='nothing was written'):",
+        "    os.kill(os.getpid(), signal.SIGTERM)",
+        "    signal.pause()",
+    ]
     process = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
     assert (process.returncode, process.stderr) == (128 + signal.SIGTERM, "\nx.py: interrupted; nothing was written\n")
 

@@ -119,8 +119,18 @@ def test_photos_of_one_person_go_to_one_side(tmp_path: Path, capsys: pytest.Capt
 
 @installed
 def test_a_second_start_looks_at_no_face_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = build(Settings, {"input": chips(tmp_path, 4), "output": tmp_path / "set", "size": 32, "processes": 1,
-                                "recognise": True, "test_fraction": 0.0, "duplicate_distance": -1})  # fmt: skip
+    settings = build(
+        Settings,
+        {
+            "input": chips(tmp_path, 4),
+            "output": tmp_path / "set",
+            "size": 32,
+            "processes": 1,
+            "recognise": True,
+            "test_fraction": 0.0,
+            "duplicate_distance": -1,
+        },
+    )
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt

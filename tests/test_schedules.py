@@ -100,8 +100,18 @@ def test_another_rate_or_length_holds_from_where_a_run_continues() -> None:
     assert second.optimizer.param_groups[0]["lr"] == 0.5
 
 
-@pytest.mark.parametrize("wrong", [{"n_epochs": -1}, {"n_epochs": 0, "n_epochs_decay": 0}, {"epoch_count": 0},
-                                   {"lr": 0.0}, {"lr": math.nan}, {"beta1": 1.0}, {"lr_decay_iters": 0}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_epochs": -1},
+        {"n_epochs": 0, "n_epochs_decay": 0},
+        {"epoch_count": 0},
+        {"lr": 0.0},
+        {"lr": math.nan},
+        {"beta1": 1.0},
+        {"lr_decay_iters": 0},
+    ],
+)
 def test_impossible_values_name_their_flag(wrong: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="--" + next(iter(wrong))):
         ScheduleOptions(**wrong)  # type: ignore[arg-type]

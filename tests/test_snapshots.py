@@ -213,9 +213,11 @@ def test_a_run_of_an_older_version_without_snapshots_goes_on(folder: RunFolder) 
 
 
 def test_a_second_training_is_refused_and_told_of_the_first(folder: RunFolder) -> None:
-    script = ("import sys, time; from pathlib import Path; from util.run.run_folder import RunFolder\n"
-              f"with RunFolder(Path({str(folder.path.parent)!r}), 'run').locked(): print('in', flush=True); "
-              "time.sleep(60)")  # fmt: skip
+    script = (
+        "import sys, time; from pathlib import Path; from util.run.run_folder import RunFolder\n"
+        f"with RunFolder(Path({str(folder.path.parent)!r}), 'run').locked(): print('in', flush=True); "
+        "time.sleep(60)"
+    )
     first = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE)
     try:
         assert first.stdout and first.stdout.readline() == b"in\n"

@@ -140,8 +140,11 @@ def test_cacd_without_metadata_is_read_from_names(tmp_path: Path) -> None:
 
 
 def test_utkface(tmp_path: Path) -> None:
-    good = {"26_1_2_20170116174525125.jpg.chip.jpg": (26, "female"), "116_0_0_20170120134744096.jpg": (116, "male"),
-            "24_0_1_20170116220224657 .jpg.chip.jpg": (24, "male")}  # fmt: skip
+    good = {
+        "26_1_2_20170116174525125.jpg.chip.jpg": (26, "female"),
+        "116_0_0_20170120134744096.jpg": (116, "male"),
+        "24_0_1_20170116220224657 .jpg.chip.jpg": (24, "male"),
+    }
     bad = ["39_1_20170116174525125.jpg.chip.jpg", "61_3_1_20170109150557335.jpg", "55_0_0_2017.jpg", "holiday.jpg"]
     folder = raw.as_folder(tmp_path / "UTKFace", dict.fromkeys([*good, *bad], b"x"))
     archive = raw.as_zip(tmp_path / "u.zip", {f"UTKFace/{name}": b"x" for name in [*good, *bad]})
@@ -192,7 +195,7 @@ def test_own_photos_in_folders(tmp_path: Path) -> None:
         ("folder", {"a.csv": b"\xff\xfe\x00"}, "cannot be read as CSV"),
         ("folder", {"x/1.jpg": b"x"}, "neither a CSV file nor photos in folders called young and old"),
     ],
-)  # fmt: skip
+)
 def test_missing_and_damaged_metadata_are_named(
     tmp_path: Path, source: str, files: dict[str, bytes], complaint: str
 ) -> None:

@@ -25,8 +25,11 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-PHOTOS = {f"{folder}/{number}.jpg": f"{folder}{number}".encode() for folder in ("trainA", "trainB", "testA", "testB")
-          for number in range(2)}  # fmt: skip
+PHOTOS = {
+    f"{folder}/{number}.jpg": f"{folder}{number}".encode()
+    for folder in ("trainA", "trainB", "testA", "testB")
+    for number in range(2)
+}
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:

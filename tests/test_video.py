@@ -43,8 +43,19 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for x, y in CORNERS:
         writer.send(np.ascontiguousarray(photo[y : y + SIDE, x : x + SIDE]))
     writer.close()
-    ffmpeg("-i", folder / "silent.mp4", "-f", "lavfi", "-i", "sine=440:duration=1.5", "-c:v", "copy", "-c:a", "aac",
-           folder / "clip.mp4")  # fmt: skip
+    ffmpeg(
+        "-i",
+        folder / "silent.mp4",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=440:duration=1.5",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "aac",
+        folder / "clip.mp4",
+    )
     return folder / "clip.mp4"
 
 
@@ -77,8 +88,10 @@ def flicker(frames: Sequence[np.ndarray]) -> float:
     """
     left, top = (max(corner[axis] for corner in CORNERS) for axis in (0, 1))
     right, bottom = (min(corner[axis] for corner in CORNERS) + SIDE for axis in (0, 1))
-    still = [gaussian_filter(frame[top - y : bottom - y, left - x : right - x], (2, 2, 0))
-             for frame, (x, y) in zip(frames, CORNERS, strict=True)]  # fmt: skip
+    still = [
+        gaussian_filter(frame[top - y : bottom - y, left - x : right - x], (2, 2, 0))
+        for frame, (x, y) in zip(frames, CORNERS, strict=True)
+    ]
     return float(np.mean([np.abs(one - other).mean() for one, other in pairwise(still)]))
 
 

@@ -114,11 +114,15 @@ def whole(server: Server, reports: int) -> bool:
     """Whether the server has all eight curves with the reports 1 to `reports`, each once and in order."""
     expected = [moment(report).epochs_done for report in range(1, reports + 1)]
     curves = server.curves()
-    return set(curves) == set(NAMES) and all(
-        np.allclose(x, expected) and np.allclose(y, [losses(report)[name] for report in range(1, reports + 1)])
-        for name, (x, y) in curves.items()
-        if len(x) == reports
-    ) and all(len(x) == reports for x, _ in curves.values())  # fmt: skip
+    return (
+        set(curves) == set(NAMES)
+        and all(
+            np.allclose(x, expected) and np.allclose(y, [losses(report)[name] for report in range(1, reports + 1)])
+            for name, (x, y) in curves.items()
+            if len(x) == reports
+        )
+        and all(len(x) == reports for x, _ in curves.values())
+    )
 
 
 def test_curves_rate_options_and_images_arrive(server: Server) -> None:
@@ -223,6 +227,15 @@ def test_training_ends_in_time_with_a_server_that_never_answers(demo_faces: Path
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        run("train.py", "--dataroot", demo_faces, "--checkpoints_dir", tmp_path, *words,
-            "--display_port", str(listener.getsockname()[1]), seconds=60)  # fmt: skip
+        run(
+            "train.py",
+            "--dataroot",
+            demo_faces,
+            "--checkpoints_dir",
+            tmp_path,
+            *words,
+            "--display_port",
+            str(listener.getsockname()[1]),
+            seconds=60,
+        )
     assert (tmp_path / "experiment_name" / "latest_net_G_A.pth").is_file()

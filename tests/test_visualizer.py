@@ -52,8 +52,14 @@ class Failing(Recorder):
 
 def show(visualizer: Visualizer, progress: Progress, images: int) -> None:
     progress.advance(images)
-    visualizer.step(progress, images, {"G_A": torch.tensor(0.25), "D_A": torch.tensor(2.0)},
-                    {"fake_B": torch.full((images, 3, 4, 5), 1.0)}, learning_rate=0.1, seconds_waited=0.0)  # fmt: skip
+    visualizer.step(
+        progress,
+        images,
+        {"G_A": torch.tensor(0.25), "D_A": torch.tensor(2.0)},
+        {"fake_B": torch.full((images, 3, 4, 5), 1.0)},
+        learning_rate=0.1,
+        seconds_waited=0.0,
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 16, 250])
@@ -180,15 +186,18 @@ def test_a_restart_at_an_earlier_epoch_keeps_every_report_and_divides_the_attemp
     logs = LossLogSink(tmp_path, first), CsvSink(tmp_path, first)
     for epoch in (1, 2, 3):
         for log in logs:
-            log.scalars(MOMENT._replace(epoch=epoch, epoch_images=10, images_per_epoch=10, total_images=10 * epoch),
-                        {"G_A": float(epoch), "idt_A": 0.5})  # fmt: skip
+            log.scalars(
+                MOMENT._replace(epoch=epoch, epoch_images=10, images_per_epoch=10, total_images=10 * epoch),
+                {"G_A": float(epoch), "idt_A": 0.5},
+            )
     again = Progress(10, 4, epoch=4, total_images=30)
     again.begin_again(2)
     logs = LossLogSink(tmp_path, again), CsvSink(tmp_path, again)
     assert [record.epochs for record in logs[1].history] == [1.0]
     for log in logs:
-        log.scalars(MOMENT._replace(epoch=2, epoch_images=10, images_per_epoch=10, total_images=20),
-                    {"G_A": 7.0, "D_A": 1.0})  # fmt: skip
+        log.scalars(
+            MOMENT._replace(epoch=2, epoch_images=10, images_per_epoch=10, total_images=20), {"G_A": 7.0, "D_A": 1.0}
+        )
     # The restarted run is killed, and goes on exactly from its own state: its reports alone come again.
     resumed = Progress(10, 4, epoch=2, total_images=10, restarts=1)
     LossLogSink(tmp_path, resumed)
@@ -196,8 +205,9 @@ def test_a_restart_at_an_earlier_epoch_keeps_every_report_and_divides_the_attemp
     resumed.epoch, resumed.total_images = 3, 20
     sink = CsvSink(tmp_path, resumed)
     sink.scalars(MOMENT._replace(epoch=2, epoch_images=10, images_per_epoch=10, total_images=20), {"G_A": 8.0})
-    rows = [(row["restart"], row["total_images"], row["G_A"]) for row in
-            csv.DictReader((tmp_path / "loss_log.csv").open())]  # fmt: skip
+    rows = [
+        (row["restart"], row["total_images"], row["G_A"]) for row in csv.DictReader((tmp_path / "loss_log.csv").open())
+    ]
     assert rows == [("0", "10", "1.0"), ("0", "20", "2.0"), ("0", "30", "3.0"), ("1", "20", "8.0")]
     text = (tmp_path / "loss_log.txt").read_text()
     assert text.count("G_A: ") == 3 and text.count("= Restart 1 at epoch 2 =") == 1 and "G_A: 3.000" in text

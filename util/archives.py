@@ -45,8 +45,21 @@ DECOMPRESSORS: dict[bytes, Callable[[Any], Any]] = {
 STREAM_BYTES = 2**17
 """What is unpacked at a time."""
 
-DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
-           ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)  # fmt: skip
+DAMAGES = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+)
 """What the libraries raise where an archive is not whole."""
 
 LINK, DEVICE, OUTSIDE = "links passed over", "devices and pipes passed over", "paths that lead elsewhere passed over"
@@ -198,8 +211,13 @@ class _Header(tarfile.TarInfo):
     The names are those of the places that tarfile itself names for subclasses to change.
     """
 
-    EXTENSIONS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-                  tarfile.GNUTYPE_LONGLINK)  # fmt: skip
+    EXTENSIONS = (
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    )
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in self.EXTENSIONS and not 0 <= self.size <= MAX_HEADER_BYTES:

@@ -167,8 +167,10 @@ def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 restored[flag.name] = _read_saved(flag, value)
             except (ValueError, OverflowError, argparse.ArgumentTypeError) as error:
-                raise OptionError(f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or delete "
-                                  "the run's opt.json") from error  # fmt: skip
+                raise OptionError(
+                    f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or delete "
+                    "the run's opt.json"
+                ) from error
     return restored
 
 
@@ -284,8 +286,13 @@ class Parser(argparse.ArgumentParser):
         else:
             if metadata["bare"]:
                 common |= {"nargs": "?", "const": metadata["bare"]}
-            group.add_argument(f"--{flag.name}", type=_parser_of(flag), choices=metadata["choices"] or None,
-                               metavar=None if metadata["choices"] else flag.name.upper(), **common)  # fmt: skip
+            group.add_argument(
+                f"--{flag.name}",
+                type=_parser_of(flag),
+                choices=metadata["choices"] or None,
+                metavar=None if metadata["choices"] else flag.name.upper(),
+                **common,
+            )
         for old, meaning in metadata["aliases"].items():
             group.add_argument(f"--{old}", dest=flag.name, action=_OldSpelling, flag=flag, meaning=meaning)
 

@@ -29,8 +29,10 @@ def select_device(gpu_ids: str) -> torch.device:
     if gpu_ids == "auto":
         return _best_device()
     if gpu_ids != "-1" and place().local_processes > 1:
-        raise OptionError(f"--gpu_ids {gpu_ids}: several processes train on this machine, each on a GPU of its own; "
-                          "leave the option out, or choose GPUs by CUDA_VISIBLE_DEVICES")  # fmt: skip
+        raise OptionError(
+            f"--gpu_ids {gpu_ids}: several processes train on this machine, each on a GPU of its own; "
+            "leave the option out, or choose GPUs by CUDA_VISIBLE_DEVICES"
+        )
     if gpu_ids == "-1":
         return torch.device("cpu")
     if gpu_ids == "mps":
@@ -52,8 +54,10 @@ def _best_device() -> torch.device:
     own = place().local_rank
     if torch.cuda.is_available():
         if own >= torch.cuda.device_count():
-            raise OptionError(f"process {own + 1} of this machine finds only {torch.cuda.device_count()} GPUs: start "
-                              "no more processes than that (--nproc_per_node of torchrun)")  # fmt: skip
+            raise OptionError(
+                f"process {own + 1} of this machine finds only {torch.cuda.device_count()} GPUs: start "
+                "no more processes than that (--nproc_per_node of torchrun)"
+            )
         torch.cuda.set_device(own)  # where NCCL looks for it
         return torch.device("cuda", own)
     return torch.device("mps" if torch.backends.mps.is_available() and place().processes == 1 else "cpu")

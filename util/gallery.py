@@ -65,8 +65,10 @@ def add_gallery(page: Page, sections: Mapping[str, Section]) -> None:
             choice = tags.input_(type="radio", name="direction", id=f"show-{key}", cls="choice", checked=place == 0)
             gallery.add(choice, tags.label(f"{section.title} ({len(section.cards)})", html_for=f"show-{key}"))
     if any(len(card.images) > 2 for section in sections.values() for card in section.cards):
-        gallery.add(tags.input_(type="checkbox", id="show-more", cls="choice", autocomplete="off"),
-                    tags.label("reconstructions", html_for="show-more"))  # fmt: skip
+        gallery.add(
+            tags.input_(type="checkbox", id="show-more", cls="choice", autocomplete="off"),
+            tags.label("reconstructions", html_for="show-more"),
+        )
     for key, section in sections.items():
         cards = sorted(section.cards, key=lambda card: -(card.years or 0.0)) if known else section.cards
         gallery.add(tags.section(_grid(cards), id=f"faces-{key}"))
@@ -75,8 +77,12 @@ def add_gallery(page: Page, sections: Mapping[str, Section]) -> None:
 
 def _tools(known: bool) -> tags.html_tag:
     """Search, and order if the years gained are known."""
-    tools = tags.div(tags.input_(type="search", id="search", placeholder="search by name", autocomplete="off",
-                                 aria_label="search by name"), cls="tools")  # fmt: skip
+    tools = tags.div(
+        tags.input_(
+            type="search", id="search", placeholder="search by name", autocomplete="off", aria_label="search by name"
+        ),
+        cls="tools",
+    )
     if known:
         orders = {"most": "most years first", "least": "fewest years first", "name": "by name"}
         options = [tags.option(text, value=value) for value, text in orders.items()]
@@ -93,8 +99,11 @@ def _card(card: Card) -> tags.html_tag:
     images = [_image(card, label, path) for label, path in card.images.items()]
     name = printable(card.name)
     caption = tags.figcaption(tags.span(printable(card.caption or card.name), title=name))
-    figure = tags.figure(tags.a(tags.div(*images[:2], cls="images"), href=link(list(card.images.values())[1])),
-                         cls="card", data_name=name)  # fmt: skip
+    figure = tags.figure(
+        tags.a(tags.div(*images[:2], cls="images"), href=link(list(card.images.values())[1])),
+        cls="card",
+        data_name=name,
+    )
     if len(images) > 2:
         figure.add(tags.div(*images[2:], cls="images more"))
     if card.years is not None:
@@ -107,5 +116,11 @@ def _card(card: Card) -> tags.html_tag:
 
 def _image(card: Card, label: str, path: str) -> tags.html_tag:
     width, height = card.size
-    return tags.img(src=link(path), alt=f"{label} of {printable(card.name)}", data_label=label, loading="lazy",
-                    width=width, height=height)  # fmt: skip
+    return tags.img(
+        src=link(path),
+        alt=f"{label} of {printable(card.name)}",
+        data_label=label,
+        loading="lazy",
+        width=width,
+        height=height,
+    )

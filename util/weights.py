@@ -19,8 +19,9 @@ CONTENT = "content"
 
 def save_weights(weights: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
     """Write tensors, floating-point ones as float16, and values that JSON can hold. Raises OSError."""
-    halved = {name: (value.half() if value.is_floating_point() else value).contiguous()
-              for name, value in weights.items()}  # fmt: skip
+    halved = {
+        name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in weights.items()
+    }
     try:
         save_file(halved, path, metadata={CONTENT: json.dumps(content)})
     except SafetensorError as error:  # its Rust code tells no OSError
@@ -40,6 +41,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is damaged: the values beside its weights are no dictionary")
-    widened = {name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-               for name, value in weights.items()}  # fmt: skip
+    widened = {
+        name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        for name, value in weights.items()
+    }
     return widened, content

@@ -44,8 +44,9 @@ METRICS: dict[str, Metric] = {
     "gain_above_15": _share("gain above 15 years", "gain", statistics.share_above(15), "+"),
     "gain_above_20": _share("gain above 20 years", "gain", statistics.share_above(20), "+"),
     "gain_wrong": _share("in the wrong direction", "gain", statistics.share_below(0), "-"),
-    "gain_from_30": Metric(f"mean gain's distance from {AIM} years", "years", "gain",
-                           statistics.mean_distance_from(AIM), better="-"),
+    "gain_from_30": Metric(
+        f"mean gain's distance from {AIM} years", "years", "gain", statistics.mean_distance_from(AIM), better="-"
+    ),
     "true_gain": Metric("gain by the true ages, mean", "years", "true_gain"),
     "age_distance": Metric("ages' distance from real target ages (W1)", "years", better="-"),
     "estimator_mae": Metric("estimator's error on real photos (MAE)", "years", "age_error", statistics.mean_absolute),
@@ -64,7 +65,7 @@ METRICS: dict[str, Metric] = {
     "cycle8_psnr": Metric("cycle after rounding, PSNR", "dB", "cycle8_psnr", better="+"),
     "cycle8_ssim": Metric("cycle after rounding, SSIM", "", "cycle8_ssim", decimals=3, better="+"),
     "sharpness": Metric("sharpness, relative to the photo", "", "sharpness", statistics.geometric_mean, decimals=2),
-}  # fmt: skip
+}
 """By the names that metrics.csv has, in the order of the tables."""
 
 AGE_COLUMNS = ("age_before", "age_after", "gain", "age_error")

@@ -48,8 +48,14 @@ class Link:
 
     def __call__(self, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor | None]:
         compute = norm_act_pad if self.kernels else composed
-        padded, plain = compute(self._convolve(x), residual if self.adds else None, self.padding, self.slope, self.eps,
-                                wants_plain=self.keeps)  # fmt: skip
+        padded, plain = compute(
+            self._convolve(x),
+            residual if self.adds else None,
+            self.padding,
+            self.slope,
+            self.eps,
+            wants_plain=self.keeps,
+        )
         return padded, plain if self.keeps else residual
 
     def _convolve(self, x: Tensor) -> Tensor:
@@ -134,8 +140,17 @@ class _Reader:
             return [Alone(convolution)]
         activation = self.take(nn.ReLU, nn.LeakyReLU)
         slope = 1.0 if activation is None else getattr(activation, "negative_slope", 0.0)
-        return [Link(convolution, norm.eps, slope, self._padding(), keeps=self.sees_block(),
-                     kernels=self.kernels, winograd=self.winograd and pays(convolution))]  # fmt: skip
+        return [
+            Link(
+                convolution,
+                norm.eps,
+                slope,
+                self._padding(),
+                keeps=self.sees_block(),
+                kernels=self.kernels,
+                winograd=self.winograd and pays(convolution),
+            )
+        ]
 
     def _padding(self) -> int:
         """The reflection padding that comes next, in this list or at the beginning of a residual block."""

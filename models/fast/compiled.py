@@ -39,8 +39,13 @@ def library(source: Path) -> ctypes.CDLL:
         path = cache_folder() / f"{source.stem}_{_fingerprint(compiler, source)}.so"
         if not path.is_file():
             with atomic_path(path) as temporary:
-                subprocess.run([compiler, *FLAGS, str(source), "-o", str(temporary)],
-                               check=True, capture_output=True, text=True, timeout=300)  # fmt: skip
+                subprocess.run(
+                    [compiler, *FLAGS, str(source), "-o", str(temporary)],
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                )
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         raise CompilerError(f"{compiler} cannot compile {source.name}: {error.stderr.strip()[-300:]}") from error

@@ -70,8 +70,9 @@ def _difference_from_reference(device: torch.device, dtype: torch.dtype) -> str:
         results = []
         for compute in (norm_act_pad, reference):
             with torch.enable_grad():
-                outputs = [y for y in compute(x, residual if has_residual else None, padding, slope, 1e-5)
-                           if y is not None]  # fmt: skip
+                outputs = [
+                    y for y in compute(x, residual if has_residual else None, padding, slope, 1e-5) if y is not None
+                ]
                 outward = [torch.linspace(-1, 1, y.numel(), device=device).view_as(y).to(y.dtype) for y in outputs]
             results.append([*outputs, *torch.autograd.grad(outputs, inputs, outward)])
         for ours, theirs in zip(*results, strict=True):

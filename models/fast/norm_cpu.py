@@ -18,19 +18,37 @@ def _shape(x: Tensor, padding: int) -> ctypes.Array[ctypes.c_long]:
 
 
 def forward(
-    x: Tensor, residual: Tensor | None, padded: Tensor | None, plain: Tensor | None, mean: Tensor, scale: Tensor,
-    padding: int, slope: float, eps: float,
-) -> None:  # fmt: skip
+    x: Tensor,
+    residual: Tensor | None,
+    padded: Tensor | None,
+    plain: Tensor | None,
+    mean: Tensor,
+    scale: Tensor,
+    padding: int,
+    slope: float,
+    eps: float,
+) -> None:
     """See `models.fast.norm`; fills padded, plain, mean and scale."""
     function = getattr(library(SOURCE), f"forward_{SUFFIXES[x.dtype]}")
-    function(_shape(x, padding), *map(pointer, (x, residual, padded, plain, mean, scale)),
-             ctypes.c_double(slope), ctypes.c_double(eps))  # fmt: skip
+    function(
+        _shape(x, padding),
+        *map(pointer, (x, residual, padded, plain, mean, scale)),
+        ctypes.c_double(slope),
+        ctypes.c_double(eps),
+    )
 
 
 def backward(
-    x: Tensor, mean: Tensor, scale: Tensor, of_padded: Tensor | None, of_plain: Tensor | None, of_x: Tensor,
-    of_residual: Tensor | None, padding: int, slope: float,
-) -> None:  # fmt: skip
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    of_padded: Tensor | None,
+    of_plain: Tensor | None,
+    of_x: Tensor,
+    of_residual: Tensor | None,
+    padding: int,
+    slope: float,
+) -> None:
     """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
     function = getattr(library(SOURCE), f"backward_{SUFFIXES[x.dtype]}")
     pointers = map(pointer, (x, mean, scale, of_padded, of_plain, of_x, of_residual))

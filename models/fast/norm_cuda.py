@@ -35,8 +35,7 @@ def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):
 
 
 @triton.jit
-def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr,
-          BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
+def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):
     """Sums of the values and of their squares, relative to the first pixel, lest a far mean cost digits."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -57,9 +56,27 @@ def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr
 
 
 @triton.jit
-def _forward(x, residual, padded, plain, mean, scale, partial, height, width, channels, slope, eps,
-             PADDING: tl.constexpr, ADDS: tl.constexpr, KEEPS: tl.constexpr, WIDE: tl.constexpr,
-             SPLITS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
+def _forward(
+    x,
+    residual,
+    padded,
+    plain,
+    mean,
+    scale,
+    partial,
+    height,
+    width,
+    channels,
+    slope,
+    eps,
+    PADDING: tl.constexpr,
+    ADDS: tl.constexpr,
+    KEEPS: tl.constexpr,
+    WIDE: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BP: tl.constexpr,
+    BC: tl.constexpr,
+):
     """Normalise, add, activate, and write each pixel of the padded image."""
     n, tile = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -90,9 +107,23 @@ def _forward(x, residual, padded, plain, mean, scale, partial, height, width, ch
 
 
 @triton.jit
-def _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, channels, PADDING: tl.constexpr,
-              HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, WIDE: tl.constexpr,
-              BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
+def _gathered(
+    of_padded,
+    of_plain,
+    n,
+    pixel,
+    channel,
+    mask,
+    height,
+    width,
+    channels,
+    PADDING: tl.constexpr,
+    HAS_PADDED: tl.constexpr,
+    HAS_PLAIN: tl.constexpr,
+    WIDE: tl.constexpr,
+    BP: tl.constexpr,
+    BC: tl.constexpr,
+):
     """The gradient of a tile of `plain`: what was mirrored adds to where it came from."""
     gradient = tl.zeros([BP, BC], WIDE)
     if HAS_PLAIN:
@@ -117,10 +148,27 @@ def _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, chann
 
 
 @triton.jit
-def _backward_sums(x, mean, scale, of_padded, of_plain, of_residual, partial, height, width, channels, slope,
-                   PADDING: tl.constexpr, HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, ADDS: tl.constexpr,
-                   WIDE: tl.constexpr, SPLITS: tl.constexpr,
-                   BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
+def _backward_sums(
+    x,
+    mean,
+    scale,
+    of_padded,
+    of_plain,
+    of_residual,
+    partial,
+    height,
+    width,
+    channels,
+    slope,
+    PADDING: tl.constexpr,
+    HAS_PADDED: tl.constexpr,
+    HAS_PLAIN: tl.constexpr,
+    ADDS: tl.constexpr,
+    WIDE: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BP: tl.constexpr,
+    BC: tl.constexpr,
+):
     """Sums of the gradient before the activation, and of it along the normalised values; the residual's gradient."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -133,8 +181,23 @@ def _backward_sums(x, mean, scale, of_padded, of_plain, of_residual, partial, he
         pixel = start + tl.arange(0, BP)
         mask = (pixel < pixels)[:, None] & inside[None, :]
         at = (n * pixels + pixel)[:, None] * channels + channel[None, :]
-        gradient = _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, channels, PADDING,
-                             HAS_PADDED, HAS_PLAIN, WIDE, BP, BC)  # fmt: skip
+        gradient = _gathered(
+            of_padded,
+            of_plain,
+            n,
+            pixel,
+            channel,
+            mask,
+            height,
+            width,
+            channels,
+            PADDING,
+            HAS_PADDED,
+            HAS_PLAIN,
+            WIDE,
+            BP,
+            BC,
+        )
         if ADDS:
             tl.store(of_residual + at, gradient, mask)
         value = (tl.load(x + at, mask, 0.0).to(WIDE) - m[None, :]) * k[None, :]
@@ -147,10 +210,28 @@ def _backward_sums(x, mean, scale, of_padded, of_plain, of_residual, partial, he
 
 
 @triton.jit
-def _backward(x, mean, scale, of_padded, of_plain, of_residual, of_x, partial, height, width, channels, slope,
-              PADDING: tl.constexpr, HAS_PADDED: tl.constexpr, HAS_PLAIN: tl.constexpr, ADDS: tl.constexpr,
-              WIDE: tl.constexpr, SPLITS: tl.constexpr,
-              BP: tl.constexpr, BC: tl.constexpr):  # fmt: skip
+def _backward(
+    x,
+    mean,
+    scale,
+    of_padded,
+    of_plain,
+    of_residual,
+    of_x,
+    partial,
+    height,
+    width,
+    channels,
+    slope,
+    PADDING: tl.constexpr,
+    HAS_PADDED: tl.constexpr,
+    HAS_PLAIN: tl.constexpr,
+    ADDS: tl.constexpr,
+    WIDE: tl.constexpr,
+    SPLITS: tl.constexpr,
+    BP: tl.constexpr,
+    BC: tl.constexpr,
+):
     """The gradient of x."""
     n = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
@@ -165,8 +246,23 @@ def _backward(x, mean, scale, of_padded, of_plain, of_residual, of_x, partial, h
     if ADDS:
         gradient = tl.load(of_residual + at, mask, 0.0)
     else:
-        gradient = _gathered(of_padded, of_plain, n, pixel, channel, mask, height, width, channels, PADDING,
-                             HAS_PADDED, HAS_PLAIN, WIDE, BP, BC)  # fmt: skip
+        gradient = _gathered(
+            of_padded,
+            of_plain,
+            n,
+            pixel,
+            channel,
+            mask,
+            height,
+            width,
+            channels,
+            PADDING,
+            HAS_PADDED,
+            HAS_PLAIN,
+            WIDE,
+            BP,
+            BC,
+        )
     value = (tl.load(x + at, mask, 0.0).to(WIDE) - m[None, :]) * k[None, :]
     gradient = tl.where(value > 0, gradient, gradient * slope)
     result = k[None, :] * (gradient - (total / pixels)[None, :] - value * (along / pixels)[None, :])
@@ -189,9 +285,16 @@ def _setting(x: Tensor, wide: torch.dtype) -> tuple[Tensor, dict[str, Any]]:
 
 
 def forward(
-    x: Tensor, residual: Tensor | None, padded: Tensor, plain: Tensor | None, mean: Tensor, scale: Tensor,
-    padding: int, slope: float, eps: float,
-) -> None:  # fmt: skip
+    x: Tensor,
+    residual: Tensor | None,
+    padded: Tensor,
+    plain: Tensor | None,
+    mean: Tensor,
+    scale: Tensor,
+    padding: int,
+    slope: float,
+    eps: float,
+) -> None:
     """See `models.fast.norm`; fills padded, plain, mean and scale."""
     images, channels, height, width = x.shape
     partial, setting = _setting(x, mean.dtype)
@@ -200,21 +303,45 @@ def forward(
     with torch.cuda.device_of(x):
         _sums[(images, setting["SPLITS"], blocks)](x, partial, height * width, channels, **setting)
         _forward[(images, tiles, blocks)](
-            x, x if residual is None else residual, padded, x if plain is None else plain, mean, scale, partial,
-            height, width, channels, slope, eps, PADDING=padding, ADDS=residual is not None, KEEPS=plain is not None,
+            x,
+            x if residual is None else residual,
+            padded,
+            x if plain is None else plain,
+            mean,
+            scale,
+            partial,
+            height,
+            width,
+            channels,
+            slope,
+            eps,
+            PADDING=padding,
+            ADDS=residual is not None,
+            KEEPS=plain is not None,
             **setting,
-        )  # fmt: skip
+        )
 
 
 def backward(
-    x: Tensor, mean: Tensor, scale: Tensor, of_padded: Tensor | None, of_plain: Tensor | None, of_x: Tensor,
-    of_residual: Tensor | None, padding: int, slope: float,
-) -> None:  # fmt: skip
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    of_padded: Tensor | None,
+    of_plain: Tensor | None,
+    of_x: Tensor,
+    of_residual: Tensor | None,
+    padding: int,
+    slope: float,
+) -> None:
     """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
     images, channels, height, width = x.shape
     partial, setting = _setting(x, mean.dtype)
-    setting |= {"PADDING": padding, "ADDS": of_residual is not None,
-                "HAS_PADDED": of_padded is not None, "HAS_PLAIN": of_plain is not None}  # fmt: skip
+    setting |= {
+        "PADDING": padding,
+        "ADDS": of_residual is not None,
+        "HAS_PADDED": of_padded is not None,
+        "HAS_PLAIN": of_plain is not None,
+    }
     blocks = triton.cdiv(channels, CHANNELS)
     # What is absent is never read: any tensor stands in for it.
     tensors = [x if tensor is None else tensor for tensor in (of_padded, of_plain, of_residual)]

@@ -98,8 +98,9 @@ class SpeedOptions:
         if device.type == "cuda":
             set_cudnn_benchmark(training)
         no_graphs = "several processes" if graphs and place().processes > 1 else ""
-        return Speed(precision, channels_last, self.compile, graphs and not no_graphs, frozenset(speedups), reason,
-                     no_graphs)  # fmt: skip
+        return Speed(
+            precision, channels_last, self.compile, graphs and not no_graphs, frozenset(speedups), reason, no_graphs
+        )
 
 
 @dataclass(frozen=True)

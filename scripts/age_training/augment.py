@@ -27,8 +27,9 @@ def augment(images: Tensor, size: int, views: Tensor, generator: torch.Generator
 
     views (N, 3): what is left of each, in the terms of framing.CHIP_VIEW. Returns (N, 3, size, size) in [-1, 1].
     """
-    images = F.grid_sample(images, _grid(size, views.to(images.device), generator), padding_mode="border",
-                           align_corners=False)  # fmt: skip
+    images = F.grid_sample(
+        images, _grid(size, views.to(images.device), generator), padding_mode="border", align_corners=False
+    )
     return _degrade(_hide(_recolour(images, generator), generator), generator)
 
 

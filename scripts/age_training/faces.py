@@ -60,8 +60,10 @@ class Faces:
     def describe(self) -> str:
         """How many there are."""
         women, men = int((self.male == 0).sum()), int((self.male == 1).sum())
-        return (f"{len(self)} faces of {len(np.unique(self.people))} people ({int((~self.old).sum())} young, "
-                f"{int(self.old.sum())} old; {women} women, {men} men)")  # fmt: skip
+        return (
+            f"{len(self)} faces of {len(np.unique(self.people))} people ({int((~self.old).sum())} young, "
+            f"{int(self.old.sum())} old; {women} women, {men} men)"
+        )
 
 
 ARRAYS = ("ages", "male", "old", "people", "framings", "spreads", "sets")
@@ -103,8 +105,10 @@ def _age(row: dict[str, str], path: Path) -> float:
 
 def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path, number: int) -> Faces:
     if not rows:
-        raise UserError(f"{path} tells no age of a photo in train and test folders: ages are in the collections imdb, "
-                        "wiki, cacd, utkface, and in folder with an age column; both phases need some")  # fmt: skip
+        raise UserError(
+            f"{path} tells no age of a photo in train and test folders: ages are in the collections imdb, "
+            "wiki, cacd, utkface, and in folder with an age column; both phases need some"
+        )
     ages = np.array([_age(row, path) for row in rows], np.float32)
     spread = SPREAD if ((ages > 34) & (ages < 46)).any() else WIDE_SPREAD
     return Faces(

@@ -48,12 +48,19 @@ class TrainingOptions:
     batch_size: int = option(32, help="faces in a step", unit="faces", most=4096)
     lr: float = option(2e-3, help="highest learning rate")
     weight_decay: float = option(0.05, help="of AdamW")
-    half: str = option("all", help="whom to train on: an estimator to measure by and one to train against are to know "
-                                   "different people, a half each", choices=HALVES)  # fmt: skip
+    half: str = option(
+        "all",
+        help="whom to train on: an estimator to measure by and one to train against are to know "
+        "different people, a half each",
+        choices=HALVES,
+    )
     val_fraction: float = option(0.0, help="share of the training people to validate on")
     seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
-    precision: str = option("auto", help="what the network computes in; auto: bf16 where the device is quick at it",
-                            choices=tuple(name for name in PRECISIONS if name != "fp16"))  # fmt: skip
+    precision: str = option(
+        "auto",
+        help="what the network computes in; auto: bf16 where the device is quick at it",
+        choices=tuple(name for name in PRECISIONS if name != "fp16"),
+    )
     gpu_ids: str = option("auto", help="GPU's number, mps, or -1 for the CPU; auto: the best there is")
 
     def __post_init__(self) -> None:
@@ -141,9 +148,14 @@ class Training:
 
     def save(self, path: Path, data: str) -> None:
         """Write all that going on needs, atomically; `data` names what it is trained on."""
-        state = {"options": _settings(self.options), "data": data, "epoch": self.epoch,
-                 "network": self.network.state_dict(), "average": self.average.state_dict(),
-                 "optimizer": self.optimizer.state_dict()}  # fmt: skip
+        state = {
+            "options": _settings(self.options),
+            "data": data,
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         with atomic_path(path) as temporary:
             save_file(state, temporary)
 
@@ -152,8 +164,10 @@ class Training:
         state = load_file(path, self.device)
         differing = _differences(state, _settings(self.options), data) if isinstance(state, Mapping) else "everything"
         if differing:
-            raise CheckpointError(f"{path} is of another training ({differing}): give the same options to go on with "
-                                  "it, --overwrite to begin anew, or another --output")  # fmt: skip
+            raise CheckpointError(
+                f"{path} is of another training ({differing}): give the same options to go on with "
+                "it, --overwrite to begin anew, or another --output"
+            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -67,8 +67,12 @@ def paint_brows(canvas: Canvas, face: Face, signs: Signs) -> None:
     colour = mix(look.hair * 0.75, look.grey * 0.95, grey)
     height, gap = -0.03 - build.brow_height, build.eye_gap
     drop = 0.05 * signs.sag
-    arch = [(gap - 0.19, height + 0.015 - build.brow_lift), (gap - 0.06, height - 0.6 * build.brow_arch),
-            (gap + 0.09, height - build.brow_arch), (gap + 0.24, height + 0.045 + drop)]  # fmt: skip
+    arch = [
+        (gap - 0.19, height + 0.015 - build.brow_lift),
+        (gap - 0.06, height - 0.6 * build.brow_arch),
+        (gap + 0.09, height - build.brow_arch),
+        (gap + 0.24, height + 0.045 + drop),
+    ]
     for side in (-1, 1):
         brow = mirror(spline(arch), side)
         width = build.brow_width * (1 + 0.1 * signs.sag)

@@ -26,11 +26,25 @@ def short_curves(face: Face, signs: Signs) -> tuple[Array, Array]:
     w, style, bare = face.build.width, face.look.style, signs.recession
     bulk = face.look.volume * {"buzz": 0.35, "curly": 1.5, "bun": 0.6}.get(style, 1.0) * (1 - 0.35 * bare)
     top = bulk * (1.5 if style == "quiff" else 1.0)
-    outer = arch([(-1.0 * w, 0.06), (-w - 0.45 * bulk, -0.15), (-0.93 * w - 0.75 * bulk, -0.55),
-                  (-0.55 * w - 0.5 * bulk, -0.9 - 0.7 * top), (0, -1 - top)])  # fmt: skip
-    inner = arch([(-0.97 * w, 0.06), (-0.9 * w, -0.2), (-0.83 * w, -0.4 - 0.06 * bare),
-                  (-0.62 * w, -0.58 - 0.27 * bare), (-0.3 * w, -0.64 - 0.2 * bare),
-                  (0, -0.63 - 0.13 * bare)])  # fmt: skip
+    outer = arch(
+        [
+            (-1.0 * w, 0.06),
+            (-w - 0.45 * bulk, -0.15),
+            (-0.93 * w - 0.75 * bulk, -0.55),
+            (-0.55 * w - 0.5 * bulk, -0.9 - 0.7 * top),
+            (0, -1 - top),
+        ]
+    )
+    inner = arch(
+        [
+            (-0.97 * w, 0.06),
+            (-0.9 * w, -0.2),
+            (-0.83 * w, -0.4 - 0.06 * bare),
+            (-0.62 * w, -0.58 - 0.27 * bare),
+            (-0.3 * w, -0.64 - 0.2 * bare),
+            (0, -0.63 - 0.13 * bare),
+        ]
+    )
     outer, inner = resample(outer, SAMPLES), resample(inner, SAMPLES)
     if style == "side":
         inner = swept(inner, face.look.parting, 0.17 * (1 - bare))
@@ -40,10 +54,26 @@ def short_curves(face: Face, signs: Signs) -> tuple[Array, Array]:
 def long_curves(face: Face, signs: Signs) -> tuple[Array, Array]:
     w, bulk, bare = face.build.width, face.look.volume, signs.recession
     end, flare = (1.35, 0.12) if face.look.style != "bob" else (0.72, 0.08)
-    outer = arch([(-w - bulk - flare, end), (-w - bulk - 0.04, 0.5 * end), (-w - 0.95 * bulk, -0.2),
-                  (-0.85 * w - 0.7 * bulk, -0.7), (-0.45 * w, -1 - 0.75 * bulk), (0, -1.02 - bulk)])  # fmt: skip
-    inner = arch([(-w + 0.1, end), (-w + 0.03, 0.5 * end), (-0.95 * w, 0), (-0.84 * w, -0.33),
-                  (-0.5 * w, -0.62 - 0.12 * bare), (0, -0.74 - 0.12 * bare)])  # fmt: skip
+    outer = arch(
+        [
+            (-w - bulk - flare, end),
+            (-w - bulk - 0.04, 0.5 * end),
+            (-w - 0.95 * bulk, -0.2),
+            (-0.85 * w - 0.7 * bulk, -0.7),
+            (-0.45 * w, -1 - 0.75 * bulk),
+            (0, -1.02 - bulk),
+        ]
+    )
+    inner = arch(
+        [
+            (-w + 0.1, end),
+            (-w + 0.03, 0.5 * end),
+            (-0.95 * w, 0),
+            (-0.84 * w, -0.33),
+            (-0.5 * w, -0.62 - 0.12 * bare),
+            (0, -0.74 - 0.12 * bare),
+        ]
+    )
     outer, inner = resample(outer, SAMPLES), resample(inner, SAMPLES)
     if face.look.style == "fringe":
         inner[:, 1] = np.where(np.abs(inner[:, 0]) < 0.8 * w, np.maximum(inner[:, 1], -0.33), inner[:, 1])

@@ -15,10 +15,16 @@ def head_outline(build: Build, sag: float) -> Array:
     jowl = 0.09 * sag
     return symmetric(
         [
-            (0, -1), (0.5 * w, -0.88), (0.86 * w, -0.52), (w, -0.05), (0.97 * w, 0.26),
-            ((build.jaw + jowl) * w, 0.66 + 0.03 * sag), ((build.chin + 0.4 * jowl) * w, 0.93 + 0.02 * sag), (0, 1),
+            (0, -1),
+            (0.5 * w, -0.88),
+            (0.86 * w, -0.52),
+            (w, -0.05),
+            (0.97 * w, 0.26),
+            ((build.jaw + jowl) * w, 0.66 + 0.03 * sag),
+            ((build.chin + 0.4 * jowl) * w, 0.93 + 0.02 * sag),
+            (0, 1),
         ]
-    )  # fmt: skip
+    )
 
 
 def skin_of(face: Face, signs: Signs) -> Array:

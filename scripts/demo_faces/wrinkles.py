@@ -69,8 +69,12 @@ def smile_fold(face: Face, signs: Signs) -> Points:
     """From beside the nose around the corner of the mouth."""
     wing, tip = face.build.nose_width, face.build.nose_length
     corner = face.build.mouth_width * (1 + 0.15 * face.look.smile)
-    return [(wing * 1.15, tip - 0.07), (wing * 1.5, tip + 0.06), (corner + 0.05, MOUTH_Y - 0.12),
-            (corner + 0.075, MOUTH_Y + 0.02 + 0.03 * signs.sag)]  # fmt: skip
+    return [
+        (wing * 1.15, tip - 0.07),
+        (wing * 1.5, tip + 0.06),
+        (corner + 0.05, MOUTH_Y - 0.12),
+        (corner + 0.075, MOUTH_Y + 0.02 + 0.03 * signs.sag),
+    ]
 
 
 def marionette(face: Face) -> Points:
@@ -80,8 +84,12 @@ def marionette(face: Face) -> Points:
 
 def eye_bag(face: Face, drop: float, curve: float) -> Points:
     x, reach = face.build.eye_gap, face.build.eye_size
-    return [(x - reach * 0.85, drop - 0.04), (x - reach * 0.3, drop + curve * 0.4),
-            (x + reach * 0.4, drop + curve * 0.35), (x + reach * 0.95, drop - 0.05)]  # fmt: skip
+    return [
+        (x - reach * 0.85, drop - 0.04),
+        (x - reach * 0.3, drop + curve * 0.4),
+        (x + reach * 0.4, drop + curve * 0.35),
+        (x + reach * 0.95, drop - 0.05),
+    ]
 
 
 def jowl(face: Face) -> Points:

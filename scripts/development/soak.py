@@ -71,8 +71,13 @@ class Training:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen([sys.executable, str(ROOT / "train.py"), *words], cwd=ROOT, env=environment,
-                                    stdout=output, stderr=subprocess.STDOUT)  # fmt: skip
+            return subprocess.Popen(
+                [sys.executable, str(ROOT / "train.py"), *words],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def losses(self) -> list[list[str]]:
         """Position and losses of each report."""

@@ -178,8 +178,10 @@ def crop_to(image: Image.Image, box: Box, size: int, resampling: Image.Resamplin
         return image.resize((size, size), resampling, box=box)
     scale = size / (box[2] - box[0])
     before = (min(size - 1, round((left - box[0]) * scale)), min(size - 1, round((top - box[1]) * scale)))
-    inner = (min(size - before[0], max(1, round((right - left) * scale))),
-             min(size - before[1], max(1, round((bottom - top) * scale))))  # fmt: skip
+    inner = (
+        min(size - before[0], max(1, round((right - left) * scale))),
+        min(size - before[1], max(1, round((bottom - top) * scale))),
+    )
     pixels = np.asarray(image.resize(inner, resampling, box=(left, top, right, bottom)))
     padding = [(before[1], size - before[1] - inner[1]), (before[0], size - before[0] - inner[0]), (0, 0)]
     return Image.fromarray(np.pad(pixels, padding, mode="edge"))

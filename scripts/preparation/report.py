@@ -114,8 +114,10 @@ def summary(result: Result) -> str:
     lines += [f"  {reason:<36}{count:>9,}" for reason, count in result.counts.items()]
     lines += [f"  ({reason}: {count:,})" for reason, count in result.refused.items()]
     lines += ["", f"{'':<10}{'photos':>9}{'people':>9}{'women':>9}{'men':>9}"]
-    lines += [f"{name:<10}" + "".join(f"{count:>9,}" for count in counts.values())
-              for name, counts in result.folder_counts.items()]  # fmt: skip
+    lines += [
+        f"{name:<10}" + "".join(f"{count:>9,}" for count in counts.values())
+        for name, counts in result.folder_counts.items()
+    ]
     return "\n".join([*lines, ""])
 
 

@@ -40,8 +40,9 @@ class InputOptions:
         """The CSV file's own names of columns, by those that are known here. Raises OptionError."""
         pairs = [part.partition("=") for part in self.columns.split(",") if part.strip()]
         if any(not called.strip() or known.strip() not in COLUMN_NAMES for known, _, called in pairs):
-            raise OptionError(f"--columns {self.columns}: expected KNOWN=NAME, separated by commas; known: "
-                              f"{', '.join(COLUMN_NAMES)}")  # fmt: skip
+            raise OptionError(
+                f"--columns {self.columns}: expected KNOWN=NAME, separated by commas; known: {', '.join(COLUMN_NAMES)}"
+            )
         return {known.strip(): called.strip() for known, _, called in pairs}
 
     def __post_init__(self) -> None:
@@ -55,8 +56,9 @@ class InputOptions:
 class FilterOptions:
     """which photos to take"""
 
-    young: Ages = option((20, 29), help="ages of domain A; collections without ages have a flag", unit="years",
-                         parse=parse_ages)  # fmt: skip
+    young: Ages = option(
+        (20, 29), help="ages of domain A; collections without ages have a flag", unit="years", parse=parse_ages
+    )
     old: Ages = option((50, 59), help="ages of domain B", unit="years", parse=parse_ages)
     max_age: int = option(100, help="greater ages, and those below 0, are taken for errors", unit="years")
     min_face_score: float = option(1.0, help="where the collection has a face detector's scores: only photos above it")
@@ -113,8 +115,9 @@ class SplitOptions:
 class LimitOptions:
     """how many photos to keep"""
 
-    max_per_class: int | None = option(None, help="young photos at most, and old ones; training and testing together",
-                                       unit="photos")  # fmt: skip
+    max_per_class: int | None = option(
+        None, help="young photos at most, and old ones; training and testing together", unit="photos"
+    )
     max_per_identity: int | None = option(None, help="photos of one person, at most", unit="photos")
     balance_gender: bool = option(False, help="as many women as men in each of the four folders")
     duplicate_distance: int = option(
@@ -130,8 +133,10 @@ class LimitOptions:
             if value is not None and value < 1:
                 raise OptionError(f"--{flag} {value}: at least 1 photo")
         if not -1 <= self.duplicate_distance <= 40:
-            raise OptionError(f"--duplicate_distance {self.duplicate_distance}: from -1 to 40 bits; "
-                              "different photos differ in some 60 and more")  # fmt: skip
+            raise OptionError(
+                f"--duplicate_distance {self.duplicate_distance}: from -1 to 40 bits; "
+                "different photos differ in some 60 and more"
+            )
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,10 @@ class RunFolder:
         with self._told_if_unwritable():
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / ".lock").open("a").close()
-        with locked(self.path / ".lock", f"another training is at work in {self.path}: wait for it, stop it, or choose "
-                                         "another --name"):  # fmt: skip
+        with locked(
+            self.path / ".lock",
+            f"another training is at work in {self.path}: wait for it, stop it, or choose another --name",
+        ):
             tidy(self.path)
             tidy(self.snapshots)
             yield
@@ -76,8 +78,10 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise UserError(f"{self.path} cannot be written ({error.strerror or error}): give it room and write "
-                            "permission, or choose another --checkpoints_dir") from error  # fmt: skip
+            raise UserError(
+                f"{self.path} cannot be written ({error.strerror or error}): give it room and write "
+                "permission, or choose another --checkpoints_dir"
+            ) from error
 
     def save(
         self,
@@ -93,8 +97,9 @@ class RunFolder:
         keep: further labels under which the networks stay for good. notes: for the manifest. keep_last: so many
         snapshots stay. Raises OSError; the last snapshot is then still what it was.
         """
-        contents: dict[str, Any] = {self.network_path(LATEST, name).name: net.state_dict()
-                                    for name, net in networks.items()}  # fmt: skip
+        contents: dict[str, Any] = {
+            self.network_path(LATEST, name).name: net.state_dict() for name, net in networks.items()
+        }
         contents[STATE_NAME] = dict(state)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._make_room(contents)
@@ -159,8 +164,9 @@ class RunFolder:
                 shutil.rmtree(aside, ignore_errors=True)
                 os.rename(snapshot.path, aside)
         kept = f"begin from an epoch's networks by {epochs}, or " if (epochs := self.describe_epochs()) else ""
-        raise CheckpointError(f"{self.snapshots} holds no complete checkpoint; {kept}move it away to use the "
-                              "latest_*.pth as they are")  # fmt: skip
+        raise CheckpointError(
+            f"{self.snapshots} holds no complete checkpoint; {kept}move it away to use the latest_*.pth as they are"
+        )
 
     def _replaced(self, networks: Iterable[str], snapshots: Sequence[Snapshot]) -> list[Path]:
         """The public files of `latest` that are in none of the snapshots: someone put them there."""

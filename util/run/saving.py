@@ -34,8 +34,11 @@ class SavingOptions:
     save_latest_freq: int = option(5000, help="how often the latest checkpoint is saved within an epoch", unit="images")
     save_epoch_freq: int = option(5, help="how often an epoch's checkpoint is kept", unit="epochs")
     save_by_iter: bool = option(False, help="keep what --save_latest_freq saves, as iter_N")
-    keep_last: int = option(2, help="how many of the latest checkpoints are kept: should the newest be found damaged, "
-                            "there is the one before", unit="checkpoints")  # fmt: skip
+    keep_last: int = option(
+        2,
+        help="how many of the latest checkpoints are kept: should the newest be found damaged, there is the one before",
+        unit="checkpoints",
+    )
 
     def __post_init__(self) -> None:
         if self.save_latest_freq < 1 or self.save_epoch_freq < 1:

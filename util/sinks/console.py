@@ -42,8 +42,10 @@ class ConsoleSink(Sink):
             self.say(describe(moment, losses))
 
     def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
-        self.say(f"epoch {moment.epoch}/{moment.last_epoch}, held-out faces: "
-                 + " ".join(f"{name} {value:.2f}" for name, value in values.items()))  # fmt: skip
+        self.say(
+            f"epoch {moment.epoch}/{moment.last_epoch}, held-out faces: "
+            + " ".join(f"{name} {value:.2f}" for name, value in values.items())
+        )
 
     def epoch_end(self, moment: Moment, seconds: float) -> None:
         self.say(

@@ -145,8 +145,10 @@ class HtmlSink(Sink):
         rows = [tags.tr(tags.th("photo"), *(tags.th(f"epoch {epoch}") for epoch in epochs))]
         for name in names:
             cells = [tags.td(_image(photo_path(name), "photo"))]
-            cells += [tags.td(_image(face_path(name, epoch), f"epoch {epoch}") if epoch in self.epochs[name] else "")
-                      for epoch in epochs]  # fmt: skip
+            cells += [
+                tags.td(_image(face_path(name, epoch), f"epoch {epoch}") if epoch in self.epochs[name] else "")
+                for epoch in epochs
+            ]
             rows.append(tags.tr(*cells))
         return tags.div(tags.table(*rows), cls="strip")
 
@@ -188,6 +190,7 @@ def panels_of(records: Sequence[LossRecord]) -> dict[str, list[Curve]]:
     """Curves of the values that the last record has, by panel."""
     epochs = np.array([record.epochs for record in records])
     names = list(records[-1].losses)
-    curves = {name: Curve(name, epochs, np.array([record.losses.get(name, np.nan) for record in records]))
-              for name in names}  # fmt: skip
+    curves = {
+        name: Curve(name, epochs, np.array([record.losses.get(name, np.nan) for record in records])) for name in names
+    }
     return {title: [curves[name] for name in group] for title, group in by_pairs(names).items()}

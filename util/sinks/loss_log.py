@@ -43,8 +43,11 @@ class GrowingFile:
             self._waiting, self._warned = "", False
         except OSError as error:
             if not self._warned:
-                print(f"warning: {self.path}: {error.strerror or error}; its lines are kept, and written when there is "
-                      "room", file=sys.stderr)  # fmt: skip
+                print(
+                    f"warning: {self.path}: {error.strerror or error}; its lines are kept, and written when there is "
+                    "room",
+                    file=sys.stderr,
+                )
             self._warned = True
 
     @property

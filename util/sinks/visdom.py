@@ -89,9 +89,12 @@ class VisdomSink(Sink):
 
     def _note_failure(self, error: Exception) -> None:
         if not self._warned and not self._closing.is_set():
-            print(f"visdom does not answer at {self.address} ({type(error).__name__}); training goes on without. "
-                  "Start it at any time with: python -m visdom.server"
-                  f"{'' if self.port == 8097 else f' -port {self.port}'}", flush=True)  # fmt: skip
+            print(
+                f"visdom does not answer at {self.address} ({type(error).__name__}); training goes on without. "
+                "Start it at any time with: python -m visdom.server"
+                f"{'' if self.port == 8097 else f' -port {self.port}'}",
+                flush=True,
+            )
         self._warned = True
 
     def _deliver(self) -> None:
@@ -101,15 +104,22 @@ class VisdomSink(Sink):
         if self._sent and not self._client.win_exists(f"{self.name} losses"):
             self._sent, self._sent_measured = 0, 0  # another server, without our windows
         if self._sent == 0:
-            self._client.text(f"<pre>{html.escape(self.options)}</pre>", win=f"{self.name} options",
-                              opts={"title": f"{self.name}: options", "width": 420})  # fmt: skip
+            self._client.text(
+                f"<pre>{html.escape(self.options)}</pre>",
+                win=f"{self.name} options",
+                opts={"title": f"{self.name}: options", "width": 420},
+            )
         records = self._history[self._sent :]
         if records:
             self._draw_curves(records, update="append" if self._sent else None)
             self._sent += len(records)
         if measured := self._measured[self._sent_measured :]:
-            self._draw("held-out faces", [record.epochs for record in measured], [record.losses for record in measured],
-                       "append" if self._sent_measured else None)  # fmt: skip
+            self._draw(
+                "held-out faces",
+                [record.epochs for record in measured],
+                [record.losses for record in measured],
+                "append" if self._sent_measured else None,
+            )
             self._sent_measured += len(measured)
         if images := self._images:
             grid = captioned_grid(images, self.ncols)

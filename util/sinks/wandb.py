@@ -29,8 +29,9 @@ class WandbSink(Sink):
             raise OptionError(f"--use_wandb needs a package: pip install wandb ({error})") from error
         self._image = wandb.Image
         try:
-            self.run = wandb.init(project=project, name=name, id=_run_id(folder), dir=str(folder), resume="allow",
-                                  config=dict(options))  # fmt: skip
+            self.run = wandb.init(
+                project=project, name=name, id=_run_id(folder), dir=str(folder), resume="allow", config=dict(options)
+            )
         except (wandb.Error, OSError) as error:
             raise OptionError(f"--use_wandb: {error}. To log without an account, set WANDB_MODE=offline") from error
         self.run.define_metric("*", step_metric="images")

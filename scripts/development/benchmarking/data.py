@@ -68,12 +68,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         pairs = len(loaders["none"])
         for kind, values in seconds_of.items():
             speeds = [2 * pairs / each for each in values]
-            ways[kind] |= {"photos_per_second": median(speeds), "low": min(speeds), "high": max(speeds),
-                           "gain": ratios(seconds_of["none"], values)}  # fmt: skip
+            ways[kind] |= {
+                "photos_per_second": median(speeds),
+                "low": min(speeds),
+                "high": max(speeds),
+                "gain": ratios(seconds_of["none"], values),
+            }
             ways[kind]["wait_share"] = _wait_share(loaders[kind], arguments.step_ms / 1000)
         loaders.clear()  # ends the workers, before the photos go
-    settings = {name: getattr(arguments, name) for name in ("load_size", "crop_size", "preprocess", "batch_size",
-                "num_threads", "step_ms", "rounds")}  # fmt: skip
+    settings = {
+        name: getattr(arguments, name)
+        for name in ("load_size", "crop_size", "preprocess", "batch_size", "num_threads", "step_ms", "rounds")
+    }
     return {"device": describe_device(device), "torch": torch.__version__, "pairs": pairs, **settings, "ways": ways}
 
 
@@ -88,8 +94,16 @@ def _open_loader(arguments: argparse.Namespace, dataroot: Path, device: torch.de
     options = UnalignedOptions(dataroot=dataroot, max_dataset_size=arguments.photos, transform=transform)
     cache = CacheOptions(kind.removesuffix(" again"))
     loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor, cache=cache)
-    return create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=device,
-                         pin_memory=device.type == "cuda", announce=lambda line: None)  # fmt: skip
+    return create_loader(
+        "unaligned",
+        options,
+        loading,
+        {"A": 3, "B": 3},
+        0,
+        device=device,
+        pin_memory=device.type == "cuda",
+        announce=lambda line: None,
+    )
 
 
 def _bytes_of(loader: Loader) -> int:
@@ -144,16 +158,21 @@ def format_table(result: dict[str, Any]) -> str:
     ]
     ways = result["ways"]
     for kind, way in ways.items():
-        rows.append([
-            kind,
-            f"{way['photos_per_second']:,.0f} ({way['low']:,.0f} to {way['high']:,.0f})",
-            verdict(way["gain"], ways["none again"]["gain"]) if not kind.startswith("none") else
-            f"{way['gain']['median']:.2f}",
-            f"{100 * way['wait_share']:.1f} %",
-            f"{way['fill_seconds']:.2f} s" if way["bytes"] else "",
-            format_bytes(way["bytes"]) if way["bytes"] else "",
-        ])  # fmt: skip
-    head = (f"{result['device']}, torch {result['torch']}, {result['preprocess']} {result['load_size']} to "
-            f"{result['crop_size']} px, {result['pairs']} pairs an epoch, batch {result['batch_size']}, "
-            f"{result['num_threads']} loading processes, {result['rounds']} rounds in turns")  # fmt: skip
+        rows.append(
+            [
+                kind,
+                f"{way['photos_per_second']:,.0f} ({way['low']:,.0f} to {way['high']:,.0f})",
+                verdict(way["gain"], ways["none again"]["gain"])
+                if not kind.startswith("none")
+                else f"{way['gain']['median']:.2f}",
+                f"{100 * way['wait_share']:.1f} %",
+                f"{way['fill_seconds']:.2f} s" if way["bytes"] else "",
+                format_bytes(way["bytes"]) if way["bytes"] else "",
+            ]
+        )
+    head = (
+        f"{result['device']}, torch {result['torch']}, {result['preprocess']} {result['load_size']} to "
+        f"{result['crop_size']} px, {result['pairs']} pairs an epoch, batch {result['batch_size']}, "
+        f"{result['num_threads']} loading processes, {result['rounds']} rounds in turns"
+    )
     return f"{head}\n\n{columns(rows)}"

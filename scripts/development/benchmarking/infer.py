@@ -45,8 +45,14 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
         ways["compiled, batched"] = (compiled, words.batch_size)
     candidates, first = {}, {}
     exact = outputs(generator_of(words, Speed(), device), photos, 1)
-    result: dict[str, Any] = {"device": describe_device(device), "torch": torch.__version__, "netG": words.netG,
-                              "crop_size": words.crop_size, "rounds": words.rounds, "ways": {}}  # fmt: skip
+    result: dict[str, Any] = {
+        "device": describe_device(device),
+        "torch": torch.__version__,
+        "netG": words.netG,
+        "crop_size": words.crop_size,
+        "rounds": words.rounds,
+        "ways": {},
+    }
     differences = {}
     for name, (speed, size) in ways.items():
         network = generator_of(words, speed, device)
@@ -87,10 +93,18 @@ def format_table(result: dict[str, Any]) -> str:
     noise = result["ways"]["plain again"]["ratio"]
     for name, way in result["ways"].items():
         ratio = way["ratio"]
-        rows.append([name, f"{way['photos_per_second']:.3g}",
-                     f"{ratio['median']:.2f}" if name.startswith("plain") else verdict(ratio, noise),
-                     f"{ratio['low']:.2f} to {ratio['high']:.2f}", f"{way['first_seconds']:.3g} s",
-                     f"{way['mean_difference_of_255']:.3f}"])  # fmt: skip
-    head = (f"{result['device']}, torch {result['torch']}; {result['netG']}, {result['crop_size']} px, "
-            f"{result['rounds']} rounds")  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{way['photos_per_second']:.3g}",
+                f"{ratio['median']:.2f}" if name.startswith("plain") else verdict(ratio, noise),
+                f"{ratio['low']:.2f} to {ratio['high']:.2f}",
+                f"{way['first_seconds']:.3g} s",
+                f"{way['mean_difference_of_255']:.3f}",
+            ]
+        )
+    head = (
+        f"{result['device']}, torch {result['torch']}; {result['netG']}, {result['crop_size']} px, "
+        f"{result['rounds']} rounds"
+    )
     return f"{head}\n\n{columns(rows)}"

@@ -33,8 +33,11 @@ from util.errors import UserError
 from util.run.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
-PHOTOS = {"1 photo of 1 megapixel": (1000, 1000, 1), "12 photos of 1 megapixel": (1000, 1000, 12),
-          "1 photo of 12 megapixels": (4000, 3000, 1)}  # fmt: skip
+PHOTOS = {
+    "1 photo of 1 megapixel": (1000, 1000, 1),
+    "12 photos of 1 megapixel": (1000, 1000, 12),
+    "1 photo of 12 megapixels": (4000, 3000, 1),
+}
 """Width, height, number."""
 
 
@@ -44,10 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoints_dir", type=Path, default=ROOT / "checkpoints", help="folder of all runs")
     parser.add_argument("--photo", type=Path, help="a portrait, square; without it, scikit-image's astronaut")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--faces", type=Path, help="folder of aligned faces: measure int8, too, calibrated on half of "
-                                                   "them and compared on the others")  # fmt: skip
-    parser.add_argument("--results", type=Path, help="write what float32 and int8 make of the other faces there, for "
-                                                     "evaluate.py --results")  # fmt: skip
+    parser.add_argument(
+        "--faces",
+        type=Path,
+        help="folder of aligned faces: measure int8, too, calibrated on half of them and compared on the others",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="write what float32 and int8 make of the other faces there, for evaluate.py --results",
+    )
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
@@ -56,8 +65,13 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
     folder = words.checkpoints_dir / words.name
     generators = find_generators(folder, engine="onnx")
     portrait = read_photo(words.photo or _astronaut()).image
-    result: dict[str, Any] = {"run": str(words.name), "rounds": words.rounds, "threads": available_threads(),
-                              "size": generators["older"].card.size, "torch": torch.__version__}  # fmt: skip
+    result: dict[str, Any] = {
+        "run": str(words.name),
+        "rounds": words.rounds,
+        "threads": available_threads(),
+        "size": generators["older"].card.size,
+        "torch": torch.__version__,
+    }
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         result["commands"] = measure_commands(words, portrait, place)
@@ -172,10 +186,12 @@ def measure_ways(
         call()
     seconds = in_rotation(calls, torch.device("cpu"), words.rounds, 5, clock=time.process_time)
     result["ways"] = {
-        name: {"faces_per_second": 5 / median(seconds[name]),
-               "mean_difference_of_255": float(np.abs(way(images) - expected).mean()) * 127.5}
+        name: {
+            "faces_per_second": 5 / median(seconds[name]),
+            "mean_difference_of_255": float(np.abs(way(images) - expected).mean()) * 127.5,
+        }
         for name, way in ways.items()
-    }  # fmt: skip
+    }
     return result
 
 
@@ -222,9 +238,15 @@ def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Transl
     from onnxruntime.quantization import QuantType, quantize_static
 
     write_onnx(plain_copy(trained, half=False), place / "float32.onnx")
-    quantize_static(place / "float32.onnx", place / "int8.onnx", _Calibration(images), per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv"])  # fmt: skip
+    quantize_static(
+        place / "float32.onnx",
+        place / "int8.onnx",
+        _Calibration(images),
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["Conv"],
+    )
     return onnx_generator(place / "int8.onnx").translate
 
 
@@ -258,13 +280,19 @@ def format_table(result: dict[str, Any]) -> str:
     ]
     photos = list(result["stages"])
     stages = [["stage, processor's milliseconds", *photos]]
-    stages += [[stage, *(f"{1000 * result['stages'][photo][stage]:.0f}" for photo in photos)]
-               for stage in result["stages"][photos[0]]]  # fmt: skip
+    stages += [
+        [stage, *(f"{1000 * result['stages'][photo][stage]:.0f}" for photo in photos)]
+        for stage in result["stages"][photos[0]]
+    ]
     ways = [["way", "faces per second of the processor", "differs by (of 255)"]]
-    ways += [[name, f"{way['faces_per_second']:.1f}", f"{way['mean_difference_of_255']:.3f}"]
-             for name, way in result["ways"].items()]  # fmt: skip
-    head = (f"run {result['run']}, {result['size']} px, {result['threads']} threads, torch {result['torch']}, "
-            f"{result['rounds']} rounds")  # fmt: skip
+    ways += [
+        [name, f"{way['faces_per_second']:.1f}", f"{way['mean_difference_of_255']:.3f}"]
+        for name, way in result["ways"].items()
+    ]
+    head = (
+        f"run {result['run']}, {result['size']} px, {result['threads']} threads, torch {result['torch']}, "
+        f"{result['rounds']} rounds"
+    )
     text = "\n\n".join([head, columns(rows), columns(stages), columns(ways)])
     if "int8" in result:
         text += "\n\nint8: changes of {mean_change:.2f} levels on average, wrong by {mean_error:.2f}, on {faces} faces"

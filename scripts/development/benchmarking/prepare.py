@@ -72,8 +72,17 @@ def measure_speed(photos: Path, folder: Path, rounds: int) -> dict[str, Any]:
 def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
     """The peak memory of preparing a collection of so many photos: of the main process, of the largest other."""
     source = multiply(photos, folder / f"wiki_{rows}", rows)
-    command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), "wiki", "--input", str(source),
-               "--output", str(folder / f"out_{rows}"), "--mode", "link"]  # fmt: skip
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "prepare_dataset.py"),
+        "wiki",
+        "--input",
+        str(source),
+        "--output",
+        str(folder / f"out_{rows}"),
+        "--mode",
+        "link",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     main, workers = 0.0, 0.0
     while process.poll() is None:
@@ -143,8 +152,10 @@ def multiply(photos: Path, target: Path, rows: int) -> Path:
 def repeated(table: object, paths: list[str]) -> dict[str, np.ndarray]:
     """The metadata of the first rows, again and again, with other paths."""
     choice = np.arange(len(paths)) % len(table.full_path)  # type: ignore[attr-defined]
-    fields = {name: getattr(table, name)[choice][None] for name in
-              ("dob", "photo_taken", "gender", "face_score", "second_face_score")}  # fmt: skip
+    fields = {
+        name: getattr(table, name)[choice][None]
+        for name in ("dob", "photo_taken", "gender", "face_score", "second_face_score")
+    }
     full_path = np.empty((1, len(paths)), dtype=object)
     full_path[0] = paths
     return {**fields, "full_path": full_path}

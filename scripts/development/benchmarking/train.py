@@ -119,12 +119,20 @@ class Candidate:
             while True:
                 yield batch
         transform = TransformOptions(load_size=round(size * 286 / 256), crop_size=size)
-        options = build(UnalignedOptions, {"dataroot": words.dataroot, "load_size": transform.load_size,
-                                           "crop_size": size})  # fmt: skip
+        options = build(
+            UnalignedOptions, {"dataroot": words.dataroot, "load_size": transform.load_size, "crop_size": size}
+        )
         cache = CacheOptions("none" if plain else "auto")
         loading = LoaderOptions(batch_size=words.batch_size, num_threads=words.num_threads, cache=cache)
-        loader = create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device=self.device,
-                               pin_memory=self.device.type == "cuda")  # fmt: skip
+        loader = create_loader(
+            "unaligned",
+            options,
+            loading,
+            {"A": 3, "B": 3},
+            0,
+            device=self.device,
+            pin_memory=self.device.type == "cuda",
+        )
         epoch = 1
         while True:
             for batch in loader.epoch(epoch):
@@ -135,10 +143,15 @@ class Candidate:
     def _gradients(self) -> dict[str, Tensor]:
         """Of each network's weights, after the first step, on the CPU."""
         return {
-            name: torch.cat([p.grad.detach().float().flatten().cpu() for p in network.parameters()
-                             if p.dim() > 1 and p.grad is not None])
+            name: torch.cat(
+                [
+                    p.grad.detach().float().flatten().cpu()
+                    for p in network.parameters()
+                    if p.dim() > 1 and p.grad is not None
+                ]
+            )
             for name, network in self.model.networks.items()
-        }  # fmt: skip
+        }
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
@@ -153,10 +166,17 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
         candidate.forget()
     seconds = in_rotation({name: c.step for name, c in candidates.items()}, device, words.rounds, words.steps)
     result: dict[str, Any] = {
-        "device": describe_device(device), "torch": torch.__version__, "crop_size": words.crop_size,
-        "batch_size": words.batch_size, "netG": words.netG, "ngf": words.ngf, "rounds": words.rounds,
-        "steps": words.steps, "loading": words.dataroot is not None, "ways": {},
-    }  # fmt: skip
+        "device": describe_device(device),
+        "torch": torch.__version__,
+        "crop_size": words.crop_size,
+        "batch_size": words.batch_size,
+        "netG": words.netG,
+        "ngf": words.ngf,
+        "rounds": words.rounds,
+        "steps": words.steps,
+        "loading": words.dataroot is not None,
+        "ways": {},
+    }
     peaks = {dtype: matrix_product(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     result["matrix_product_gflops"] = {str(dtype).removeprefix("torch."): peak for dtype, peak in peaks.items()}
     for name, candidate in candidates.items():
@@ -165,9 +185,13 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(
-    words: argparse.Namespace, own: Candidate, plain: Candidate, seconds: list[float], base: list[float],
+    words: argparse.Namespace,
+    own: Candidate,
+    plain: Candidate,
+    seconds: list[float],
+    base: list[float],
     peaks: dict[torch.dtype, float],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """One way's numbers."""
     step = median(seconds) / words.steps
     gflop = GFLOP_OF_A_PAIR * words.batch_size * (words.crop_size / 256) ** 2
@@ -212,21 +236,42 @@ def format_table(result: dict[str, Any]) -> str:
     way, round by round; share of the rate of a matrix product in the same precision; share of the time that went into
     waiting for photos; memory (on a CPU: by how much the process grew); the first step's seconds; and how far the first
     step's gradients point where the plain ones do, the worst generator and the worst discriminator."""
-    rows = [["way", "s/step", "p50 ms", "p95 ms", "pairs/s", "times plain", "range", "of peak", "data", "GiB",
-             "first step", "cosine G, D"]]  # fmt: skip
+    rows = [
+        [
+            "way",
+            "s/step",
+            "p50 ms",
+            "p95 ms",
+            "pairs/s",
+            "times plain",
+            "range",
+            "of peak",
+            "data",
+            "GiB",
+            "first step",
+            "cosine G, D",
+        ]
+    ]
     noise = result["ways"]["plain again"]["ratio"]
     for name, way in result["ways"].items():
         ratio, cosine = way["ratio"], way["cosine"]
         share = way["share_of_peak"]
-        rows.append([
-            name, f"{way['seconds_of_a_step']:.4g}", f"{1e3 * way['step_p50']:.4g}", f"{1e3 * way['step_p95']:.4g}",
-            f"{way['pairs_per_second']:.3g}",
-            f"{ratio['median']:.2f}" if name.startswith("plain") else verdict(ratio, noise),
-            f"{ratio['low']:.2f} to {ratio['high']:.2f}", "" if share is None else f"{100 * share:.0f} %",
-            f"{100 * way['wait_share']:.1f} %" if result["loading"] else "", f"{way['peak_bytes'] / 2**30:.2f}",
-            f"{way['first_step_seconds']:.3g} s",
-            f"{min(cosine['G_A'], cosine['G_B']):.3f}, {min(cosine['D_A'], cosine['D_B']):.4f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{way['seconds_of_a_step']:.4g}",
+                f"{1e3 * way['step_p50']:.4g}",
+                f"{1e3 * way['step_p95']:.4g}",
+                f"{way['pairs_per_second']:.3g}",
+                f"{ratio['median']:.2f}" if name.startswith("plain") else verdict(ratio, noise),
+                f"{ratio['low']:.2f} to {ratio['high']:.2f}",
+                "" if share is None else f"{100 * share:.0f} %",
+                f"{100 * way['wait_share']:.1f} %" if result["loading"] else "",
+                f"{way['peak_bytes'] / 2**30:.2f}",
+                f"{way['first_step_seconds']:.3g} s",
+                f"{min(cosine['G_A'], cosine['G_B']):.3f}, {min(cosine['D_A'], cosine['D_B']):.4f}",
+            ]
+        )
     head = (
         f"{result['device']}, torch {result['torch']}; {result['netG']}, {result['ngf']} wide, "
         f"{result['crop_size']} px, batch {result['batch_size']}; {result['rounds']} rounds of {result['steps']} "

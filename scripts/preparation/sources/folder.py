@@ -48,9 +48,11 @@ def _from_csv(collection: Collection, name: str, columns_called: Mapping[str, st
     if rows.columns.has_duplicates:
         raise SourceError(f"{name} names a column twice: {', '.join(rows.columns)}")
     if "path" not in rows or not {"age", "young"} & set(rows.columns):
-        raise SourceError(f"{name} needs a first line that names the columns path and age (or young); "
-                          f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}. Other names: --columns "
-                          "path=file_name,age=real_age")  # fmt: skip
+        raise SourceError(
+            f"{name} needs a first line that names the columns path and age (or young); "
+            f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}. Other names: --columns "
+            "path=file_name,age=real_age"
+        )
     columns: dict[str, pd.Series] = {"path": rows["path"].fillna("").str.strip().str.replace("\\", "/")}
     if "age" in rows:
         columns["age"] = ages_of(rows["age"])

@@ -42,8 +42,13 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
             table = table_of_names(collection.names())
             if table.empty:
                 raise
-            print(printable(f"note: {error}. Ages and people are taken from the {len(table)} photos' names, which say "
-                            "nothing of gender, face scores and boxes"), flush=True)  # fmt: skip
+            print(
+                printable(
+                    f"note: {error}. Ages and people are taken from the {len(table)} photos' names, which say "
+                    "nothing of gender, face scores and boxes"
+                ),
+                flush=True,
+            )
             return table
 
     return read
