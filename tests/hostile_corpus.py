@@ -1,4 +1,4 @@
-# ruff: noqa: E501, RUF001
+# ruff: noqa: RUF001
 """Real files of every kind that is read, small, to be mutated; and files built to do harm."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Hostile input: whatever a file holds or is called, there is a message, an end, and nothing but what was asked for.
 
 Each test runs its cases in a child process that is watched (jail.py); docs/hostile_input.md says what is promised.
