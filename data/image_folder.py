@@ -11,9 +11,10 @@ from pathlib import Path
 
 from util.arguments import OptionError
 from util.distributed import place
+from util.endings import SUFFIXES
 from util.errors import UserError
 from util.files import ending_of, is_image
-from util.photos import SUFFIXES, describe_left_out
+from util.photos import describe_left_out
 from util.text import printable
 
 

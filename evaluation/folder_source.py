@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from evaluation.sources import DOMAINS, Pairs, Weights
+from util.endings import SUFFIXES
 from util.errors import UserError
 from util.images import image_to_tensor
-from util.photos import SUFFIXES, UnreadableImageError, opened_photo, read_image
+from util.photos import UnreadableImageError, opened_photo, read_image
 from util.text import printable
 
 NAME = re.compile(r"(.+)_(real_A|fake_B|rec_A|real_B|fake_A|rec_B|real|fake|rec)", re.DOTALL)

@@ -119,6 +119,8 @@ class PageCheck(HTMLParser):
         "text",
         "rect",
         "label",
+        "select",
+        "option",
         "progress",
         "script",
         "section",

@@ -155,7 +155,7 @@ def test_the_result_page_sums_up(trained: Path) -> None:
         assert "young to old\n12 photos" in text.replace(" 12", "\n12") and "photos/s" in text and "resnet" not in text
         driver.find_element(By.TAG_NAME, "summary").click()
         assert "resnet_1blocks" in driver.find_element(By.TAG_NAME, "details").text
-        assert not driver.find_elements(By.ID, "order"), "nothing to sort by without an estimator"
+        assert driver.find_elements(By.ID, "order"), "sorted by the years that the shipped estimator sees"
         card = driver.find_element(By.CSS_SELECTOR, "figure.card")
         before, after = card.find_elements(By.CSS_SELECTOR, ".images:not(.more) img")
         assert before.get_attribute("src").endswith("_real_A.png")
@@ -225,7 +225,7 @@ def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces:
 def test_missing_generators_name_what_there_is(trained: Path, demo_faces: Path) -> None:
     words = ["--dataroot", demo_faces / "testA", "--name", "run", "--checkpoints_dir", trained]
     output = run("test.py", "--model", "test", *words, status=2)
-    assert "latest_net_G.pth does not exist" in output and "latest_net_G_A.pth" in output
+    assert "holds no latest_net_G.pth" in output and "--model_suffix _A (young to old)" in output
     output = run("test.py", "--epoch", "9", *words[2:], status=2)
     assert "9_net_G_A.pth does not exist" in output
     assert "Traceback" not in output

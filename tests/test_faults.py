@@ -308,7 +308,8 @@ def test_what_would_make_another_run_is_refused_and_the_rest_is_logged(case: Cas
     output = case.run("--continue_train", "--lr", "0.0001", "--n_epochs_decay", "1", "--num_threads", "1")
     for line in ("changed: --lr 0.0002 -> 0.0001", "changed: --n_epochs_decay 0 -> 1", "changed: --num_threads 0 -> 1"):
         assert line in output and line in (case.path / "loss_log.txt").read_text().splitlines()
-    assert float(case.losses[-1][4]) == pytest.approx(0.0001 / 2)
+    last = list(csv.DictReader((case.path / "loss_log.csv").open()))[-1]
+    assert float(last["learning_rate"]) == pytest.approx(0.0001 / 2)
 
 
 def test_a_damaged_newest_checkpoint_costs_nothing_but_time(case: Case, uninterrupted: Case) -> None:

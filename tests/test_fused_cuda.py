@@ -15,7 +15,7 @@ pytest.importorskip("triton", reason="Triton comes with torch's builds for GPUs"
 
 INTERPRET = """
     import torch
-    from models.fused import norm, norm_cuda
+    from models.fast import norm, norm_cuda
     norm.kernels_for = lambda device: norm_cuda
     cases = [(1, 5, 7, 9, 0, 0.0, False), (2, 70, 8, 8, 3, 0.0, False), (2, 16, 8, 6, 1, 1.0, True),
              (1, 8, 5, 4, 0, 0.2, False), (3, 8, 4, 4, 3, 1.0, True), (1, 8, 40, 40, 1, 0.0, False)]

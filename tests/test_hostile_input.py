@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jail import Jail
 
 from data.transforms import MODES
-from util.photos import SUFFIXES
+from util.endings import SUFFIXES
 
 
 def attack(jail: Jail, target: str, *arguments: object) -> str:

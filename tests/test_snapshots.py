@@ -160,7 +160,7 @@ def test_translating_passes_a_damaged_checkpoint_over_too(folder: RunFolder) -> 
 def test_where_all_are_damaged_the_message_says_what_to_do(folder: RunFolder) -> None:
     save(folder, 1)
     (folder.snapshots / "000001" / "latest_state.pth").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"no complete checkpoint.*--epoch NUMBER"):
+    with pytest.raises(CheckpointError, match=r"no complete checkpoint; move it away to use the latest_"):
         folder.resume(networks())
 
 

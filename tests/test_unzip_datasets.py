@@ -127,6 +127,7 @@ def test_without_archives_it_says_where_to_put_what(tmp_path: Path) -> None:
         "scripts/unzip_datasets.py",
         "util/__init__.py",
         "util/archives.py",
+        "util/endings.py",
         "util/errors.py",
         "util/files.py",
         "util/text.py",

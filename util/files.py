@@ -10,8 +10,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from util.endings import SUFFIXES
 from util.errors import UserError
-from util.photos import SUFFIXES
 
 try:
     import fcntl

@@ -7,15 +7,14 @@ import functools
 import stat
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps
 
-HAS_AVIF = bool(features.check("avif"))
-HAS_HEIF = find_spec("pillow_heif") is not None
+from util.endings import HAS_AVIF, HAS_HEIF
+
 FORMATS = (
     *("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000"),
     *(["AVIF"] if HAS_AVIF else []),
@@ -23,19 +22,6 @@ FORMATS = (
 )
 """What is tried on a file, whatever its name: AVIF where the installed Pillow reads it, HEIF (which phones write) where
 pillow-heif is installed. Others are rare as photos, and EPS would start another program."""
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".ppm", ".pgm", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
-    *(".mpo", ".jp2", ".j2k"),
-    *([".avif"] if HAS_AVIF else []),
-    *([".heic", ".heif", ".hif"] if HAS_HEIF else []),
-)
-"""How the names of such files end."""
-OTHER_PICTURES = tuple(
-    ending
-    for ending in (".avif", ".heic", ".heif", ".hif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw", ".psd")
-    if ending not in SUFFIXES
-)
-"""How the names of photos end that cannot be read here."""
 REMEDIES = {**dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif"), ".avif": "pip install -U pillow"}
 """What makes photos readable that are not."""
 MAX_SCANS = 100

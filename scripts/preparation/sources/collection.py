@@ -12,8 +12,8 @@ from pathlib import Path
 from scripts.preparation.sources.matching import Matcher
 from scripts.preparation.sources.table import SourceError
 from util.archives import ARCHIVE_SUFFIXES, MAX_MEMBER_BYTES, Member, MemberError, is_archive, is_safe, members
+from util.endings import OTHER_PICTURES
 from util.files import ending_of, is_image
-from util.photos import OTHER_PICTURES
 
 Photo = Path | bytes | None
 """A file to read, the bytes of an archive's member, or None for a photo that is not there."""
