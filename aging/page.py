@@ -47,7 +47,7 @@ class Shown(NamedTuple):
 
     upload: Any
     results: Any
-    compared: tuple[str, str]
+    compared: Any
     faces: Any
     strip: Any
     saved: Any
@@ -109,7 +109,7 @@ def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blo
         quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "quick"}
         upload.input(answers.open, [upload, strength], shown, concurrency_limit=at_once, api_name="open")
         strength.change(answers.show, strength, compared, trigger_mode="always_last", api_name="show", **quick)
-        faces.select(answers.choose, strength, [compared, faces], api_name=False, **quick)
+        faces.select(answers.choose, strength, [compared, faces], api_visibility="private", **quick)
         make_strip.click(answers.strip, None, strip, api_name="strip", **quick)
         save.click(answers.save, strength, saved, concurrency_limit=at_once, api_name="save")
         page.unload(answers.leave)

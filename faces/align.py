@@ -132,7 +132,7 @@ def _continued(image: Image.Image, matrix: Matrix, needed: Box) -> tuple[Image.I
     columns, rows = _outside(left, image.width, right), _outside(top, image.height, bottom)
     weight = np.clip(np.maximum(columns[None, :], rows[:, None]) / reach, 0, 1)
     blurred = repeated.filter(ImageFilter.GaussianBlur(reach / 2))
-    soft = Image.composite(blurred, repeated, Image.fromarray(np.uint8(np.rint(weight * 255))))
+    soft = Image.composite(blurred, repeated, Image.fromarray(np.rint(weight * 255).astype(np.uint8)))
     return soft, ((x, 0.0, dx + left), (0.0, y, dy + top))
 
 

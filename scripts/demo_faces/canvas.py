@@ -68,7 +68,7 @@ class Canvas:
     def soften(self, mask: Array, radius: float) -> Array:
         """The mask blurred by a radius in face units."""
         blur = ImageFilter.GaussianBlur(radius * self.pose.scale * self.size)
-        return np.asarray(Image.fromarray(np.uint8(mask * 255 + 0.5)).filter(blur)) / 255
+        return np.asarray(Image.fromarray((mask * 255 + 0.5).astype(np.uint8)).filter(blur)) / 255
 
     def shift(self, mask: Array, down: float) -> Array:
         """The mask moved down the image by a distance in face units."""

@@ -269,7 +269,8 @@ def _loss(
 
 def _save(path: Path, images: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.uint8(np.rint((images[0].transpose(1, 2, 0) + 1) * 127.5).clip(0, 255))).save(path)
+    pixels = np.rint((images[0].transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
 
 
 def format_table(result: dict[str, Any]) -> str:
