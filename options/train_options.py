@@ -147,7 +147,9 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     kept = take_over(initial, gathered) if initial else restore_all(gathered.sections, gathered.saved)
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     preset: PresetOptions = build(PresetOptions, {**kept, **gathered.typed})
-    built = build_all(gathered.sections, {**preset.values, **kept, **gathered.typed})
+    # What a resumed run was begun without has its default, not what the preset says today.
+    preset_values = {} if gathered.saved else preset.values
+    built = build_all(gathered.sections, {**preset_values, **kept, **gathered.typed})
     values = flatten_all(built, training=True)
     table = format_table(values, gathered.sections)
     changes = find_changes(gathered, values)

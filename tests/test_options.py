@@ -344,6 +344,9 @@ def test_a_preset_stands_for_options_that_typed_ones_override(tmp_path: Path) ->
     options.folder.write_options(options.values, options.table)
     resumed = train("--continue_train", "--name", "run", "--checkpoints_dir", str(tmp_path)).values
     assert resumed == {**options.values, "continue_train": True}
+    older = {name: value for name, value in options.values.items() if name != "wrong_age"}
+    options.folder.write_options(older, options.table)
+    assert train("--continue_train", "--name", "run", "--checkpoints_dir", str(tmp_path)).values["wrong_age"] == 0.0
     with pytest.raises(SystemExit):
         train("--preset", "unknown")
 
