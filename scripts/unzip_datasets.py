@@ -89,7 +89,7 @@ def take(member: Member, output: Path) -> str:
     """Write one member if it is a photo of one of the four folders; returns what became of it. Raises MemberError."""
     *folders, name = member.name.split("/")
     if not folders or folders[-1] not in FOLDERS or not is_image(name) or name.startswith("."):
-        return "other files passed over"
+        return "other files skipped"
     target = output / folders[-1] / name
     if os.path.lexists(target):
         return "photos that were there already"
@@ -99,7 +99,7 @@ def take(member: Member, output: Path) -> str:
             temporary.write_bytes(content)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return "files with too long a name passed over"
+            return "files with too long a name skipped"
         raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
     return "photos unpacked"
 

@@ -130,7 +130,7 @@ def test_batches_are_told_by_their_factors() -> None:
 
 def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("util.device.place", lambda: Place(5, 8, local_rank=1, local_processes=4))
-    with pytest.raises(OptionError, match="each on a GPU of its own"):
+    with pytest.raises(OptionError, match="each on its own GPU"):
         select_device("0")
     assert select_device("-1").type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

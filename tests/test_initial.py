@@ -77,7 +77,7 @@ def test_a_checkpoint_of_lightning_gives_each_network_its_own(tmp_path: Path, pr
     find_initial(str(tmp_path / "last.ckpt"), "latest", tmp_path).load(loaded, told.append)
     assert same(saved["G_A"], loaded["G_A"]) and same(saved["G_B"], loaded["G_B"])
     assert same(saved["D_A"], loaded["D_A"])
-    assert len(told) == 2 and "beginning with G_A, G_B, D_A of" in told[0] and "D_B begins anew" in told[1]
+    assert len(told) == 2 and "starting from G_A, G_B, D_A of" in told[0] and "D_B starts from random weights" in told[1]
 
 
 @pytest.mark.parametrize("name", ["monet.pth", "latest_net_G.pth", "latest_net_G_B.pth"])
@@ -95,7 +95,7 @@ def test_a_file_of_one_generator_is_that_of_its_name(tmp_path: Path, name: str, 
     find_initial(str(tmp_path / name), "latest", tmp_path).load(loaded, told.append)
     filled, other = ("G_B", "G_A") if "G_B" in name else ("G_A", "G_B")
     assert same(saved, loaded[filled]) and not same(saved, loaded[other])
-    assert f"beginning with {filled} of" in told[0] and len(told) == 4
+    assert f"starting from {filled} of" in told[0] and len(told) == 4
     load_network(single := generator(), tmp_path / name)
     assert same(saved, single), "test.py takes it under any name"
 
@@ -127,16 +127,16 @@ def test_convolutions_without_biases_get_those_of_0(tmp_path: Path) -> None:
 
 def test_what_is_not_in_a_file_is_told(tmp_path: Path) -> None:
     torch.save({"optimizer": {"lr": 1}}, tmp_path / "empty.pth")
-    with pytest.raises(CheckpointError, match=r"empty\.pth holds no tensors"):
+    with pytest.raises(CheckpointError, match=r"empty\.pth contains no tensors"):
         find_initial(str(tmp_path / "empty.pth"), "latest", tmp_path).load(four())
     torch.save({"enc": plain(generator()), "dec": plain(generator())}, tmp_path / "two.pth")
-    with pytest.raises(CheckpointError, match=r"several networks \('enc\.', 'dec\.'\), and none called G_A"):
+    with pytest.raises(CheckpointError, match=r"several networks \('enc\.', 'dec\.'\), and none of them is named G_A"):
         find_initial(str(tmp_path / "two.pth"), "latest", tmp_path).load(four())
     torch.save(plain(generator(ngf=8)), tmp_path / "wide.pth")
-    with pytest.raises(CheckpointError, match=r"wide\.pth is of another network.*Check --netG"):
+    with pytest.raises(CheckpointError, match=r"wide\.pth does not fit this network.*Check --netG"):
         find_initial(str(tmp_path / "wide.pth"), "latest", tmp_path).load(four())
     RunFolder(tmp_path, "known").save({"G_A": generator()}, {})
-    with pytest.raises(UserError, match=r"--init_from unknown: neither a run.*; runs in .*: known"):
+    with pytest.raises(UserError, match=r"--init_from unknown: not a run.*; runs in .*: known"):
         find_initial("unknown", "latest", tmp_path)
 
 
@@ -195,12 +195,12 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
             "float32",
         ]
         told = nursery.run(log, *new, *size, "--epoch", "1", "--ndf", "6")
-        assert "beginning with G_A, G_B of" in told and "small (1)" in told
-        assert "D_A begins anew" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told
+        assert "starting from G_A, G_B of" in told and "small (1)" in told
+        assert "D_A starts from random weights" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told
         told = nursery.run(log, *new[:5], "same", *new[6:], *size)
-        assert "beginning with G_A, G_B, D_A, D_B of" in told
+        assert "starting from G_A, G_B, D_A, D_B of" in told
         again = nursery.run(log, "--name", "same", *new[2:4], "--continue_train", "--n_epochs_decay", "1")
-        assert "at epoch 2, image 0" in again and "beginning with" not in again
+        assert "at epoch 2, image 0" in again and "starting from" not in again
     for name in ("G_A", "D_B"):
         first, now = (torch.load(tmp_path / run / f"latest_net_{name}.pth") for run in ("small", "same"))
         assert all(torch.allclose(first[key], now[key], atol=1e-6) for key in first)

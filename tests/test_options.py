@@ -155,7 +155,7 @@ def test_spellings_of_2018_are_accepted_with_a_note(capsys: pytest.CaptureFixtur
     }
     assert {name: values[name] for name in expected} == expected
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
-    assert "note: --loadSize is an old spelling, now write --load_size 40" in notes
+    assert "note: --loadSize is deprecated; use --load_size 40 instead" in notes
     assert len(notes) == 9, "one line each"
     assert parse_test_options(["--dataroot", "x", "--ntest", "7"]).values["num_test"] == 7
 

@@ -169,7 +169,7 @@ def test_what_is_left_out_is_counted_by_ending_and_told_once(
     list_images(tmp_path)
     list_images(tmp_path)
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and told.rstrip().endswith("left out: 2 .raw, 1 without an ending, 1 .txt")
+    assert told.count("\n") == 1 and told.rstrip().endswith("left out: 2 .raw, 1 without a suffix, 1 .txt")
     assert describe_left_out({".heic": 2}) == "2 .heic (pip install pillow-heif)"
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match=r"holds no image .*2 \.raw"):

@@ -138,7 +138,7 @@ def test_a_place_that_cannot_be_written_is_told(
     with pytest.raises(SystemExit) as ended:
         command("--results_dir", tmp_path / "file" / "results", photos="a")
     told = capsys.readouterr().err
-    assert ended.value.code == 2 and "Not a directory: a file lies where a folder is needed" in told
+    assert ended.value.code == 2 and "Not a directory: there is a file in place of a folder" in told
     assert "Traceback" not in told and len(told.splitlines()) == 1
 
 
@@ -159,7 +159,7 @@ def test_what_a_killed_test_left_is_removed_by_the_next(tmp_path: Path) -> None:
         (
             PermissionError(errno.EACCES, "Permission denied", "/a/b"),
             2,
-            "x.py: error: /a/b: Permission denied: give permission, or choose another place\n",
+            "x.py: error: /a/b: Permission denied: change its permissions, or choose another path\n",
         ),
         (MemoryError(), 2, "x.py: error: not enough memory"),
         (BrokenPipeError(), 1, ""),

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of models, data or options."""
+"""Helpers that do not depend on models, data or options."""

@@ -1,7 +1,7 @@
-"""Reading tar and zip archives as streams, member by member, without trusting them.
+"""Reads untrusted tar and zip archives as streams, member by member.
 
-Nothing here writes files, and nothing is unpacked. Members that could harm whoever unpacks them (links, devices, paths
-that lead elsewhere) and members or archives that expand absurdly are never read, only counted.
+No files are written. Members that would be dangerous to unpack (links, devices, paths outside the target folder) and
+decompression bombs are never read, only counted.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 ARCHIVE_SUFFIXES = (*TAR_SUFFIXES, ".zip")
 
 MAX_MEMBER_BYTES = 512 * 2**20
-"""More than any metadata file or photo of the public collections of faces has."""
+"""Larger than any metadata file or photo in the public face datasets."""
 MAX_RATIO = 100
-"""Bytes unpacked per byte packed. Photos hardly compress; text and MATLAB files reach some tens."""
+"""Highest accepted compression ratio. Photos hardly compress; text and MATLAB files reach ratios of some tens."""
 RATIO_FREE_BYTES = 64 * 2**20
-"""Below this size no ratio is a danger."""
+"""Below this unpacked size the compression ratio is not checked."""
 
 MAX_HEADER_BYTES = 256 * 2**10
-"""Of names and attributes that a tar archive gives in a member of their own, which tarfile holds in memory."""
+"""Largest accepted tar extension header (long names, attributes). tarfile holds such headers in memory."""
 
 DECOMPRESSORS: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-"""by the bytes that a file of each kind begins with"""
+"""Maps the magic bytes at the start of a compressed file to its decompressor."""
 STREAM_BYTES = 2**17
-"""What is unpacked at a time."""
+"""Number of bytes that are unpacked at a time."""
 
 DAMAGES = (
     tarfile.TarError,
@@ -60,50 +60,51 @@ DAMAGES = (
     AttributeError,
     RuntimeError,
 )
-"""What the libraries raise where an archive is not whole."""
+"""Exceptions that the libraries raise for a damaged archive."""
 
-LINK, DEVICE, OUTSIDE = "links passed over", "devices and pipes passed over", "paths that lead elsewhere passed over"
-BOMB, ENCRYPTED, DAMAGED = "decompression bombs passed over", "encrypted files passed over", "damaged files passed over"
-METHOD = "files in rare compressions passed over"
+LINK, DEVICE, OUTSIDE = "links skipped", "devices and pipes skipped", "paths outside the archive skipped"
+BOMB, ENCRYPTED, DAMAGED = "decompression bombs skipped", "encrypted files skipped", "damaged files skipped"
+METHOD = "files with an unsupported compression method skipped"
 
 
 class ArchiveError(UserError):
-    """An archive that cannot be read to its end; the message names it and says why."""
+    """Raised for an archive that cannot be read to its end; the message contains its path and the reason."""
 
 
 class MemberError(Exception):
-    """A single member that cannot be read; the message is one of the reasons above."""
+    """Raised for a single member that cannot be read; the message is one of the reasons above."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file of an archive. `read` works until the next member is asked for; it raises MemberError."""
+    """A regular file in an archive. `read` may be called until the next member is requested; it raises MemberError."""
 
     name: str
-    """with forward slashes; stays below the folder that it is relative to"""
+    """safe relative path with forward slashes"""
     size: int
-    """in bytes, unpacked"""
+    """unpacked size in bytes"""
     read: Callable[[], bytes]
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file's name says that it is an archive that can be read here."""
+    """Return whether a file name has the suffix of a supported archive."""
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
 def is_safe(name: str) -> bool:
-    """Whether a path (with forward slashes) stays below the folder that it is relative to, on any system."""
+    """Return whether a relative path (with forward slashes) stays below its base folder on every operating system."""
     parts = name.split("/")
     return bool(name) and not ("\\" in name or "\0" in name or name.startswith("/") or ".." in parts or ":" in parts[0])
 
 
 def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
-    """The regular files of an archive, in its order; others are counted in `refused`, by reason.
+    """Yield the regular files of an archive in order. Members that are skipped are counted in `refused` by reason.
 
-    Memory does not grow with a tar archive; of a zip archive the table of contents is held. Raises ArchiveError.
+    Memory use does not depend on the size of a tar archive; for a zip archive, the table of contents is kept in memory.
+    Raises ArchiveError.
     """
     if path.exists() and not path.is_file():
-        raise ArchiveError(f"{path} is no file")  # to open a pipe would be to wait for whoever writes to it
+        raise ArchiveError(f"{path} is not a regular file")  # opening a pipe would block until somebody writes to it
     read = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     with _damage_told(path):
         yield from read(path, refused)
@@ -115,11 +116,11 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except DAMAGES as error:  # RuntimeError: NotImplementedError and RecursionError are among its kinds
         reason = str(error) or type(error).__name__
-        raise ArchiveError(f"{path} cannot be read as an archive ({reason}); fetch it again") from error
+        raise ArchiveError(f"{path} cannot be read as an archive ({reason}); download it again") from error
 
 
 def _zip_members(path: Path, refused: Counter[str]) -> Generator[Member]:
-    total = 0  # entries may share their bytes, and so be many times as much as the file
+    total = 0  # entries may overlap, so that together they expand to many times the file's size
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.is_dir():
@@ -141,7 +142,7 @@ def _zip_members(path: Path, refused: Counter[str]) -> Generator[Member]:
 
 
 def _zip_objection(entry: zipfile.ZipInfo) -> str:
-    mode = entry.external_attr >> 16  # the Unix mode, where the archive was made on such a system
+    mode = entry.external_attr >> 16  # the Unix mode, if the archive was made on a Unix system
     if stat.S_ISLNK(mode):
         return LINK
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
@@ -151,7 +152,7 @@ def _zip_objection(entry: zipfile.ZipInfo) -> str:
     if entry.flag_bits & 1:
         return ENCRYPTED
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return METHOD  # zipfile unpacks all others in pieces of any size: gigabytes out of kilobytes
+        return METHOD  # zipfile does not limit how much it unpacks at once for the other methods
     return BOMB if entry.file_size > MAX_MEMBER_BYTES or _is_absurd(entry.file_size, entry.compress_size) else ""
 
 
@@ -162,13 +163,13 @@ def _is_absurd(size: int, compressed: int) -> bool:
 def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
     compressed = path.stat().st_size
     plain = path.name.lower().endswith(".tar")
-    # A plain tar is read with seeks over what nobody asks for, a compressed one as a pure stream.
+    # Members of a plain tar that are not requested are skipped with a seek; a compressed tar is a pure stream.
     end = 0
     with _opened_tar(path, plain) as archive:
         while (entry := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # else tarfile remembers every member, 1 KB each
+            archive.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps about 1 KB for every member
             if entry.size < 0 or entry.offset_data < end:
-                raise tarfile.ReadError("a header leads back")  # and so would be read for ever
+                raise tarfile.ReadError("a header points backwards")  # reading would never end
             end = entry.offset_data
             if not plain and _is_absurd(entry.offset_data + entry.size, compressed):
                 raise ArchiveError(f"{path} expands to more than {MAX_RATIO} times its size: a decompression bomb")
@@ -195,7 +196,7 @@ def _opened_tar(path: Path, plain: bool) -> Iterator[tarfile.TarFile]:
         with tarfile.open(path, "r:", tarinfo=_Header) as archive:
             yield archive
         return
-    # tarfile would unpack ten kilobytes at once, whatever they become: gigabytes, of bzip2.
+    # tarfile itself would unpack 10 KB at once without a limit on the result, which can be gigabytes for bzip2.
     with path.open("rb") as file:
         begin = file.read(6)
         file.seek(0)
@@ -206,9 +207,9 @@ def _opened_tar(path: Path, plain: bool) -> Iterator[tarfile.TarFile]:
 
 
 class _Header(tarfile.TarInfo):
-    """A member's header as tarfile reads it, but for what it would hold in memory whatever the size.
+    """A member's header that refuses oversized extension headers, which tarfile would load into memory.
 
-    The names are those of the places that tarfile itself names for subclasses to change.
+    The overridden methods are those that tarfile provides for subclasses.
     """
 
     EXTENSIONS = (
@@ -221,14 +222,16 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in self.EXTENSIONS and not 0 <= self.size <= MAX_HEADER_BYTES:
-            raise ArchiveError(f"{archive.name!s} holds a header of {self.size} bytes: it is damaged, or a bomb")
+            raise ArchiveError(f"{archive.name!s} contains a header of {self.size} bytes: it is damaged or malicious")
         if self.type == tarfile.GNUTYPE_SPARSE and self._sparse_structs[1]:  # type: ignore[attr-defined]
-            raise ArchiveError(f"{archive.name!s} holds a file in very many pieces: it is damaged, or a bomb")
+            raise ArchiveError(
+                f"{archive.name!s} contains a sparse file with too many pieces: it is damaged or malicious"
+            )
         return super()._proc_member(archive)  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, member: tarfile.TarInfo, *ignored: object) -> None:
-        """Do not read where the pieces of a sparse file belong: such files are refused, and the list may be endless."""
-        member.sparse = b""  # is not None: sparse, to tarfile
+        """Skip the list of a sparse file's pieces, which may be endless. Sparse files are refused in any case."""
+        member.sparse = b""  # any value other than None marks the member as sparse
 
 
 def _tar_objection(entry: tarfile.TarInfo, name: str) -> str:
@@ -242,7 +245,7 @@ def _tar_objection(entry: tarfile.TarInfo, name: str) -> str:
 
 
 def _read_whole(file: IO[bytes], size: int) -> bytes:
-    """All of a member, which must be just as long as its header says."""
+    """Read a whole member. Its length must equal the size in its header."""
     content = file.read(size + 1)
     if len(content) > size:
         raise MemberError(BOMB)

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as command-line flags: each component declares its options, this turns them into argparse.
+"""Builds an argparse command line from frozen dataclasses in which each component declares its options.
 
     @dataclass(frozen=True)
     class PoolOptions:
@@ -9,9 +9,9 @@
     parser.add_section(PoolOptions)
     pool = build(PoolOptions, parser.parse(["--pool_size", "10"]))
 
-A section may contain other sections as fields (`section(PoolOptions)`); flags stay flat. Defaults live in the
-dataclasses alone: the parser returns only what was typed, so that a caller can lay other values (a checkpoint's, a
-command's) between the two.
+A section may contain other sections as fields (`section(PoolOptions)`); the flags stay flat. Default values are stored
+only in the dataclasses: the parser returns only the options that were given on the command line, so that a caller can
+insert other values (of a checkpoint or a preset) between the two.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from util.text import printable
 
 
 class OptionError(UserError):
-    """A value, or a combination of values, that cannot be used; the message names the flags and the remedy."""
+    """Raised for invalid option values or combinations; the message names the flags and says what to do."""
 
 
 def option(
@@ -51,13 +51,13 @@ def option(
 ) -> Any:
     """Declare one field of an options dataclass.
 
-    unit: shown behind the default. choices: may be a registry, to which entries are still added. parse: text to
-    value, raising ArgumentTypeError; by default, the annotation.
-    aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or the
-    function that turns an old flag's text into the new value. off_switch: for a bool, the flag that says False.
-    bare: the value of the flag with none behind it. train_only: test.py does not offer it. architecture: part of what a
-    checkpoint fixes. most: the largest number that makes sense; a larger one, which would fill the memory or never end,
-    is refused.
+    unit: shown in the help text before the default. choices: the allowed values; may be a registry that still grows.
+    parse: function from text to value that raises ArgumentTypeError; the field's annotation by default.
+    aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or a
+    function that converts an old flag's text to the new value. off_switch: for a bool, the flag that sets it to False.
+    bare: the value used if the flag is given without one. train_only: whether test.py leaves the flag out.
+    architecture: whether the option describes the networks, and so is fixed by a checkpoint. most: the largest accepted
+    number.
     """
     metadata = {
         "help": help,
@@ -83,7 +83,7 @@ def section(options_class: type, *, train_only: bool = False) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
-    """One option of one section, with its resolved type."""
+    """One option of a section, with its resolved type."""
 
     name: str
     type: Any
@@ -91,7 +91,7 @@ class Flag:
     metadata: Mapping[str, Any]
 
     def describe(self) -> str:
-        """The help text, closed by unit and default: `... (images; default: 50)`."""
+        """Return the help text with unit and default value appended: `... (images; default: 50)`."""
         notes = [self.metadata["unit"]] if self.metadata["unit"] else []
         if self.type is not bool or self.metadata["off_switch"]:
             notes.append(f"default: {format_value(self.default)}")
@@ -100,14 +100,14 @@ class Flag:
 
 
 def format_value(value: Any) -> str:
-    """A value as a person would type it."""
+    """Format a value as it would be typed on the command line."""
     if value is None:
         return "none"
     return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def flags_of(options_class: type, *, training: bool = True) -> Iterator[tuple[type, Flag]]:
-    """All flags of a section and of the sections within, in order, each with the class that declares it."""
+    """Yield all flags of a section and its nested sections in order, each with the class that declares it."""
     hints = typing.get_type_hints(options_class)
     for field in dataclasses.fields(options_class):
         if field.metadata.get("train_only") and not training:
@@ -119,9 +119,9 @@ def flags_of(options_class: type, *, training: bool = True) -> Iterator[tuple[ty
 
 
 def build(options_class: type, values: Mapping[str, Any]) -> Any:
-    """An instance of `options_class` from flat values; what `values` lacks takes its default.
+    """Create an instance of `options_class` from flat values. Options missing from `values` take their default.
 
-    Raises OptionError where the dataclass's own checks refuse a combination.
+    Raises OptionError if a value is out of bounds or the dataclass's own checks refuse the combination.
     """
     _check_bounds(options_class, values)
     arguments = {}
@@ -134,17 +134,17 @@ def build(options_class: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check_bounds(options_class: type, values: Mapping[str, Any]) -> None:
-    """Raise OptionError for a number that is none, or beyond what its option can be."""
+    """Raise OptionError for NaN and for a number above the option's maximum."""
     for field in dataclasses.fields(options_class):
         value, most = values.get(field.name), field.metadata.get("most")
         if isinstance(value, float) and math.isnan(value):
-            raise OptionError(f"--{field.name} {value}: is no number")
+            raise OptionError(f"--{field.name} {value}: expected a number")
         if most is not None and isinstance(value, (int, float)) and value > most:
-            raise OptionError(f"--{field.name} {value}: at most {most}")
+            raise OptionError(f"--{field.name} {value}: must be at most {most}")
 
 
 def flatten(options: Any) -> dict[str, Any]:
-    """The reverse of `build`: an options dataclass as flat `{flag name: value}`, paths as text."""
+    """Convert an options dataclass to flat `{flag name: value}`, with paths as text: the inverse of `build`."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -156,9 +156,9 @@ def flatten(options: Any) -> dict[str, Any]:
 
 
 def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of this section's flags out of a saved JSON object: each is read as it would be if it was typed.
+    """Read the values of this section's flags from a saved JSON object, as if they were typed on the command line.
 
-    Raises OptionError for a value that the flag could not have.
+    Raises OptionError for a value that is invalid for its flag.
     """
     restored = {}
     for _, flag in flags_of(options_class):
@@ -168,14 +168,14 @@ def restore(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
                 restored[flag.name] = _read_saved(flag, value)
             except (ValueError, OverflowError, argparse.ArgumentTypeError) as error:
                 raise OptionError(
-                    f"the saved options hold --{flag.name} {value!r}, which cannot be: restore or delete "
+                    f"the saved options contain the invalid value --{flag.name} {value!r}: restore or delete "
                     "the run's opt.json"
                 ) from error
     return restored
 
 
 def _read_saved(flag: Flag, value: Any) -> Any:
-    """A value out of a JSON file as the parser would have read it. Raises ValueError or ArgumentTypeError."""
+    """Convert a value from a JSON file as the parser would. Raises ValueError or ArgumentTypeError."""
     is_tuple = typing.get_origin(_base_type(flag.type)) is tuple
     if value is None and (flag.default is None or type(None) in typing.get_args(flag.type)):
         return None
@@ -183,26 +183,26 @@ def _read_saved(flag: Flag, value: Any) -> Any:
         return value
     kinds = (str, int, float, list, tuple) if is_tuple else (str, int, float)
     if flag.type is bool or isinstance(value, bool) or not isinstance(value, kinds):
-        raise ValueError(f"{value!r} is of another type")
+        raise ValueError(f"{value!r} has the wrong type")
     read = _parser_of(flag)(format_value(tuple(value) if isinstance(value, list) else value))
     if isinstance(read, float) and not math.isfinite(read):
-        raise ValueError(f"{read} is no number")
+        raise ValueError(f"{read} is not a finite number")
     if flag.metadata["choices"] and read not in flag.metadata["choices"]:
-        raise ValueError(f"{read!r} is none of the choices")
+        raise ValueError(f"{read!r} is not one of the choices")
     return read
 
 
 def _base_type(annotation: Any) -> Any:
-    """`int` for `int | None`."""
+    """Strip None from an annotation: `int` for `int | None`."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return next(part for part in typing.get_args(annotation) if part is not type(None))
     return annotation
 
 
 class _OldSpelling(argparse.Action):
-    """Accept a flag's former name, and say the present one.
+    """Accept a flag's old name and print its new one.
 
-    `meaning` is None (the same value under another name), a function (text to value) or the value that the switch
+    `meaning` is None (the same value under another name), a function from text to value, or the value that the switch
     stands for.
     """
 
@@ -224,9 +224,9 @@ class _OldSpelling(argparse.Action):
         if self.known and value not in self.known:
             raise argparse.ArgumentError(self, f"invalid choice: {text!r} (choose from {', '.join(self.known)})")
         today = f"--{self.dest}" if value is True else f"--{self.dest} {format_value(value)}"
-        advice = f"leave out --{self.dest}" if value is False else f"now write {printable(today)}"
+        advice = f"omit --{self.dest} instead" if value is False else f"use {printable(today)} instead"
         if isinstance(parser, Parser):
-            parser.notes.append(f"note: {spelling} is an old spelling, {advice}")
+            parser.notes.append(f"note: {spelling} is deprecated; {advice}")
         setattr(namespace, self.dest, value)
 
 
@@ -235,14 +235,14 @@ def _parser_of(flag: Flag) -> Callable[[str], Any]:
 
 
 class Ignored(NamedTuple):
-    """An option that is accepted and has no effect: what that means here, and whether a value follows it."""
+    """An option that is accepted but has no effect: the reason to print, and whether the option takes a value."""
 
     meaning: str
     takes_value: bool = True
 
 
 class _Ignore(argparse.Action):
-    """Accept a flag, and say why it has no effect."""
+    """Accept a flag and print why it has no effect."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, ignored: Ignored, **common: Any) -> None:
         self.meaning = ignored.meaning
@@ -256,17 +256,17 @@ class _Ignore(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """A strict parser whose result holds only what was typed, and whose complaints list what is known."""
+    """A strict parser that returns only the options given, and lists the known options if one is unknown."""
 
     def __init__(self, **kwargs: Any) -> None:
         width = {"formatter_class": lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110)}
         super().__init__(**{**width, **kwargs}, allow_abbrev=False, argument_default=argparse.SUPPRESS)
         self.usage = "%(prog)s [options]   (--help lists them)"
         self.notes: list[str] = []
-        """what `parse` has to say about old spellings"""
+        """notes about deprecated and ignored options, which `parse` prints"""
 
     def add_section(self, options_class: type, *, training: bool = True) -> None:
-        """Add the flags of a section, one help group for each dataclass, headed by its docstring's first line."""
+        """Add the flags of a section. Each dataclass is a help group titled with the first line of its docstring."""
         groups: dict[type, Any] = {}
         for owner, flag in flags_of(options_class, training=training):
             if owner not in groups:
@@ -297,12 +297,12 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(f"--{old}", dest=flag.name, action=_OldSpelling, flag=flag, meaning=meaning)
 
     def add_ignored(self, name: str, ignored: Ignored) -> None:
-        """Accept an option without effect."""
+        """Accept an option that has no effect."""
         self.add_argument(f"--{name}", action=_Ignore, dest=argparse.SUPPRESS, ignored=ignored, help=argparse.SUPPRESS)
 
     def parse(self, argv: Sequence[str] | None = None) -> dict[str, Any]:
-        """The options that were typed, as `{flag name: value}`. Prints a message and exits with status 2 on bad
-        input."""
+        """Return the options given, as `{flag name: value}`. On invalid input, prints a message and exits with
+        status 2."""
         namespace, unknown = self.parse_known_args(argv)
         if unknown:
             self._refuse_unknown(unknown)
@@ -310,7 +310,7 @@ class Parser(argparse.ArgumentParser):
         return vars(namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong, and exit with status 2."""
+        """Print the error message and exit with status 2."""
         super().error(printable(message, keep="\n"))
 
     def _refuse_unknown(self, unknown: Sequence[str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Loss curves as pictures (PNG or SVG), drawn by matplotlib, which is imported only when there is something to draw."""
+"""Draws loss curves as PNG or SVG with matplotlib, which is imported only when something is drawn."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from util.files import atomic_path
 from util.text import printable
 
 MAX_POINTS = 1000
-"""Of one curve: more than a picture's width can show. Longer ones are averaged in stretches of equal length."""
+"""Maximum number of points per curve. Longer curves are averaged over sections of equal length."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One loss of one run: positions in epochs and values, both (N,), in order."""
+    """One loss of one run: positions in epochs and values, both of shape (N,), in order."""
 
     name: str
     epochs: np.ndarray
@@ -25,7 +25,7 @@ class Curve:
 
 
 def shorten(curve: Curve, points: int = MAX_POINTS) -> Curve:
-    """The curve itself, or the means of `points` stretches of it. Values that are not finite are left out."""
+    """Reduce a curve to at most `points` points by averaging sections of it. Values that are not finite are dropped."""
     finite = np.isfinite(curve.values)
     epochs, values = curve.epochs[finite], curve.values[finite]
     if len(values) > points:
@@ -36,9 +36,9 @@ def shorten(curve: Curve, points: int = MAX_POINTS) -> Curve:
 
 
 def smooth(values: np.ndarray, smoothing: float) -> np.ndarray:
-    """The exponential moving average of values (N,): 0 changes nothing, 0.9 averages some ten of them.
+    """Compute the exponential moving average of values (N,). 0 means no smoothing, 0.9 averages about ten values.
 
-    The first values are not drawn to zero: weights are divided by their sum (as in Adam).
+    The bias of the first values towards zero is corrected by dividing by the sum of the weights, as in Adam.
     """
     smoothed = np.empty(len(values))
     average, weight = 0.0, 0.0
@@ -52,10 +52,10 @@ def smooth(values: np.ndarray, smoothing: float) -> np.ndarray:
 def draw_curves(
     path: Path, panels: Mapping[str, Sequence[Curve]], *, smoothing: float = 0.9, columns: int = 2, title: str = ""
 ) -> None:
-    """Write a picture with a panel for each title, in which each curve is drawn: faintly as it is, and smoothed.
+    """Write a picture with one panel per title. Each curve is drawn twice: its raw values faintly, and smoothed.
 
-    The format is that of the path's ending. The file appears whole or not at all. Raises ImportError without
-    matplotlib, ValueError for a format that it does not know.
+    The path's suffix selects the format. The file is written atomically. Raises ImportError if matplotlib is missing
+    and ValueError for a format that matplotlib does not support.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state, safe in any thread
 
@@ -75,7 +75,7 @@ def draw_curves(
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         for text in axes.legend(fontsize="small").get_texts():
-            text.set_parse_math(False)  # names come from files, and "$" in them begins no formula
+            text.set_parse_math(False)  # names come from files; a "$" in them does not start a formula
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lstrip("."), dpi=100)
 

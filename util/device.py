@@ -1,4 +1,4 @@
-"""The device of a run, and the process-wide side effects (seeds, backend flags): nowhere else."""
+"""Selects the device of a run and sets all process-wide state (seeds, backend flags)."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def select_device(gpu_ids: str) -> torch.device:
-    """The device that `--gpu_ids` names: `auto`, a CUDA index such as `0`, `mps`, or `-1` for the CPU.
+    """Return the device for `--gpu_ids`: `auto`, a CUDA index such as `0`, `mps`, or `-1` for the CPU.
 
-    Of several processes on a machine, each has the GPU of its number by `auto`. Raises OptionError where that device is
-    absent.
+    With several processes on a machine, `auto` gives each process the GPU of its local rank. Raises OptionError if the
+    device does not exist.
     """
     if gpu_ids == "auto":
         return _best_device()
     if gpu_ids != "-1" and place().local_processes > 1:
         raise OptionError(
-            f"--gpu_ids {gpu_ids}: several processes train on this machine, each on a GPU of its own; "
-            "leave the option out, or choose GPUs by CUDA_VISIBLE_DEVICES"
+            f"--gpu_ids {gpu_ids}: several processes train on this machine, each on its own GPU; "
+            "omit the option, or select GPUs with CUDA_VISIBLE_DEVICES"
         )
     if gpu_ids == "-1":
         return torch.device("cpu")
     if gpu_ids == "mps":
         if not torch.backends.mps.is_available():
-            raise OptionError("--gpu_ids mps: this machine offers no Apple GPU; use --gpu_ids -1 for the CPU")
+            raise OptionError("--gpu_ids mps: this machine has no Apple GPU; use --gpu_ids -1 for the CPU")
         return torch.device("mps")
     if "," in gpu_ids:
-        raise OptionError(f"--gpu_ids {gpu_ids}: one process trains on one GPU; name one of them")
+        raise OptionError(f"--gpu_ids {gpu_ids}: a process uses a single GPU; name only one")
     if not gpu_ids.isdigit():
-        raise OptionError(f"--gpu_ids {gpu_ids}: expected a GPU's number, mps, or -1 for the CPU")
+        raise OptionError(f"--gpu_ids {gpu_ids}: expected a GPU index, mps, or -1 for the CPU")
     if not torch.cuda.is_available():
-        raise OptionError(f"--gpu_ids {gpu_ids}: no CUDA GPU is visible to torch; use --gpu_ids -1 for the CPU")
+        raise OptionError(f"--gpu_ids {gpu_ids}: torch finds no CUDA GPU; use --gpu_ids -1 for the CPU")
     if int(gpu_ids) >= torch.cuda.device_count():
-        raise OptionError(f"--gpu_ids {gpu_ids}: the GPUs here are numbered 0 to {torch.cuda.device_count() - 1}")
+        raise OptionError(f"--gpu_ids {gpu_ids}: this machine has GPUs 0 to {torch.cuda.device_count() - 1}")
     return torch.device("cuda", int(gpu_ids))
 
 
@@ -55,16 +55,16 @@ def _best_device() -> torch.device:
     if torch.cuda.is_available():
         if own >= torch.cuda.device_count():
             raise OptionError(
-                f"process {own + 1} of this machine finds only {torch.cuda.device_count()} GPUs: start "
-                "no more processes than that (--nproc_per_node of torchrun)"
+                f"process {own + 1} on this machine finds only {torch.cuda.device_count()} GPUs: start "
+                "at most that many processes (torchrun --nproc_per_node)"
             )
-        torch.cuda.set_device(own)  # where NCCL looks for it
+        torch.cuda.set_device(own)  # NCCL uses the current device
         return torch.device("cuda", own)
     return torch.device("mps" if torch.backends.mps.is_available() and place().processes == 1 else "cpu")
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, for the console."""
+    """Describe the device for the console."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
@@ -73,7 +73,7 @@ def describe_device(device: torch.device) -> str:
 
 
 def has_quick_bf16(device: torch.device) -> bool:
-    """Whether the device has units for bfloat16 convolutions: NVIDIA from Ampere on, CPUs with AMX or AVX-512 BF16."""
+    """Return whether the device has bfloat16 hardware: NVIDIA from Ampere on, CPUs with AMX or AVX-512 BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -83,20 +83,21 @@ def has_quick_bf16(device: torch.device) -> bool:
 
 
 def set_tf32(enabled: bool) -> None:
-    """Whether float32 convolutions and products on NVIDIA GPUs may round their inputs to 10 bits of mantissa."""
+    """Allow or forbid TF32 on NVIDIA GPUs: float32 products and convolutions of inputs rounded to 10 mantissa bits."""
     torch.backends.cuda.matmul.allow_tf32 = enabled
     torch.backends.cudnn.allow_tf32 = enabled
 
 
 def set_cudnn_benchmark(enabled: bool) -> None:
-    """Whether cuDNN times its algorithms at the first convolution of each shape: pays where shapes are few."""
+    """Set whether cuDNN benchmarks its algorithms at the first convolution of each shape. Pays off with few shapes."""
     torch.backends.cudnn.benchmark = enabled
 
 
 def keep_freed_memory() -> None:
-    """Let a process on a CPU keep the memory of tensors that are gone for the next ones, in large pages where Linux has
-    them, instead of handing it back to the system: a training step asks for the same sizes again and again, and each
-    page that comes back has to be cleared first. To be called before the first tensor is made."""
+    """Make malloc keep freed memory for later tensors, in huge pages if Linux offers them.
+
+    A training step on a CPU allocates the same sizes again and again, and each page that the system returns has to be
+    cleared first. Call this before the first tensor is created."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
@@ -106,7 +107,7 @@ def keep_freed_memory() -> None:
 
 
 def memory_in_use(device: torch.device) -> int:
-    """Bytes that this process occupies: on a GPU its tensors' peak, on a CPU what is resident; 0 if not known."""
+    """Return the bytes that this process uses: peak tensor memory on a GPU, resident memory on a CPU; 0 if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if device.type == "mps":
@@ -119,14 +120,14 @@ def memory_in_use(device: torch.device) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy and torch (all devices). Data loading has generators of its own."""
+    """Seed the generators of Python, NumPy and torch (all devices). Data loading uses separate generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of the generators of torch, NumPy and Python: tensors and plain values."""
+    """Return the state of the generators of torch, NumPy and Python as tensors and plain values."""
     version, words, gauss = random.getstate()
     kind, keys, *rest = np.random.get_state()
     state = {
@@ -140,7 +141,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """The reverse of `random_state`; a state of a device that is absent now is left aside."""
+    """Restore what `random_state` returned. The state of a device that is no longer present is ignored."""
     torch.set_rng_state(state["torch"].cpu())
     if "python" in state:  # checkpoints of older versions lack these
         version, words, gauss = state["python"]

@@ -1,7 +1,7 @@
-"""Several processes that train one model, as torchrun starts them; in an ordinary process all of this does nothing.
+"""Distributed training with torchrun. In a process that was started without it, all functions here do nothing.
 
-There is one process for each GPU. Process 0 is the main one: it alone writes, and what the others know of files they
-know from it. Small things and everything on a CPU go by gloo, tensors of GPUs by NCCL.
+There is one process per GPU. Only rank 0, the main process, reads and writes files; the other ranks receive what they
+need from it. Small objects and CPU tensors are sent with gloo, GPU tensors with NCCL.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from util.errors import UserError
 Result = TypeVar("Result")
 
 TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others, at most: longer than saving, compiling or a slow first step take."""
+"""How long a process waits for the others at most. Saving, compiling and a slow first step take less."""
 LINGERING_SECONDS = 1.0
-"""Of the main process where it keeps the store itself: others may want to ask who has told what."""
+"""How long the main process outlives an error if it hosts the store, so that other ranks can still use it."""
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class LostProcessError(UserError):
-    """Another process of this training ended, or no longer answers."""
+    """Raised if another process of this training ended or no longer responds."""
 
 
 class Place(NamedTuple):
-    """Which of several processes this is: of all, and of those on its machine."""
+    """The rank of a process and the number of processes, in total and on its machine."""
 
     rank: int = 0
     processes: int = 1
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
 
@@ -54,7 +54,7 @@ ALONE = Place()
 
 
 def place() -> Place:
-    """This process's place; ALONE unless within `started`."""
+    """Return the place of this process; ALONE outside of `started`."""
     if not dist.is_available() or not dist.is_initialized():
         return ALONE
     local = (int(os.environ.get(name, default)) for name, default in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
@@ -62,38 +62,38 @@ def place() -> Place:
 
 
 def under_torchrun() -> bool:
-    """Whether torchrun started this process, as one of one or of many: the same command may be run again by it."""
+    """Return whether torchrun started this process, alone or as one of several. It may run the same command again."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def restarts() -> int:
-    """How often torchrun has started this training anew, after a process failed."""
+    """Return how often torchrun has restarted this training after a process failed."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 class _Launch:
-    """What a started process keeps: the launcher's store, which all processes reach without waiting for each other."""
+    """Holds the launcher's key-value store, which a process can use without waiting for the others."""
 
     store: Any = None
 
 
 @contextlib.contextmanager
 def started() -> Iterator[None]:
-    """Join the other processes that the launcher's environment names, if there are any.
+    """Join the process group described by the launcher's environment variables, if there is one.
 
-    The end of the block ends one of several processes: after an error or SystemExit at once, without waiting for others
-    that may be hanging, else when all are there.
+    If there are several processes, the end of the block also ends the process: after an error or SystemExit
+    immediately, because other processes may hang; otherwise as soon as all ranks have arrived.
     """
     if not all(os.environ.get(name) for name in LAUNCHER_VARIABLES) or int(os.environ["WORLD_SIZE"]) == 1:
         yield
         return
     store, rank, processes = next(rendezvous("env://", timeout=TIMEOUT))
-    # torchrun's store outlives the processes: those started anew would find the addresses of the ended ones in it.
+    # torchrun's store outlives the processes: without a prefix, restarted ones would find the old addresses in it.
     _Launch.store = dist.PrefixStore(f"start {restarts()} of {processes}", store)  # type: ignore[attr-defined]  # it is documented
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=_Launch.store, rank=rank, world_size=processes, timeout=TIMEOUT)
     if rank > 0:
-        warnings.filterwarnings("ignore")  # the main process has the same
+        warnings.filterwarnings("ignore")  # the main process prints the same warnings
     try:
         yield
         barrier()
@@ -108,7 +108,7 @@ def started() -> Iterator[None]:
 
 
 def _end(status: int) -> NoReturn:
-    """An orderly end would wait for answers that may never come, and now and then threads of gloo abort it."""
+    """Exit without cleaning up: that could wait for other ranks for ever, and gloo's threads sometimes abort it."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -116,39 +116,39 @@ def _end(status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def loss_noticed() -> Iterator[None]:
-    """Tell what torch raises where another process is gone, or silent for TIMEOUT, as a LostProcessError."""
+    """Convert torch errors to LostProcessError: another process ended or did not respond for TIMEOUT."""
     try:
         yield
-    except RuntimeError as error:  # DistError and what gloo raises are of this kind
+    except RuntimeError as error:  # the base class of DistError and of gloo's errors
         raise LostProcessError(
-            "another process of this training ended or no longer answers: see what it or its machine says. Started "
-            "again with --continue_train, training goes on from its last checkpoint\n"
+            "another process of this training ended or no longer responds: see its output and its machine. To resume "
+            "from the last checkpoint, start the training again with --continue_train\n"
             f"(process {place().rank}: {str(error).strip().splitlines()[0][:300]})"
         ) from error
 
 
 def is_first_to_tell(text: str) -> bool:
-    """Whether no other process has asked about this text's first line before: what all have to say, one says."""
+    """Return True for the first process that calls this with a text of this first line, so that it is printed once."""
     if _Launch.store is None:
         return True
     key = "told/" + hashlib.sha256(text.partition("\n")[0].encode(errors="replace")).hexdigest()
     try:
         return _Launch.store.add(key, 1) == 1
-    except RuntimeError:  # the process that holds the store is gone
+    except RuntimeError:  # the process that hosts the store has ended
         return True
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have called this function."""
     if place().processes > 1:
         with loss_noticed():
-            dist.all_reduce(torch.zeros(1))  # dist.barrier() would take a GPU, where there is one
+            dist.all_reduce(torch.zeros(1))  # dist.barrier() would use a GPU if there is one
 
 
 def from_main(function: Callable[[], Result]) -> Result:
-    """The result of a function that the main process alone calls, on all processes.
+    """Call a function on the main process only, and return its result on all processes.
 
-    What it raises for users, or to exit, all raise. The result must be picklable.
+    If it raises UserError or SystemExit, all processes raise it. The result must be picklable.
     """
     if place().processes == 1:
         return function()
@@ -167,14 +167,14 @@ def from_main(function: Callable[[], Result]) -> Result:
 
 
 def on_main(function: Callable[[], Result]) -> Result | None:
-    """The result of a function that the main process alone calls, there; None on the others. Errors as `from_main`."""
+    """Call a function on the main process only; return its result there, None elsewhere. Errors as in `from_main`."""
     kept: list[Result] = []
     from_main(lambda: kept.append(function()))
     return kept[0] if kept else None
 
 
 def gather(value: Any) -> list[Any] | None:
-    """The values of all processes by rank, on the main process; None on the others. On one process, [value]."""
+    """Return the values of all processes by rank on the main process, None on the others; [value] for one process."""
     if place().processes == 1:
         return [value]
     values = [None] * place().processes if place().is_main else None
@@ -184,7 +184,7 @@ def gather(value: Any) -> list[Any] | None:
 
 
 def scatter(values: list[Any] | None) -> Any:
-    """This process's own of the values that the main process has, by rank: the reverse of `gather`."""
+    """Send each process its element of the main process's list, which is ordered by rank: the inverse of `gather`."""
     if place().processes == 1:
         assert values is not None
         return values[0]
@@ -195,7 +195,7 @@ def scatter(values: list[Any] | None) -> Any:
 
 
 def first_of_all(text: str) -> str:
-    """Of the texts that the processes have, the first that is not empty, by rank; all of them get it."""
+    """Return, on all processes, the first non-empty text among those of all processes, ordered by rank."""
     if place().processes == 1:
         return text
     texts: list[Any] = [None] * place().processes
@@ -205,7 +205,7 @@ def first_of_all(text: str) -> str:
 
 
 def average(values: Tensor) -> Tensor:
-    """The mean over all processes, the same to the bit on each. It stays on the device, which is not waited for."""
+    """Return the mean over all processes, bit for bit the same on each, without synchronizing with the device."""
     if place().processes == 1:
         return values
     total = values.detach().clone()
@@ -216,9 +216,10 @@ def average(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Make the gradients of the parameters that are trained the mean over all processes, the same to the bit on each;
-    one that a process lacks counts as 0. A single all-reduce of them all, as in the training loop of StyleGAN3 (Karras
-    et al. 2021, arXiv:2106.12423): the step may call networks as often as it likes, in any way."""
+    """Replace the gradients of all trainable parameters by their mean over all processes, bit for bit the same on each.
+
+    A missing gradient counts as 0. All gradients are sent in a single all-reduce, as in the training loop of StyleGAN3
+    (Karras et al. 2021, arXiv:2106.12423), so that a step may call the networks any number of times."""
     if place().processes == 1:
         return
     gradients = []
@@ -233,7 +234,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 class Reduction:
-    """The largest of the numbers that the processes have, found in the background."""
+    """Computes the maximum of one number per process in the background."""
 
     def __init__(self, value: int) -> None:
         self._value = torch.tensor([value])
@@ -241,14 +242,14 @@ class Reduction:
             self._work = dist.all_reduce(self._value, op=dist.ReduceOp.MAX, async_op=True)
 
     def result(self) -> int:
-        """The largest number; waits for it."""
+        """Wait for the maximum and return it."""
         with loss_noticed():
             self._work.wait()
         return int(self._value)
 
 
 def require_equal(value: int, complaint: str) -> None:
-    """Raise UserError, with the complaint and all processes' values, unless these are equal."""
+    """Raise UserError, with the complaint and the values of all processes, if these are not equal."""
     if place().processes == 1:
         return
     values = torch.zeros(place().processes, dtype=torch.int64)
@@ -261,7 +262,7 @@ def require_equal(value: int, complaint: str) -> None:
 
 @torch.no_grad()
 def share_weights(networks: Iterable[nn.Module]) -> None:
-    """Give all processes the parameters and buffers of the main one."""
+    """Copy the parameters and buffers of the main process to all processes."""
     if place().processes == 1:
         return
     with loss_noticed():

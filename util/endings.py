@@ -1,4 +1,4 @@
-"""How the names of photos end that can be read here, and of those that cannot. Needs no package."""
+"""File name suffixes of the photo formats that can and cannot be read here. Needs no third-party package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ try:
 
     HAS_AVIF = bool(features.check("avif"))
     HAS_HEIF = find_spec("pillow_heif") is not None
-except ImportError:  # unzip_datasets.sh runs on a bare Python, and copies photos that are read elsewhere
+except ImportError:  # unzip_datasets.sh also runs without Pillow, and copies photos that are read elsewhere
     HAS_AVIF = HAS_HEIF = True
 
 SUFFIXES = (
@@ -18,10 +18,10 @@ SUFFIXES = (
     *([".avif"] if HAS_AVIF else []),
     *([".heic", ".heif", ".hif"] if HAS_HEIF else []),
 )
-"""Of photos that can be read here."""
+"""Suffixes of photos that can be read."""
 OTHER_PICTURES = tuple(
     ending
     for ending in (".avif", ".heic", ".heif", ".hif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raw", ".psd")
     if ending not in SUFFIXES
 )
-"""Of photos that cannot be read here."""
+"""Suffixes of photos that cannot be read."""

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and interruptions, told in one line instead of a traceback."""
+"""Reports user errors and interruptions in one line instead of a traceback."""
 
 from __future__ import annotations
 
@@ -15,37 +15,36 @@ from util.text import printable
 
 
 class UserError(Exception):
-    """Something in the options, the files or the machine that the user can mend; the message names it and the
-    remedy."""
+    """Raised for a problem with options, files or the machine that the user can fix; the message says what to do."""
 
 
 REMEDIES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "give permission, or choose another place"),
-    errno.EROFS: "choose a place that can be written to",
-    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file lies where a folder is needed: choose another path"),
-    errno.EISDIR: "a folder lies where a file is needed: choose another path",
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some disk space, or choose another folder"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or choose another path"),
+    errno.EROFS: "choose a folder that is writable",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "there is a file in place of a folder: choose another path"),
+    errno.EISDIR: "there is a folder in place of a file: choose another path",
     errno.ENOENT: "check the path",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer processes",
 }
-"""What helps against the failures of file systems, by their number."""
+"""What to do about file system errors, by error number."""
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which is how a scheduler says Ctrl-C."""
+    """Raised for SIGTERM, with which schedulers stop a program, so that it is handled like Ctrl-C."""
 
 
 @contextlib.contextmanager
 def told_in_one_line(
     program: str, is_first: Callable[[str], bool] = lambda text: True, *, interrupted: str = ""
 ) -> Iterator[None]:
-    """Print what ends the program as `program: error: ...` instead of a traceback, where the user can mend it.
+    """Print errors that the user can fix as `program: error: ...` instead of a traceback, and exit.
 
-    That is: a UserError, a failure of a file system, too little memory (exit status 2), and Ctrl-C (130). interrupted:
-    what becomes of the work after Ctrl-C; where it is given, SIGTERM is the same as Ctrl-C (143). is_first: whether
-    this is the one of several processes to print a text that others may have, too. Within, printing a letter that the
-    console's encoding lacks shows its number, rather than ending the program.
+    These are UserError, OSError and MemoryError (exit status 2) and Ctrl-C (130). interrupted: says what happens to the
+    work after Ctrl-C; if it is given, SIGTERM is handled like Ctrl-C (143). is_first: decides which of several
+    processes prints a message that others may also print. Inside the block, characters that the console cannot encode
+    are printed as escape sequences.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -54,7 +53,7 @@ def told_in_one_line(
         _raise_when_terminated()
     try:
         yield
-    except BrokenPipeError as error:  # whoever read the output has read enough
+    except BrokenPipeError as error:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from error
     except (UserError, OSError, MemoryError) as error:
@@ -70,9 +69,9 @@ def told_in_one_line(
 
 
 def describe(error: UserError | OSError | MemoryError) -> str:
-    """What happened, where, and what helps."""
+    """Describe what happened, where, and what to do."""
     if isinstance(error, MemoryError):
-        return "not enough memory: close other programs, or work on less at a time (fewer processes, smaller batches)"
+        return "not enough memory: close other programs, or use fewer processes or a smaller batch size"
     if not isinstance(error, OSError):
         return str(error)
     where = f"{error.filename}: " if error.filename is not None else ""
@@ -81,7 +80,7 @@ def describe(error: UserError | OSError | MemoryError) -> str:
 
 
 def _raise_when_terminated() -> None:
-    """Make SIGTERM raise what Ctrl-C raises, in this process; forked ones end by it as they would."""
+    """Make SIGTERM raise a KeyboardInterrupt in this process; forked processes still end immediately."""
     main = os.getpid()
 
     def handle(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Files: which are images by their names, and writing so that a reader never sees half of one."""
+"""Recognizes image files by name, writes files atomically, and locks them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ except ImportError:  # Windows
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name says that it is an image."""
+    """Return whether a file name has the suffix of a supported image format."""
     return name.lower().endswith(SUFFIXES)
 
 
 def ending_of(name: str) -> str:
-    """`.jpg` for `Photo.JPG`; empty where there is none."""
+    """Return the lower-case suffix of a file name: `.jpg` for `Photo.JPG`, an empty string if it has none."""
     return os.path.splitext(name)[1].lower()
 
 
 MOST_NAME_BYTES = 220
-"""File systems take names of 255 bytes, to which a temporary file's has to add some."""
+"""Longest name that is kept in a temporary file's name. File systems allow 255 bytes in total."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yield a temporary path beside `path`, which is flushed to disk and renamed to `path` on success.
 
-    If the body raises, or the process dies, `path` keeps its former content. Temporary names start with a dot and end
-    in `.tmp`, so that no pattern for images or checkpoints matches them. Parent folders are made. Raises OSError, with
-    `path` as its place.
+    If the body raises or the process dies, `path` keeps its previous content. Temporary names start with a dot and end
+    in `.tmp`, so that patterns for images or checkpoints do not match them. Parent folders are created. Raises OSError
+    with `path` as its filename.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # the reader of a message knows the file by its own name
+        if error.filename in (None, str(temporary)):  # the user does not know the temporary name
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
@@ -58,7 +58,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _short(name: str) -> str:
-    """A file name that leaves room for something to be added to it; another one for each name."""
+    """Return a file name, or its hash if the name is too long for anything to be added to it."""
     raw = os.fsencode(name)
     return name if len(raw) <= MOST_NAME_BYTES else hashlib.sha256(raw).hexdigest()[:32]
 
@@ -70,14 +70,14 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """A file's SHA-256, in hexadecimal. Raises OSError."""
+    """Return the SHA-256 of a file in hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's list of files to disk, so that what was renamed in it is found after a power failure."""
-    if os.name == "nt":  # no folder can be opened there
+    """Flush a directory to disk, so that renamed files survive a power failure."""
+    if os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -87,7 +87,7 @@ def sync_folder(path: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` another name of `source`, atomically; where the file system has no hard links, a copy of it."""
+    """Make `target` a hard link to `source`, atomically; a copy if the file system does not support hard links."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -99,20 +99,20 @@ def link_or_copy(source: Path, target: Path) -> None:
                 os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
-        # Where both are names of one file already, replacing does nothing and the temporary name stays.
+        # If both are already links to the same file, os.replace does nothing and leaves the temporary name.
         temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def locked(path: str | Path, message: str) -> Iterator[None]:
-    """Hold a lock file for this process. Raises UserError where another process holds it, with `message` and who.
+    """Hold a lock file. Raises UserError with `message` and the holder if another process holds it.
 
-    The lock ends with the process, however that ends; its forks do not inherit it. Where there is no flock (Windows,
-    some network file systems) nothing is locked.
+    The lock is released when the process ends for whatever reason; forked processes do not inherit it. If flock is not
+    available (Windows, some network file systems), nothing is locked.
     """
     with open(path, "a+", encoding="utf-8") as file:
         if fcntl is not None:
-            # Else a worker that outlives its killed parent by a moment would keep the next run out.
+            # Otherwise a worker that briefly outlives its killed parent would block the next run.
             os.register_at_fork(after_in_child=file.close)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Faces on a page: each a card with the photo beside its translation, to search, sort and look at closely."""
+"""HTML gallery of faces: cards with a photo beside its translation, which can be searched, sorted and enlarged."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ OLDER, YOUNGER = "young to old", "old to young"
 
 
 def direction_titles(*, is_reversed: bool) -> dict[str, str]:
-    """What becomes of the photos of domains "A" and "B". is_reversed: whether A holds the old faces."""
+    """Return the titles of the translations of domains "A" and "B". is_reversed: whether A holds the old faces."""
     return {"A": YOUNGER, "B": OLDER} if is_reversed else {"A": OLDER, "B": YOUNGER}
 
 
 @dataclass(frozen=True)
 class Card:
-    """One face.
+    """One face in the gallery.
 
-    images: label to path relative to the page; the photo, its translation, and further ones, which are folded away.
-    size: width and height of each image, in pixels. older: whether the translation is to look older, or younger. years:
-    how far it does, which is negative in the wrong direction; None without an estimator. caption: shown in place of the
-    name.
+    images: maps labels to paths relative to the page: the photo, its translation, and further images, which are folded.
+    size: width and height of each image in pixels. older: whether the translation should look older or younger. years:
+    the measured change in that direction (negative if it went the wrong way); None without an age estimator. caption:
+    shown instead of the name.
     """
 
     name: str
@@ -53,9 +53,9 @@ def add_cards(page: Page, cards: Sequence[Card]) -> None:
 
 
 def add_gallery(page: Page, sections: Mapping[str, Section]) -> None:
-    """Append all faces, by direction ("A" or "B", the domain that the photos are of), with tabs, search and order.
+    """Append all faces grouped by the domain of their photos ("A" or "B"), with tabs, search and sorting.
 
-    Faces are sorted by the years gained, largest first, if they are known; else they keep their order.
+    Faces are sorted by the change in years, largest first, if it is known for all; otherwise they keep their order.
     """
     page.scripts[SCRIPT] = None
     known = all(card.years is not None for section in sections.values() for card in section.cards)
@@ -76,7 +76,7 @@ def add_gallery(page: Page, sections: Mapping[str, Section]) -> None:
 
 
 def _tools(known: bool) -> tags.html_tag:
-    """Search, and order if the years gained are known."""
+    """Create the search field, and the sort menu if the change in years is known."""
     tools = tags.div(
         tags.input_(
             type="search", id="search", placeholder="search by name", autocomplete="off", aria_label="search by name"

@@ -1,4 +1,4 @@
-"""HTML pages that open from disk, on any width of screen, without a network."""
+"""HTML pages that open from disk without a network, on screens of any width."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ASSETS = Path(__file__).with_name("assets")
 
 
 class Page:
-    """An HTML page in `folder`, whose images lie below it. Styles and scripts are written into the page itself.
+    """An HTML page in `folder` with images below that folder. Styles and scripts are embedded in the page.
 
-    refresh_seconds: how often a browser reloads the page; 0 for never. image_size: in pixels, about the width that an
-    image is shown at.
+    refresh_seconds: interval at which a browser reloads the page; 0 for never. image_size: approximate width of the
+    images in pixels.
     """
 
     def __init__(self, folder: Path, title: str, *, refresh_seconds: int = 0, image_size: int = 256) -> None:
         self.folder, self.image_size = folder, image_size
         self.scripts: dict[str, None] = {}
-        """files of ASSETS, in order, that `write` adds at the end of the page"""
+        """names of the scripts in ASSETS that `write` adds at the end of the page, in order"""
         self.document = dominate.document(title=printable(title))
         with self.document.head:
             tags.meta(charset="utf-8")
@@ -39,11 +39,11 @@ class Page:
         self.add(tags.h1(printable(title)))
 
     def add(self, *elements: tags.html_tag) -> None:
-        """Append elements. dominate escapes the text in them."""
+        """Append elements. dominate escapes their text."""
         self.document.body.add(*elements)
 
     def heading(self, text: str) -> None:
-        """Append the heading of a section."""
+        """Append a section heading."""
         self.add(tags.h2(printable(text)))
 
     def paragraph(self, text: str) -> None:
@@ -51,12 +51,12 @@ class Page:
         self.add(tags.p(printable(text)))
 
     def links(self, targets: Mapping[str, str]) -> None:
-        """Append links: text to path relative to the page. Appends nothing if there are none."""
+        """Append links, given as text to path relative to the page. Without links, appends nothing."""
         if targets:
             self.add(tags.nav(*(tags.a(text, href=link(path)) for text, path in targets.items())))
 
     def picture(self, path: str, alt: str) -> None:
-        """Append a picture in its own width, or the window's if that is smaller."""
+        """Append a picture at its own width, or at the window's width if that is smaller."""
         self.add(tags.img(src=link(path), alt=alt, cls="wide"))
 
     def table(self, values: Mapping[str, object]) -> None:
@@ -78,7 +78,7 @@ class Page:
 
 
 def link(path: str) -> str:
-    """A relative URL of a path below the page's folder, whatever letters or bytes it is made of."""
+    """Return the relative URL of a path below the page's folder. The path may contain any characters or bytes."""
     return quote(os.fsencode(path))
 
 

@@ -1,4 +1,4 @@
-"""Images to tensors and back: the one place that knows [-1, 1] from uint8."""
+"""Converts between uint8 images and tensors in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from util.files import atomic_path
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:
-    """An RGB or grey (mode L) 8-bit image as a float32 tensor (3 or 1, H, W) in [-1, 1]."""
+    """Convert an 8-bit RGB or grey (mode L) image to a float32 tensor (3 or 1, H, W) in [-1, 1]."""
     array = np.array(image, copy=True)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -22,24 +22,24 @@ def image_to_tensor(image: Image.Image) -> Tensor:
 
 
 def uint8_to_tensor(pixels: Tensor) -> Tensor:
-    """uint8 tensors of any shape as float32 ones in [-1, 1], on the same device and the same to the bit on any."""
-    # A divisor on the device: by a plain number, CUDA would multiply by its rounded reciprocal.
+    """Convert a uint8 tensor of any shape to float32 in [-1, 1] on its device, bit for bit the same on every device."""
+    # The divisor is a tensor: given a plain number, CUDA would multiply by its rounded reciprocal.
     divisor = torch.full((), 127.5, device=pixels.device)
     return pixels.to(torch.float32).div_(divisor).sub_(1.0)
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Tensors of any shape in [-1, 1] as uint8 ones, rounded to nearest, on the same device."""
+    """Convert a tensor of any shape in [-1, 1] to uint8 on its device, rounding to nearest."""
     return images.detach().float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def tensor_to_uint8(images: Tensor) -> np.ndarray:
-    """Tensors (..., C, H, W) in [-1, 1] as uint8 arrays (..., H, W, C), rounded to nearest, on the CPU."""
+    """Convert a tensor (..., C, H, W) in [-1, 1] to a uint8 array (..., H, W, C), rounding to nearest."""
     return to_pixels(images).movedim(-3, -1).cpu().numpy()
 
 
 def array_to_image(array: np.ndarray) -> Image.Image:
-    """A uint8 array (H, W, 3) or (H, W, 1) as a Pillow image."""
+    """Convert a uint8 array (H, W, 3) or (H, W, 1) to a Pillow image."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
@@ -50,7 +50,7 @@ def save_png(path: Path, array: np.ndarray) -> None:
 
 
 def captioned_grid(images: Mapping[str, np.ndarray], columns: int, caption_height: int = 14) -> np.ndarray:
-    """Named uint8 images (H, W, 3 or 1) side by side, their names above them, as one uint8 image (H', W', 3)."""
+    """Arrange named uint8 images (H, W, 3 or 1) in a grid with captions, as one uint8 image (H', W', 3)."""
     width = max(image.shape[1] for image in images.values())
     height = max(image.shape[0] for image in images.values()) + caption_height
     columns = min(max(1, columns), len(images))

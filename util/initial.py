@@ -1,4 +1,4 @@
-"""The networks that a new run begins with: those of another run, or of a file from elsewhere."""
+"""Initial weights of a new run (`--init_from`): the networks of another run, or of a file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from util.run.run_folder import RunFolder
 from util.state_dicts import MissingNetworkError
 
 RAW = "raw_"
-"""Before the name of a generator whose moving average has the plain name."""
+"""Name prefix of a generator whose moving average is saved under the plain name."""
 
 
 @dataclass(frozen=True)
 class Initial:
-    """What `--init_from` names: the networks `label` of a run's folder, or one file with some networks in it."""
+    """The source that `--init_from` names: the networks `label` in a run's folder, or a file with some networks."""
 
     folder: RunFolder
     label: str
@@ -28,29 +28,29 @@ class Initial:
 
     @property
     def path(self) -> Path:
-        """Where the weights are."""
+        """Path of the weights."""
         return self.file or self.folder.path
 
     def options(self) -> dict[str, Any]:
-        """The options that the networks were trained with, as far as they were saved; empty where they were not."""
+        """Return the saved options that the networks were trained with; empty if none were saved."""
         return self.folder.read_options()
 
     def load(self, networks: Mapping[str, nn.Module], say: Callable[[str], None] = print) -> None:
-        """Fill the networks, and say which begin anew because there are none for them.
+        """Load the networks, and report which ones the source lacks: these keep their random initialization.
 
-        A discriminator that does not fit begins anew, too. Raises CheckpointError for a generator that does not fit,
-        and where there is no generator at all.
+        So does a discriminator that does not fit. Raises CheckpointError for a generator that does not fit, and if the
+        source has no generator at all.
         """
         anew = {name: reason for name, net in networks.items() if (reason := self._fill(name, net, say))}
         filled = [name for name in networks if name not in anew]
         if not any(map(is_generator, filled)):
-            raise CheckpointError(f"--init_from {self.path}: no generator to begin with ({'; '.join(anew.values())})")
-        say(f"beginning with {', '.join(filled)} of {self.path}{'' if self.file else f' ({self.label})'}")
+            raise CheckpointError(f"--init_from {self.path}: found no generator ({'; '.join(anew.values())})")
+        say(f"starting from {', '.join(filled)} of {self.path}{'' if self.file else f' ({self.label})'}")
         for name, reason in anew.items():
-            say(f"note: {name} begins anew: {reason}")
+            say(f"note: {name} starts from random weights: {reason}")
 
     def _fill(self, name: str, network: nn.Module, say: Callable[[str], None]) -> str:
-        """Fill one network; returns why not, where that is no reason to stop."""
+        """Load one network. Returns an empty string, or the reason why it keeps its random initialization."""
         try:
             if self.file is not None:
                 load_network(network, self.file, name.removeprefix(RAW))
@@ -69,12 +69,12 @@ class Initial:
 
 
 def is_generator(name: str) -> bool:
-    """Whether a network of this name translates."""
+    """Return whether a network of this name is a generator."""
     return name.removeprefix(RAW).startswith("G")
 
 
 def find_initial(text: str, label: str, checkpoints_dir: Path) -> Initial:
-    """What `--init_from TEXT` means: a file, the name of a run in `checkpoints_dir`, or a folder. Raises UserError."""
+    """Find the source for `--init_from TEXT`: a file, a run in `checkpoints_dir`, or a folder. Raises UserError."""
     path = Path(text)
     if path.is_file():
         return Initial(RunFolder(path.absolute().parent.parent, path.absolute().parent.name), label, path)
@@ -83,5 +83,5 @@ def find_initial(text: str, label: str, checkpoints_dir: Path) -> Initial:
             return Initial(folder, label)
     names = sorted(each.name for each in checkpoints_dir.glob("*"))
     known = [name for name in names if RunFolder(checkpoints_dir, name).has_checkpoint]
-    shown = f"; runs in {checkpoints_dir}: {', '.join(known)}" if known else f"; there is no run in {checkpoints_dir}"
-    raise UserError(f"--init_from {text}: neither a run, nor a folder with *_net_*.pth in it, nor a file{shown}")
+    shown = f"; runs in {checkpoints_dir}: {', '.join(known)}" if known else f"; {checkpoints_dir} contains no runs"
+    raise UserError(f"--init_from {text}: not a run, a folder that contains *_net_*.pth, or a file{shown}")

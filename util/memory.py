@@ -1,4 +1,4 @@
-"""How much memory may still be taken: of the machine, within a container's or a job's limit, and on a GPU."""
+"""Measures free memory: of the machine, within the limits of a container or batch job, and of a GPU."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Bytes that this process could still occupy on the device; None where nobody tells (macOS, Windows)."""
+    """Return the bytes that this process can still allocate on the device; None if unknown (macOS, Windows)."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return free_host_bytes()
 
 
 def free_host_bytes(proc: Path = Path("/proc"), control_groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What the system calls available, or less where a container or a batch job is limited; None where unknown."""
+    """Return the available host memory in bytes, within the limits of a container or batch job; None if unknown."""
     try:
         lines = (proc / "meminfo").read_text().splitlines()
         available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
@@ -25,7 +25,7 @@ def free_host_bytes(proc: Path = Path("/proc"), control_groups: Path = Path("/sy
 
 
 def _free_in_groups(proc: Path, root: Path) -> list[int]:
-    """What is left within the limits of this process's control groups, of version 1 and 2, and of those above them."""
+    """Return the free bytes in each control group (version 1 or 2) of this process and in their parents."""
     try:
         entries = [line.split(":", 2) for line in (proc / "self" / "cgroup").read_text().splitlines()]
     except OSError:
@@ -35,7 +35,7 @@ def _free_in_groups(proc: Path, root: Path) -> list[int]:
         if controllers not in ("", "memory"):
             continue
         top = root / controllers
-        # Inside a container the path may be the host's: then the container's own group is mounted at the top.
+        # Inside a container, the path may be the host's, and the container's own group is mounted at the top.
         group = top / place.lstrip("/")
         for folder in {top, *(parent for parent in [group, *group.parents] if parent.is_relative_to(top))}:
             left += _free_in(folder)
@@ -43,7 +43,8 @@ def _free_in_groups(proc: Path, root: Path) -> list[int]:
 
 
 def _free_in(group: Path) -> list[int]:
-    """Limit less use of one control group; nothing where there is no limit. Cached files are no use: they can go."""
+    """Return the limit minus the usage of one control group, or an empty list without a limit. The file cache does
+    not count as usage, since it can be dropped."""
     for limit, usage, cached in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),

@@ -1,4 +1,4 @@
-"""Photo files to upright 8-bit RGB images; needs Pillow and numpy, not torch."""
+"""Decodes photo files to upright 8-bit RGB images. Needs Pillow and numpy but not torch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FORMATS = (
     *(["AVIF"] if HAS_AVIF else []),
     *(["HEIF"] if HAS_HEIF else []),
 )
-"""What is tried on a file, whatever its name: AVIF where the installed Pillow reads it, HEIF (which phones write) where
-pillow-heif is installed. Others are rare as photos, and EPS would start another program."""
+"""Formats that are tried for each file, whatever its name: AVIF if the installed Pillow supports it, HEIF (written by
+phones) if pillow-heif is installed. Other formats are rare for photos, and EPS would start another program."""
 REMEDIES = {**dict.fromkeys((".heic", ".heif", ".hif"), "pip install pillow-heif"), ".avif": "pip install -U pillow"}
-"""What makes photos readable that are not."""
+"""What to install for photos that cannot be read, by suffix."""
 MAX_SCANS = 100
-"""Of a progressive JPEG file. Ten are usual; each takes the time of a whole photo, however few bytes it has."""
+"""Maximum number of scans in a progressive JPEG. Ten are usual; each takes as long to decode as a whole photo."""
 
 
 class UnreadableImageError(Exception):
-    """A file that cannot be decoded as a photo, with the reason."""
+    """Raised for a file that cannot be decoded as a photo; contains the reason."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -43,15 +43,15 @@ class UnreadableImageError(Exception):
 def opened_photo(
     file: str | Path | IO[bytes], name: str | Path | None = None, formats: Sequence[str] = FORMATS
 ) -> Iterator[Image.Image]:
-    """Open a photo whose pixels are not decoded yet; `name` is what errors call it, `formats` what is tried.
+    """Open a photo without decoding its pixels. name: used in error messages. formats: the formats to try.
 
-    Raises UnreadableImageError for whatever goes wrong before the block ends: no image, half of one, and images so
-    large that they are likely to be decompression bombs (PIL.Image.MAX_IMAGE_PIXELS). What the block does besides
-    decoding belongs behind it, lest its own errors be taken for the photo's.
+    Raises UnreadableImageError for every exception inside the block: files that are not images, truncated images, and
+    images larger than PIL.Image.MAX_IMAGE_PIXELS, which are likely decompression bombs. Do nothing but decode inside
+    the block, because other errors would be reported as errors of the photo.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damages that can be read past
+            warnings.simplefilter("ignore")  # warnings about damage that Pillow can skip
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if "HEIF" in formats:
                 _register_heif()
@@ -67,26 +67,26 @@ def opened_photo(
 
 @functools.cache
 def _register_heif() -> None:
-    """Make Pillow read HEIC photos; once, and not before there is a photo, as the package takes a moment."""
+    """Register HEIC with Pillow, once, and only when the first photo is opened, because the import is slow."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
 
 
 def describe_left_out(endings: Mapping[str, int]) -> str:
-    """`3 .heic (pip install pillow-heif), 2 .txt` for numbers of files by ending."""
+    """Describe skipped files, given their number by suffix: `3 .heic (pip install pillow-heif), 2 .txt`."""
     parts = []
     for ending, count in sorted(endings.items(), key=lambda item: (-item[1], item[0])):
         parts.append(
-            f"{count} {ending or 'without an ending'}" + (f" ({REMEDIES[ending]})" if ending in REMEDIES else "")
+            f"{count} {ending or 'without a suffix'}" + (f" ({REMEDIES[ending]})" if ending in REMEDIES else "")
         )
     return ", ".join(parts)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
-    """Raise OSError for pipes, devices and the like: to open a pipe is to wait for whoever writes to it."""
+    """Raise OSError for pipes, devices and the like. Opening a pipe would block until somebody writes to it."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("is no regular file")
+        raise OSError("not a regular file")
 
 
 def _refuse_many_scans(image: Image.Image) -> None:
@@ -97,28 +97,28 @@ def _refuse_many_scans(image: Image.Image) -> None:
         scans = file.read().count(b"\xff\xda")
         file.seek(place)
         if scans > MAX_SCANS:
-            raise ValueError(f"{scans} scans, where {MAX_SCANS} are plenty: a decompression bomb")
+            raise ValueError(f"{scans} scans exceed the limit of {MAX_SCANS}: a likely decompression bomb")
 
 
 def read_image(path: str | Path) -> Image.Image:
     """Decode a photo of any common mode into an upright 8-bit RGB image.
 
-    Turns it as its EXIF data say, scales 16-bit values to 8 bits (rather than clipping them), lays transparent images
-    on white, converts grey, palette and CMYK. Raises UnreadableImageError; see `opened_photo`.
+    Applies the EXIF orientation, scales 16-bit values to 8 bits (rather than clipping them), composes transparent
+    images on white, and converts grey, palette and CMYK images. Raises UnreadableImageError; see `opened_photo`.
     """
     with opened_photo(path) as image:
         return upright(image)
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Decode an opened image into 8-bit RGB, turned as its EXIF data say. Raises whatever Pillow's decoders do."""
+    """Decode an opened image to 8-bit RGB and apply its EXIF orientation. Raises any error of Pillow's decoders."""
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # out of place it would copy those that lie right, too
+    ImageOps.exif_transpose(image, in_place=True)  # out of place, it would also copy images that are already upright
     return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An 8-bit RGB image of any mode that Pillow knows; see `read_image`."""
+    """Convert an image of any Pillow mode to 8-bit RGB; see `read_image`."""
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -129,7 +129,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 ROWS_AT_ONCE = 64
-"""What is converted at a time, where the whole would need several times the photo's memory."""
+"""Number of rows converted at a time. Converting a whole photo would need several times its memory."""
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -141,13 +141,13 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey values as uint8: 16-bit integers, of which 12 bits may be used, 32-bit ones that hold 8 or
-    16 bits, floats in [0, 1] or [0, 255]."""
+    """Scale grey values to uint8. They may be 16-bit integers of which 12 or 16 bits are used, 32-bit integers of
+    which 8 or 16 bits are used, or floats in [0, 1] or [0, 255]."""
     top = values.max(initial=0)
     if values.dtype.kind == "f":
         scale = 255.0 if top <= 1.0 else 1.0
     else:
-        # Cameras and scanners write their 12 bits into files of 16: taken for 16, these photos would be all but black.
+        # Cameras and scanners store 12-bit values in 16-bit files, which would be almost black if taken for 16 bits.
         full = 4095.0 if 255 < top <= 4095 else 65535.0
         scale = 1.0 if values.dtype.itemsize > 2 and top <= 255 else 255.0 / full
     made = np.empty(values.shape, dtype=np.uint8)

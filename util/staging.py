@@ -1,4 +1,4 @@
-"""Folders whose contents change as a whole: a reader finds what was there before or what came after, and no mixture."""
+"""Replaces the contents of a folder as a whole, so that a reader finds the old or the new files but no mixture."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def staged(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`, whose contents take the place of the earlier ones when the block ends.
+    """Yield an empty folder beside `folder`; its contents replace the earlier ones when the block ends.
 
-    parts: patterns of the names in `folder` that belong to the earlier contents; what has other names stays. If the
-    block raises, or the process dies, `folder` keeps what it had. Raises OSError, with `folder` as its place, where
-    nothing can be written.
+    parts: glob patterns of the names in `folder` to replace; other files stay. If the block raises or the process dies,
+    `folder` keeps its contents. Raises OSError with `folder` as its filename if it cannot be written.
     """
     stage = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     try:
@@ -42,7 +41,7 @@ def staged(folder: Path, parts: Sequence[str]) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left beside `folder`."""
+    """Delete the temporary folders that killed processes left beside `folder`."""
     for path in folder.parent.glob(f".{folder.name}.*.tmp"):
         number = path.name.split(".")[-2]
         if path.is_dir() and number.isdecimal() and not _is_alive(int(number)):
@@ -50,8 +49,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _is_alive(process: int) -> bool:
-    """Whether there is a process of this number; yes where that cannot be told."""
-    if os.name == "nt":  # a signal 0 would end the process there
+    """Return whether a process with this ID exists; True if that is unknown."""
+    if os.name == "nt":  # signal 0 would end the process on Windows
         return True
     try:
         os.kill(process, 0)

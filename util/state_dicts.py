@@ -1,4 +1,4 @@
-"""State dicts under the names and in the wrappings that other code saves them with, made to fit a network here."""
+"""Adapts state dicts that other code saved, under other names or in nested dictionaries, to the networks here."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from util.errors import UserError
 
 RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 MAX_DEPTH = 6
-"""Of dictionaries within one another in a file; a module that holds a network is saved with two or three."""
+"""Maximum depth of nested dictionaries in a file; two or three are usual for a module that contains networks."""
 DIRECTIONS = {"A": ("AB", "A2B"), "B": ("BA", "B2A")}
-"""Of a network of each letter, what it translates, as other code names it: `netG_A2B` is G_A here."""
+"""Suffixes that other code uses for the generators of each letter: `netG_A2B` is G_A here."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged or of another network; the message names the file and the remedy."""
+    """Raised for a missing, damaged or incompatible checkpoint; the message names the file and says what to do."""
 
 
 class MissingNetworkError(CheckpointError):
-    """A file that holds networks, but not the one that was asked for."""
+    """Raised for a file that contains networks, but not the requested one."""
 
 
 def adapt_state_dict(content: Any, network: nn.Module, path: Path, name: str = "") -> dict[str, Tensor]:
-    """The entries of a file's content that `network` needs, under its names.
+    """Extract the entries that `network` needs from a file's content, under the network's own names.
 
-    They may lie in dictionaries within one another (`{"state_dict": ...}`) and have a prefix: `module.` (saved under
-    DataParallel), or the network's name in a module of several. Files of older releases may have running statistics of
-    instance norms that track none, or batch norms without `num_batches_tracked` (torch before 0.4.1).
+    They may be in nested dictionaries (`{"state_dict": ...}`) and have a prefix: `module.` (saved under DataParallel),
+    or the network's name in a module of several. Files of older releases may contain running statistics for instance
+    norms that do not track them, or batch norms without `num_batches_tracked` (torch before 0.4.1). Raises
+    CheckpointError if the entries do not fit.
     """
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds {type(content).__name__} rather than a network's state dict of tensors")
+        raise CheckpointError(f"{path} contains {type(content).__name__} instead of a network's state dict of tensors")
     expected = network.state_dict()
     adapted = choose_network(flat_tensors(content), expected, path, name)
     if not all(_is_plain(value) for value in adapted.values()):
-        raise CheckpointError(f"{path} holds tensors of a kind that no network here is saved with")
+        raise CheckpointError(f"{path} contains complex, quantized, sparse or meta tensors, which no network here uses")
     for key, value in expected.items():
         if key.endswith("num_batches_tracked"):
             adapted.setdefault(key, torch.zeros_like(value))
@@ -49,8 +50,8 @@ def adapt_state_dict(content: Any, network: nn.Module, path: Path, name: str = "
 
 
 def flat_tensors(content: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
-    """All tensors in dictionaries within one another, by their keys with dots between. All else, such as the number of
-    an epoch or a list of optimizers, is left out."""
+    """Flatten nested dictionaries to tensors by their keys, joined with dots. Everything else, such as an epoch number
+    or a list of optimizers, is dropped."""
     found: dict[str, Tensor] = {}
     for key, value in content.items():
         if isinstance(value, Tensor) and isinstance(key, str):
@@ -61,28 +62,28 @@ def flat_tensors(content: Mapping[Any, Any], prefix: str = "", depth: int = 0) -
 
 
 def choose_network(tensors: dict[str, Tensor], expected: Iterable[str], path: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of one network, without the prefix that all of its keys have in the file.
+    """Select the tensors of one network, without the prefix that all of its keys have in the file.
 
-    Raises MissingNetworkError where the file has other networks than the one of this name.
+    Raises MissingNetworkError if the file contains other networks but not the one of this name.
     """
     if not tensors:
-        raise CheckpointError(f"{path} holds no tensors, and so no network")
+        raise CheckpointError(f"{path} contains no tensors, and so no network")
     prefixes = list(_prefixes(tensors, next(iter(expected))))
     named = [prefix for prefix in prefixes if names_of(name) & set(prefix.replace("-", "_").split("."))]
     if len(prefixes) > 1 and len(named) != 1:
         shown = ", ".join(repr(prefix) for prefix in prefixes[:8])
         raise MissingNetworkError(
-            f"{path} holds several networks ({shown}), and {'none' if not named else 'several'} "
-            f"called {name or 'as it should be'}"
+            f"{path} contains several networks ({shown}), and {'none' if not named else 'more than one'} of them "
+            f"is named {name or 'as expected'}"
         )
     if len(prefixes) == 1 and name and not named and not _is_meant(prefixes[0], path, name):
-        raise MissingNetworkError(f"{path} holds no {name}")
+        raise MissingNetworkError(f"{path} does not contain {name}")
     prefix = (named or prefixes or [""])[0]
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _prefixes(tensors: Iterable[str], first: str) -> Iterator[str]:
-    """What comes before the key `first` of a network, wherever the file has it."""
+    """Yield the prefix of each occurrence of the key `first` of a network."""
     for key in tensors:
         prefix = key.removesuffix(first)
         if key.endswith(first) and (not prefix or prefix.endswith(".")):
@@ -90,7 +91,7 @@ def _prefixes(tensors: Iterable[str], first: str) -> Iterator[str]:
 
 
 def names_of(name: str) -> set[str]:
-    """What other code calls the network of a name such as G_A: netG_A, net_G_A, G_AB, G_A2B, netG_A2B."""
+    """Return the names that other code uses for a network such as G_A: netG_A, net_G_A, G_AB, G_A2B, netG_A2B."""
     kind, _, letter = name.partition("_")
     letters = (letter, *(DIRECTIONS.get(letter, ()) if kind == "G" else ()))
     plain = {f"{kind}_{each}" for each in letters}
@@ -98,7 +99,7 @@ def names_of(name: str) -> set[str]:
 
 
 def _is_meant(prefix: str, path: Path, name: str) -> bool:
-    """Whether the only network in a file is the one of a name: as its prefix or the file's name says, else G_A."""
+    """Return whether the only network in a file is `name`, by its prefix or the file name; by default, it is G_A."""
     every = {other: names_of(other) for other in ("G_A", "G_B", "D_A", "D_B")}
     told = [other for other, names in every.items() if names & set(prefix.split("."))]
     told = told or [other for other, names in every.items() if any(path.stem.endswith(f"_{each}") for each in names)]
@@ -106,10 +107,10 @@ def _is_meant(prefix: str, path: Path, name: str) -> bool:
 
 
 def move_biases(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Make the biases of convolutions before a normalisation those that the network here has, without another output.
+    """Add or remove biases of convolutions before a normalization to match the network, without changing its output.
 
-    A batch norm takes its mean away again, and so the bias: where there is none for it here, it goes into the running
-    mean. Where there is one here and none in the file, it is 0.
+    A batch norm subtracts the mean and so the bias: a bias that the network here lacks is subtracted from the running
+    mean. A bias that the file lacks is set to 0.
     """
     for key in [key for key in state if key.endswith(".bias") and key not in expected]:
         mean = _follower(key, "running_mean")
@@ -122,13 +123,13 @@ def move_biases(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> Non
 
 
 def _follower(key: str, name: str) -> str:
-    """`model.5.running_mean` for `model.4.bias`."""
+    """Return the key of an entry of the next layer: `model.5.running_mean` for `model.4.bias`."""
     layer, _, number = key.rpartition(".")[0].rpartition(".")
     return f"{layer}.{int(number) + 1}.{name}" if number.isdecimal() else ""
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Whether a tensor can be copied into a parameter: real numbers, one after another, in memory."""
+    """Return whether a tensor can be copied into a parameter: dense, real, not quantized, not on the meta device."""
     return value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
 
 
@@ -140,7 +141,7 @@ def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path
     missing = [name for name in expected if name not in state]
     surplus = [name for name in state if name not in expected]
     shapes = [
-        f"{name} is {tuple(value.shape)} in the file and {tuple(expected[name].shape)} here"
+        f"{name} has shape {tuple(value.shape)} in the file and {tuple(expected[name].shape)} here"
         for name, value in state.items()
         if name in expected and value.shape != expected[name].shape
     ]
@@ -149,7 +150,7 @@ def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path
     )
     if problems:
         raise CheckpointError(
-            f"{path} is of another network: it {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
+            f"{path} does not fit this network: it {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
             f"--dropout, --input_nc and --output_nc against the options that it was trained with."
         )
 

@@ -1,4 +1,4 @@
-"""A status line that is redrawn in place on a terminal, and plain lines elsewhere."""
+"""Progress output: a status line that is redrawn in place on a terminal, and plain lines in files and pipes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from util.text import printable
 BAR_CELLS = 12
 REDRAW_SECONDS = 0.1
 PATIENCE_SECONDS = 15.0
-"""How long a file or a pipe goes without a first line of progress. Steps are shorter, so people wait less than 30 s."""
+"""Longest time until the first progress line in a file or pipe. Steps are shorter, so that it comes within 30 s."""
 
 
 class StatusLine:
-    """One line at the bottom of a terminal. Where the stream is a file or a pipe, only `say` prints."""
+    """One line at the bottom of a terminal. If the stream is a file or a pipe, only `say` prints."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stdout
@@ -26,11 +26,11 @@ class StatusLine:
 
     @property
     def is_due(self) -> bool:
-        """Whether there is a terminal, last drawn on so long ago that a person would see a difference."""
+        """Whether the stream is a terminal and REDRAW_SECONDS have passed since the line was last drawn."""
         return self.is_terminal and time.monotonic() - self._drawn_at >= REDRAW_SECONDS
 
     def draw(self, text: str) -> None:
-        """Show `text` in place of the line before, cut to the terminal's width."""
+        """Replace the status line by `text`, cut to the terminal's width."""
         columns = shutil.get_terminal_size().columns - 1
         text = printable(text)
         self.stream.write(f"\r{text[:columns]:<{columns}}")
@@ -39,7 +39,7 @@ class StatusLine:
         self._is_open = True
 
     def say(self, text: str) -> None:
-        """Print `text` as a line of its own (or several), above the status line."""
+        """Print `text`, which may have several lines, above the status line."""
         self.clear()
         print(printable(text, keep="\n"), file=self.stream, flush=True)
 
@@ -52,8 +52,8 @@ class StatusLine:
 
 
 class CountedWork:
-    """The progress of work on `total` things; a context manager. In a file or pipe it prints a line every tenth,
-    the first after PATIENCE_SECONDS at the latest."""
+    """Context manager that shows the progress of work on `total` items. In a file or pipe it prints a line after each
+    tenth, and the first line after PATIENCE_SECONDS at the latest."""
 
     def __init__(self, title: str, total: int, unit: str, stream: TextIO | None = None) -> None:
         self.title, self.total, self.unit = printable(title), total, unit
@@ -71,12 +71,12 @@ class CountedWork:
             self.finish()
 
     def finish(self) -> None:
-        """Say how much was done, in what time."""
+        """Print how many items were done, and how long it took."""
         seconds = time.monotonic() - self._started
         self.line.say(f"{self.title}: {self.done} {self.unit} in {format_duration(seconds)}{self._speed(seconds)}")
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Report that `count` more items are done."""
         before, self.done = self.done, self.done + count
         if self.line.is_due:
             self.line.draw(f"{bar(self.done, self.total)} {self._describe()}")
@@ -85,7 +85,7 @@ class CountedWork:
             self.line.say(self._describe())
 
     def _has_news(self, before: int) -> bool:
-        """Whether another tenth is done, or a first line is overdue."""
+        """Return whether another tenth is done, or the first line is overdue."""
         is_late = self._is_silent and time.monotonic() - self._started >= PATIENCE_SECONDS
         return self.done < self.total and (is_late or 10 * before // self.total < 10 * self.done // self.total)
 
@@ -103,13 +103,13 @@ class CountedWork:
 
 
 def bar(done: float, total: float) -> str:
-    """A bar of fixed width."""
+    """Draw a progress bar of BAR_CELLS characters."""
     filled = round(BAR_CELLS * min(1.0, done / total)) if total else BAR_CELLS
     return "━" * filled + "╌" * (BAR_CELLS - filled)
 
 
 def format_duration(seconds: float) -> str:
-    """`2 d 03:04:05`, `3:04:05` or `4:05`."""
+    """Format a duration as `2 d 03:04:05`, `3:04:05` or `4:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -119,7 +119,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """`2.45 GB`, `31.8 MB`, `12 KB`: three digits, in powers of 1,000."""
+    """Format a size with three digits in powers of 1,000: `2.45 GB`, `31.8 MB`, `12 KB`."""
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if count >= size:
             value = count / size

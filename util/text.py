@@ -1,16 +1,16 @@
-"""Text from elsewhere (file names, error messages, saved values) made safe to show."""
+"""Makes text from outside (file names, error messages, saved values) safe to print."""
 
 from __future__ import annotations
 
 JOINERS = "\u200c\u200d"
-"""Invisible, harmless, and part of how Persian, the Indian languages and emoji are written."""
+"""Invisible, harmless characters that Persian, Indian languages and emoji need."""
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""`str(text)` on one line, without a letter that does something to a terminal or cannot be encoded.
+    r"""Convert to a one-line string without characters that control a terminal or cannot be encoded.
 
-    Control characters (a new line among them), line separators, marks that turn the direction of writing, and bytes
-    that are no text are written as `\n`, `\x1b`, `\u202e`, `\udcff`. `keep`: letters to leave as they are.
+    Control characters (including newlines), line separators, marks that change the writing direction, and undecodable
+    bytes are escaped as `\n`, `\x1b`, `\u202e`, `\udcff`. keep: characters that are not escaped.
     """
     shown = str(text)
     if shown.isprintable():
@@ -19,5 +19,5 @@ def printable(text: object, keep: str = "") -> str:
 
 
 def _escaped(letter: str) -> str:
-    # No-break and other wide spaces are not "printable" to Python, but spaces to everybody else.
+    # Python does not count no-break and wide spaces as printable; replace them with plain spaces.
     return " " if letter.isspace() and letter > "\x9f" and letter not in "\u2028\u2029" else repr(letter)[1:-1]

@@ -1,4 +1,4 @@
-"""Weights that are shipped: 16-bit numbers in a safetensors file, with plain values beside them."""
+"""Compact weight files for distribution: float16 tensors and plain values in a safetensors file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ CONTENT = "content"
 
 
 def save_weights(weights: Mapping[str, Tensor], content: Mapping[str, Any], path: Path) -> None:
-    """Write tensors, floating-point ones as float16, and values that JSON can hold. Raises OSError."""
+    """Write tensors (floating-point ones as float16) and JSON-serializable values to a file. Raises OSError."""
     halved = {
         name: (value.half() if value.is_floating_point() else value).contiguous() for name, value in weights.items()
     }
     try:
         save_file(halved, path, metadata={CONTENT: json.dumps(content)})
-    except SafetensorError as error:  # its Rust code tells no OSError
+    except SafetensorError as error:  # safetensors does not raise OSError
         raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a safetensors file, 16-bit ones as float32, and the values that `save_weights` put beside them.
+    """Read the tensors of a safetensors file (16-bit ones as float32) and the values that `save_weights` added.
 
     Raises CheckpointError for a missing or damaged file.
     """
@@ -38,9 +38,9 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             content = json.loads((file.metadata() or {}).get(CONTENT, "{}"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {error}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} is damaged: the values beside its weights are no dictionary")
+        raise CheckpointError(f"{path} is damaged: the values in its metadata are not a dictionary")
     widened = {
         name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
         for name, value in weights.items()

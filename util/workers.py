@@ -1,4 +1,4 @@
-"""Worker processes that do a stream of tasks: bounded memory, results in order, none left behind."""
+"""Worker processes that handle a stream of tasks with bounded memory and ordered results, and end with their parent."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 BATCHES_PER_PROCESS = 3
-"""Waiting or being worked on: enough that no process idles, few enough that memory stays small."""
+"""Batches in flight per process: enough that no process is idle, few enough that memory use stays small."""
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:
-    """Make a worker end when its parent was killed, and leave Ctrl-C to the parent; an initializer of pools.
+    """Make a worker process end if its parent is killed, and leave Ctrl-C to the parent. Use as a pool's initializer.
 
-    A worker whose parent is gone would otherwise wait for work for ever.
+    Otherwise a worker whose parent was killed would wait for work for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -45,16 +45,16 @@ def end_with_parent() -> None:
 def run_in_processes(
     work: Callable[[Batch], list[Result]], batches: Iterable[Batch], processes: int
 ) -> Iterator[Result]:
-    """The results of `work` on each batch, in order; `batches` is drawn from only as fast as they are done.
+    """Yield the results of `work` on each batch in order. Batches are read only as fast as they are processed.
 
-    `work` must be a function of a module that is quick to import: each process imports it anew. With one process,
-    everything is done in this one. Raises UserError where a worker process was killed, and what `work` raises.
+    Each process imports the module of `work`, which should therefore be quick to import. With one process, all work is
+    done in the calling process. Raises UserError if a worker process was killed, and any error raised by `work`.
     """
     if processes <= 1:
         for batch in batches:
             yield from work(batch)
         return
-    # A fork of this process would carry its whole memory along; the fork server is small.
+    # Forking this process would duplicate its memory; the fork server is small.
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else None)
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)
@@ -67,6 +67,6 @@ def run_in_processes(
         while waiting:
             yield from waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise UserError("a worker process was killed, perhaps for lack of memory; try fewer --processes") from error
+        raise UserError("a worker process was killed, perhaps because memory ran out; use fewer --processes") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -132,7 +132,7 @@ class Folder(Collection):
         path = self.path / file
         try:
             if not path.is_file():  # to open a pipe would be to wait for whoever writes to it
-                raise SourceError(f"{path} is no regular file")
+                raise SourceError(f"{path} is not a regular file")
             if path.stat().st_size > MAX_MEMBER_BYTES:
                 raise SourceError(
                     f"{path} is larger than {MAX_MEMBER_BYTES >> 20} MiB: no metadata of such a collection"
