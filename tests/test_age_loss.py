@@ -136,7 +136,7 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(
         ("is what --age_loss trains against", "--age_loss", own, "--eval_freq", "1", "--age_estimator", teacher),
     ):
         assert message in nursery.run(tmp_path / "output", *words, "--name", "new", *more, status=2)
-    assert "trained to epoch 2" in nursery.run(tmp_path / "output", *words, *going_on)
+    assert "training finished at epoch 2" in nursery.run(tmp_path / "output", *words, *going_on)
 
     measuring = [
         "--dataroot",

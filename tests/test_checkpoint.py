@@ -99,7 +99,7 @@ class Dangerous:
 def test_a_pickle_that_needs_code_is_refused_with_an_explanation(tmp_path: Path, zipped: bool) -> None:
     content = {"weights": torch.zeros(1), "trap": Dangerous(tmp_path / "trap")}
     torch.save(content, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r"evil\.pth holds Python objects.*could run code") as caught:
+    with pytest.raises(CheckpointError, match=r"evil\.pth is refused.*Python objects.*could execute code") as caught:
         load_file(tmp_path / "evil.pth")
     assert "mkdir" in str(caught.value), "says what it would have run"
     assert not (tmp_path / "trap").exists()
@@ -116,7 +116,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     whole = (tmp_path / "latest_net_G_A.pth").read_bytes()
     for name, data in {"half": whole[: len(whole) // 2], "empty": b"", "text": b"hello " * 99}.items():
         (tmp_path / f"{name}.pth").write_bytes(data)
-        with pytest.raises(CheckpointError, match=rf"{name}\.pth is damaged or no checkpoint"):
+        with pytest.raises(CheckpointError, match=rf"{name}\.pth is damaged or not a checkpoint"):
             load_file(tmp_path / f"{name}.pth")
     with pytest.raises(CheckpointError, match=r"7_net_G_A\.pth does not exist; .* holds .*latest_net_G_A\.pth"):
         load_file(tmp_path / "7_net_G_A.pth")

@@ -299,7 +299,7 @@ def straight(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_one_process_writes_and_speaks(straight: Path) -> None:
     main, other = printed(straight)
-    assert "16 images an epoch, 2 a step (1 x 2 processes)" in main and "trained to epoch 3" in main
+    assert "16 images an epoch, 2 a step (1 x 2 processes)" in main and "training finished at epoch 3" in main
     assert other == ""
     assert positions(straight) == list(range(4, 49, 4))
     log = (straight / "run" / "loss_log.txt").read_text().splitlines()
@@ -346,19 +346,19 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
     try:
         wait_until(lambda: "epoch 1/3 12/16" in output.read_text())
         os.kill(worker_pids(torchrun)[1], signal.SIGKILL)
-        wait_until(lambda: "continuing" in output.read_text() and "epoch 2/3" in output.read_text())
+        wait_until(lambda: "resuming" in output.read_text() and "epoch 2/3" in output.read_text())
         workers = worker_pids(torchrun)
         torchrun.send_signal(signal.SIGTERM)
         assert torchrun.wait(60) != 0
     finally:
         torchrun.kill()
     text = output.read_text()
-    assert "holds nothing to continue yet: a new run begins" in text
-    assert "stopped and saved at epoch" in text and "trained to" not in text
+    assert "contains no checkpoint to resume from: starting a new run" in text
+    assert "stopped and saved at epoch" in text and "training finished" not in text
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
     main, other = run_processes(2, "train.py", *words, folder=tmp_path)
-    assert "continuing" in main and "note: processes" not in main and other == ""
+    assert "resuming" in main and "number of processes has changed" not in main and other == ""
     assert_equal_runs(tmp_path, straight)
     assert positions(tmp_path) == positions(straight)
 
@@ -372,15 +372,15 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     assert "stopped and saved at epoch" in printed(tmp_path)[0] and printed(tmp_path)[1] == ""
 
     alone = run("train.py", *words, "--continue_train", "--n_epochs", "3", "--accumulate", "2")
-    assert "note: processes before 2, now 1: image pools begin empty" in alone
-    assert "16 images an epoch, 2 a step (1 x 2 parts)" in alone and "trained to epoch 3" in alone
+    assert "note: the number of processes has changed from 2 to 1: image pools start empty" in alone
+    assert "16 images an epoch, 2 a step (1 x 2 parts)" in alone and "training finished at epoch 3" in alone
 
     both = start_processes(2, "train.py", *words, "--continue_train", "--accumulate", "1", folder=tmp_path)
     wait_until(lambda: "epoch 4/30 8/16" in printed(tmp_path)[0] or both[0].poll() is not None)
     both[1].kill()
     assert statuses(both, 10) == [2, -signal.SIGKILL], printed(tmp_path)
     (main, _) = printed(tmp_path)
-    assert "note: processes before 1, now 2" in main
+    assert "note: the number of processes has changed from 1 to 2" in main
     assert "train.py: error: another process of this training ended or no longer answers" in main
 
 
@@ -394,5 +394,5 @@ def test_a_restart_never_overwrites(demo_faces: Path, straight: Path, tmp_path: 
     words = words_for(demo_faces, straight, "--overwrite")
     variables = {"TORCHELASTIC_RESTART_COUNT": "1", "TORCHELASTIC_RUN_ID": "test"}
     assert statuses(start_processes(1, "train.py", *words, folder=tmp_path, **variables)) == [2]
-    assert "--overwrite would delete what was trained" in printed(tmp_path)[0]
+    assert "--overwrite would delete its checkpoints" in printed(tmp_path)[0]
     assert (straight / "run" / "latest_state.pth").is_file()

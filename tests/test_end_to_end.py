@@ -328,7 +328,7 @@ def test_public_weights_without_options_or_state_can_be_tested_and_continued(
     assert len(list((tmp_path / "results" / "run" / "latest_test" / "images").iterdir())) == 12
     late = ("--continue_train", "--epoch_count", "7", "--n_epochs", "7", "--n_epochs_decay", "0")
     output = run("train.py", *train_words(demo_faces, tmp_path, *late, "--max_dataset_size", "4"))
-    assert "at epoch 7, with fresh optimizers" in output
+    assert "at epoch 7, with new optimizers" in output
     assert json.loads((tmp_path / "run" / "opt.json").read_text())["epoch_count"] == 7
 
 
@@ -381,14 +381,14 @@ def test_networks_of_an_epoch_train_on_at_that_epochs_rate_and_nothing_logged_is
         nursery.run(output, *words)
         whole = rates(0)
         assert whole == pytest.approx({1: 2e-4, 2: 1.5e-4, 3: 1e-4, 4: 5e-5})
-        assert "(2) at epoch 3, with fresh optimizers" in nursery.run(output, *again, "--epoch", "2")
+        assert "(2) at epoch 3, with new optimizers" in nursery.run(output, *again, "--epoch", "2")
         assert rates(0) == whole and rates(1) == pytest.approx({3: 1e-4, 4: 5e-5})
         nursery.run(output, *again, "--epoch", "2", "--epoch_count", "1", "--lr_policy", "cosine")
         assert list(rates(2)) == [1, 2, 3, 4] and rates(2)[1] == 2e-4, "a typed --epoch_count wins, 1 as well"
         nursery.run(output, *again, "--load_iter", "4", "--lr_policy", "linear")
         assert rates(3) == pytest.approx({3: 1e-4, 4: 5e-5}), "what was saved after 2 of 4 epochs"
         told = nursery.run(output, *again, "--epoch_count", "4")
-        assert "--epoch_count 4 is obeyed, though the run was saved at epoch 5, image 0" in told
+        assert "--epoch_count 4 is used, although the run was saved at epoch 5, image 0" in told
         assert rates(4) == pytest.approx({4: 5e-5}) and rates(0) == whole
         before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.name != ".lock"}
         told = nursery.run(output, *again, "--n_epochs_decay", "0")

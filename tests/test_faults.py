@@ -156,7 +156,7 @@ def test_a_file_size_limit_keeps_the_last_good_checkpoint_and_the_run_goes_on(ca
     limit = (case.path / "latest_state.pth").stat().st_size - 1
     output = case.run("--continue_train", "--n_epochs_decay", "1", status=1, file_limit=limit)
     assert output.count("could not be saved: File too large") == 6, "at each occasion"
-    assert "the last good one is" in output and "(epoch 2, image 0)" in output
+    assert "the last good checkpoint is" in output and "(epoch 2, image 0)" in output
     assert "epoch 2/2 20/20" in output and "Traceback" not in output
     assert all(torch.equal(before[name], value) for name, value in case.weights.items())
     case.run("--continue_train", "--n_epochs_decay", "1")
@@ -256,7 +256,11 @@ def test_skipping_goes_on_without_the_bad_steps(case: Case, late_photo: str) -> 
         rf"not finite at epoch \d, image \d+: .*{late_photo}.*: this step is skipped \((\d+) in all\)", output
     )
     assert 3 <= len(skipped) <= 9 and skipped == [str(n + 1) for n in range(len(skipped))]  # 3 epochs, 2 domains
-    assert "trained to epoch 3" in output and finite(case) and "nan" not in (case.path / "loss_log.csv").read_text()
+    assert (
+        "training finished at epoch 3" in output
+        and finite(case)
+        and "nan" not in (case.path / "loss_log.csv").read_text()
+    )
     state = torch.load(case.path / "latest_state.pth", weights_only=True)
     assert state["guard"]["skipped"] == len(skipped)
 
@@ -288,7 +292,7 @@ def test_a_second_run_of_the_same_name_is_refused_whatever_it_wants(case: Case, 
     second.words, second.output = case.words, case.folder / "second.txt"
     for wish in ((), ("--overwrite",), ("--continue_train",)):
         output = second.run(*wish, status=2)
-        assert "another training is at work" in output and f"process {process} on {os.uname().nodename}" in output
+        assert "another training is running" in output and f"process {process} on {os.uname().nodename}" in output
     os.kill(process, signal.SIGCONT)
     assert case.nursery.wait(process) == 0
     assert case.is_like(uninterrupted), "and the first was not disturbed"
@@ -321,5 +325,5 @@ def test_a_damaged_newest_checkpoint_costs_nothing_but_time(case: Case, uninterr
     with (newest / "latest_state.pth").open("rb+") as file:
         file.truncate(1000)
     output = case.run("--continue_train")
-    assert "damaged checkpoint is passed over" in output and newest.name in output
+    assert "skipping a damaged checkpoint" in output and newest.name in output
     assert case.is_like(uninterrupted)

@@ -77,7 +77,9 @@ def test_a_checkpoint_of_lightning_gives_each_network_its_own(tmp_path: Path, pr
     find_initial(str(tmp_path / "last.ckpt"), "latest", tmp_path).load(loaded, told.append)
     assert same(saved["G_A"], loaded["G_A"]) and same(saved["G_B"], loaded["G_B"])
     assert same(saved["D_A"], loaded["D_A"])
-    assert len(told) == 2 and "starting from G_A, G_B, D_A of" in told[0] and "D_B starts from random weights" in told[1]
+    assert (
+        len(told) == 2 and "starting from G_A, G_B, D_A of" in told[0] and "D_B starts from random weights" in told[1]
+    )
 
 
 @pytest.mark.parametrize("name", ["monet.pth", "latest_net_G.pth", "latest_net_G_B.pth"])

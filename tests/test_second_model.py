@@ -94,7 +94,7 @@ def test_a_second_model_is_trained_shown_saved_resumed_and_listed(
     assert len(events.Scalars("loss/bright")) == 5
 
     output = call(train.main, "--continue_train", "--n_epochs", "2")
-    assert "continuing" in output and "at epoch 2, image 0" in output
+    assert "resuming" in output and "at epoch 2, image 0" in output
     rows = list(csv.DictReader((run / "loss_log.csv").open()))
     assert rows[-1]["total_images"] == "80"
     assert (run / "1_net_G.pth").is_file() and (run / "latest_net_G.pth").is_file()

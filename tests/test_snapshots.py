@@ -191,7 +191,7 @@ def test_other_networks_under_the_public_names_are_never_paired_with_the_state(f
         save(folder, number)
     torch.save(networks(9)["G_A"].state_dict(), folder.path / "mine.pth")
     os.replace(folder.path / "mine.pth", folder.network_path("latest", "G_A"))
-    with pytest.raises(CheckpointError, match=r"latest_net_G_A\.pth is not what this run saved"):
+    with pytest.raises(CheckpointError, match=r"latest_net_G_A\.pth was not saved by this run"):
         folder.resume(networks())
     filled, said = networks(), []
     folder.load_networks("latest", filled, said.append)
@@ -249,7 +249,7 @@ def test_too_little_space_is_noticed_before_anything_is_written(small_disk: Path
     folder, said = RunFolder(small_disk, "run"), []
     saving = saver(folder, said)
     saving.save()
-    assert saving.failed and "MiB are needed" in said[0] and "there is none yet" in said[0]
+    assert saving.failed and "MiB are needed" in said[0] and "there is no checkpoint yet" in said[0]
     assert not list(folder.snapshots.iterdir())
 
 
@@ -267,7 +267,7 @@ def test_a_disk_that_fills_up_while_writing_keeps_the_last_good_checkpoint(
     saving.save()
     saving.save()
     assert saving.failed and len(said) == 2
-    assert "No space left on device" in said[0] and "the last good one is" in said[0] and "000001" in said[0]
+    assert "No space left on device" in said[0] and "the last good checkpoint is" in said[0] and "000001" in said[0]
     filled = networks()
     folder.resume(filled)
     assert numbers(filled) == {1} and not list(folder.path.rglob("*.tmp"))

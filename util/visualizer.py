@@ -1,4 +1,4 @@
-"""Decides when a run's progress is shown, converts it once, and hands it to the sinks."""
+"""Decides when progress is reported, converts losses and images once, and passes them to the sinks."""
 
 from __future__ import annotations
 
@@ -16,42 +16,46 @@ from util.run.progress import Progress
 from util.sinks.base import Moment, Sink
 
 REST_SECONDS = 60.0
-"""How long a sink that failed is left alone."""
+"""How long a sink is paused after an error."""
 
 
 @dataclass(frozen=True)
 class DisplayOptions:
-    """watching a run"""
+    """monitoring"""
 
-    print_freq: int = option(100, help="how often losses are reported", unit="images")
-    display_freq: int = option(400, help="how often visdom shows images", unit="images")
-    no_visdom: bool = option(False, help="no visdom", aliases={"display_id": lambda text: int(text) <= 0})
-    display_server: str = option("http://localhost", help="where visdom runs")
-    display_port: int = option(8097, help="visdom's port", most=65535)
-    display_env: str = option("main", help="visdom's environment")
-    display_ncols: int = option(4, help="images in a row in visdom", unit="images", most=100)
-    update_html_freq: int = option(1000, help="how often the HTML page gets images", unit="images")
-    no_html: bool = option(False, help="no HTML page")
-    tensorboard: bool = option(False, help="log to tensorboard/ in the run's folder, too")
-    use_wandb: bool = option(
-        False, help="log to Weights & Biases, too; with the variable WANDB_MODE=offline into wandb/ in the run's folder"
+    print_freq: int = option(100, help="interval between reports of the losses", unit="images")
+    display_freq: int = option(
+        400, help="interval between images in visdom, TensorBoard and Weights & Biases", unit="images"
     )
-    wandb_project_name: str = option("CycleGAN-and-pix2pix", help="project of --use_wandb")
-    display_winsize: int = option(256, help="width of images on the pages", unit="pixels", most=10000)
+    no_visdom: bool = option(False, help="do not use visdom", aliases={"display_id": lambda text: int(text) <= 0})
+    display_server: str = option("http://localhost", help="address of the visdom server")
+    display_port: int = option(8097, help="port of the visdom server", most=65535)
+    display_env: str = option("main", help="visdom environment")
+    display_ncols: int = option(4, help="number of images per row in visdom", most=100)
+    update_html_freq: int = option(1000, help="interval between updates of the images on the HTML page", unit="images")
+    no_html: bool = option(False, help="do not write the HTML page")
+    tensorboard: bool = option(False, help="also log to TensorBoard, in tensorboard/ of the run's folder")
+    use_wandb: bool = option(
+        False,
+        help="also log to Weights & Biases; if the environment variable WANDB_MODE is offline, only to wandb/ in the "
+        "run's folder",
+    )
+    wandb_project_name: str = option("CycleGAN-and-pix2pix", help="Weights & Biases project name")
+    display_winsize: int = option(256, help="width of the images on HTML pages", unit="pixels", most=10000)
 
     def __post_init__(self) -> None:
         for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize", "display_ncols"):
             if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+                raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least 1")
 
 
 class Visualizer:
-    """Feeds sinks with losses and images of the steps that are due; use as a context manager.
+    """Context manager that passes losses and images to the sinks when they are due.
 
-    image_frequencies: the number of images between the pictures of each sink that shows some. memory: tells the bytes
-    that the run occupies, asked for at each report. average: of several processes that train together, makes the mean
-    of reported losses; each of them reports, those that show nothing without sinks. A sink that raises is told of once
-    and left alone for a while: no display ends a run.
+    image_frequencies: the number of training images between the pictures of each sink. memory: returns the bytes that
+    the run uses; called at each report. average: averages the reported losses over all processes; every process must
+    therefore have a visualizer, if without sinks. If a sink raises an error, it is reported once and the sink is paused
+    for REST_SECONDS: no display ends a run.
     """
 
     def __init__(
@@ -89,24 +93,24 @@ class Visualizer:
         learning_rate: float,
         seconds_waited: float,
     ) -> None:
-        """Show what is due after a step on `step_images` images.
+        """Report what is due after a step on `step_images` images.
 
-        losses: scalars on any device; images: (N, C, H, W) in [-1, 1], of which the first is shown; both empty after a
-        step that was skipped; seconds_waited: for photos, since the run began.
+        losses: scalars on any device. images: (N, C, H, W) in [-1, 1]; the first of each batch is shown. Both are empty
+        for a skipped step. seconds_waited: total time spent waiting for photos in this run.
         """
         self.learning_rate = learning_rate
         self._report_images += step_images
         reporting = progress.due(self.options.print_freq, step_images)
         if reporting or not self._has_reported:
             self._measure_speed(seconds_waited)
-        if reporting or self._is_first_step:  # the first step, slower than the others, is measured on its own
+        if reporting or self._is_first_step:  # the first step is slower, and not counted in later speeds
             self._report_start, self._report_images, self._waited = time.perf_counter(), 0, seconds_waited
             self._is_first_step = False
         self._has_reported |= reporting
         moment = self._moment(progress)
         self._each(lambda sink: sink.tick(moment))
         if reporting and losses:
-            # The one place where the host waits for the device: all losses in a single transfer.
+            # The only place where the host synchronizes with the device; all losses are transferred at once.
             values = dict(zip(losses, self._average(stack(list(losses.values()))).tolist(), strict=True))
             self._each(lambda sink: sink.scalars(moment, values))
         due = [sink for sink in self.sinks if progress.due(self.image_frequencies.get(sink, 0), step_images)]
@@ -115,19 +119,19 @@ class Visualizer:
             self._each(lambda sink: sink.images(moment, arrays), due)
 
     def measures(self, progress: Progress, values: Mapping[str, float]) -> None:
-        """Show what translations of held-out faces score."""
+        """Report the scores of the translations of held-out faces."""
         moment = self._moment(progress)
         self._each(lambda sink: sink.measures(moment, values))
 
     def epoch_end(self, progress: Progress) -> None:
-        """Tell the sinks that an epoch is done."""
+        """Report the end of an epoch."""
         seconds = time.perf_counter() - self._epoch_start
         self._epoch_start = time.perf_counter()
         moment = self._moment(progress)
         self._each(lambda sink: sink.epoch_end(moment, seconds))
 
     def state_dict(self) -> dict[str, float]:
-        """The speed, the time that the epoch in progress has taken, and the learning rate of its last step."""
+        """Return the speed, the time spent in the current epoch, and the learning rate of the last step."""
         return {
             "epoch_seconds": time.perf_counter() - self._epoch_start,
             "seconds_per_image": self._seconds_per_image,
@@ -136,11 +140,11 @@ class Visualizer:
         }
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore a `state_dict`."""
         self._epoch_start = time.perf_counter() - state["epoch_seconds"]
         self._seconds_per_image = state["seconds_per_image"]
         self._data_seconds_per_image = state["data_seconds_per_image"]
-        self.learning_rate = state.get("learning_rate", 0.0)  # older versions saved none
+        self.learning_rate = state.get("learning_rate", 0.0)  # older versions did not save it
 
     def _measure_speed(self, seconds_waited: float) -> None:
         self._seconds_per_image = (time.perf_counter() - self._report_start) / self._report_images
@@ -166,7 +170,9 @@ class Visualizer:
                 continue
             try:
                 action(sink)
-            except Exception as error:  # whatever a display does, the run goes on
+            except Exception as error:  # no error of a display ends the run
                 if sink not in self._resting_until:
-                    print(f"warning: {type(sink).__name__} failed, and is tried again later: {error}", file=sys.stderr)
+                    print(
+                        f"warning: {type(sink).__name__} failed and will be tried again later: {error}", file=sys.stderr
+                    )
                 self._resting_until[sink] = time.monotonic() + REST_SECONDS

@@ -1,1 +1,1 @@
-"""A run and its folder: where it stands, what is kept of it and read again, how it is interrupted."""
+"""A training run: its folder, progress, checkpoints, resuming and interruption."""

@@ -1,4 +1,4 @@
-"""Checkpoint files: plain state dicts under the public names, read without executing anything that they hold."""
+"""Checkpoint files: plain state dicts under the public code base's names, loaded without executing code from them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from util.state_dicts import adapt_state_dict
 
 
 class _Hashing:
-    """A file that is only written to, and hashed meanwhile. A failure is kept for later in `error`: torch's writer must
-    not see it, as it would go through its C++ code."""
+    """A write-only file that hashes what is written. An OSError is stored in `error` rather than raised, because it
+    must not pass through the C++ code of torch's writer."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.digest = file, hashlib.sha256()
@@ -37,14 +37,14 @@ class _Hashing:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: the file is flushed once, at the end."""
+        """Do nothing: the file is flushed once, at the end."""
 
 
 def save_file(content: Any, path: Path) -> str:
-    """Write tensors and plain values to `path` and flush them to disk; returns the SHA-256. Raises OSError."""
+    """Write tensors and plain values to `path`, flush them to disk, and return the SHA-256. Raises OSError."""
     with path.open("wb") as file:
         hashing = _Hashing(file)
-        torch.save(content, hashing)  # type: ignore[arg-type]  # all that it needs of a file
+        torch.save(content, hashing)  # type: ignore[arg-type]  # torch.save needs no other methods
         if hashing.error is not None:
             raise hashing.error
         file.flush()
@@ -53,7 +53,7 @@ def save_file(content: Any, path: Path) -> str:
 
 
 def size_of(content: Any) -> int:
-    """The bytes that tensors within dictionaries and lists occupy; all else is little."""
+    """Return the total bytes of the tensors in nested dictionaries and lists; all else is negligible."""
     if isinstance(content, Tensor):
         return content.numel() * content.element_size()
     if isinstance(content, Mapping):
@@ -62,14 +62,14 @@ def size_of(content: Any) -> int:
 
 
 HARMLESS: list[Any] = [argparse.Namespace]
-"""What checkpoints of other code hold besides tensors and plain values, and what runs nothing: their options."""
+"""Harmless classes in checkpoints of other code besides tensors and plain values: the saved options."""
 
 
 def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
-    """Read tensors and plain values from a `.pth` file (any torch since 0.4) or a `.safetensors` one. Never runs code
-    that the file may hold.
+    """Read tensors and plain values from a `.pth` file (of any torch since 0.4) or a `.safetensors` file.
 
-    Raises CheckpointError for a missing or damaged file and for a pickle that needs more than tensors and plain values.
+    Never executes code from the file. Raises CheckpointError for a missing or damaged file, and for a pickle that
+    contains other objects than tensors and plain values.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist" + _list_checkpoints(path.parent))
@@ -81,27 +81,27 @@ def load_file(path: Path, device: torch.device | str = "cpu") -> Any:
             content = torch.load(path, map_location=device, weights_only=True)
         if tensor_bytes(content) > max(FREE_BYTES, MAX_RATIO * path.stat().st_size):
             raise CheckpointError(
-                f"{path} holds tensors far larger than itself: no checkpoint, but made to fill memory"
+                f"{path} is refused: its tensors are more than {MAX_RATIO} times larger than the file"
             )
         return content
     except pickle.UnpicklingError as error:
         if needed := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise CheckpointError(
-                f"{path} holds Python objects besides tensors and plain values ({needed[1]}), and is refused because "
-                "loading it could run code from the file. If you trust its origin, load it where it was made and save "
-                "its state_dict() alone."
+                f"{path} is refused because it contains Python objects other than tensors and plain values "
+                f"({needed[1]}), and loading these could execute code from the file. If you trust the file, load it "
+                "with the code that saved it, and save only its state_dict()."
             ) from error
-        raise CheckpointError(f"{path} is damaged or no checkpoint (it cannot be read as plain values)") from error
+        raise CheckpointError(f"{path} is damaged or not a checkpoint (it cannot be read as plain values)") from error
     except CheckpointError:
         raise
     except Exception as error:  # a damaged archive surfaces as RuntimeError, EOFError, ValueError, KeyError ...
         raise CheckpointError(
-            f"{path} is damaged or no checkpoint: {type(error).__name__}: {_first_line(error)}"
+            f"{path} is damaged or not a checkpoint: {type(error).__name__}: {_first_line(error)}"
         ) from error
 
 
 SAFETENSORS = ".safetensors"
-"""Suffix of files that hold tensors by name and nothing else, which other programs than torch read, too."""
+"""Suffix of files that contain only named tensors, and can be read by other programs than torch."""
 
 
 def _load_safetensors(path: Path, device: torch.device | str) -> dict[str, Tensor]:
@@ -111,15 +111,16 @@ def _load_safetensors(path: Path, device: torch.device | str) -> dict[str, Tenso
     try:
         return load(path, device=str(device))
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged or not a safetensors file: {_first_line(error)}") from error
 
 
 MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
-"""Of tensors to the file that they come from, and the size below which no ratio is a danger."""
+"""Largest accepted ratio of the tensors' size to the file's, and the size up to which any ratio is accepted."""
 
 
 def tensor_bytes(content: Any, seen: set[int] | None = None) -> int:
-    """What all tensors in nested containers take once they are copied: views may repeat one number without end."""
+    """Return the bytes that all tensors in nested containers need once copied. Expanded views may need far more than
+    they occupy in the file."""
     seen = set() if seen is None else seen
     if id(content) in seen:
         return 0
@@ -132,12 +133,12 @@ def tensor_bytes(content: Any, seen: set[int] | None = None) -> int:
 
 
 def refuse_bombs(path: Path) -> None:
-    """Raise CheckpointError for a file whose parts are compressed, as torch never writes them: it would read them
-    whole, however much larger than the file they are."""
+    """Raise CheckpointError for a zip file with compressed members. torch never writes these, but would read them
+    whole, however large they are."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                raise CheckpointError(f"{path} holds more than its own size: no checkpoint, but a decompression bomb")
+                raise CheckpointError(f"{path} is refused: it has compressed members, which torch never writes")
 
 
 def _first_line(error: Exception) -> str:
@@ -146,16 +147,16 @@ def _first_line(error: Exception) -> str:
 
 def _list_checkpoints(folder: Path) -> str:
     if not folder.is_dir():
-        return f" ({folder} is no folder)"
+        return f" ({folder} is not a folder)"
     names = sorted(path.name for path in folder.iterdir() if path.suffix in (".pth", SAFETENSORS))
-    return f"; {folder} holds {', '.join(names) if names else 'no checkpoint'}"
+    return f"; {folder} contains {', '.join(names) if names else 'no checkpoint'}"
 
 
 def load_network(network: nn.Module, path: Path, name: str = "") -> None:
-    """Fill `network` from a file saved here or by the public code base, on any device. name: which one it is, where
-    the file has several.
+    """Load `network`, on any device, from a file saved here or by the public code base.
 
-    Raises CheckpointError, before anything is changed, naming the keys or shapes that do not fit.
+    name: which network to load if the file contains several. Raises CheckpointError, naming the keys or shapes that do
+    not fit, before anything is changed.
     """
     state = adapt_state_dict(load_file(path), network, path, name)
     network.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the next good moment."""
+"""Handles Ctrl-C and SIGTERM as requests to stop after the current step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Within this context the first Ctrl-C or SIGTERM only sets `signal_number`; a second one acts at once."""
+    """Context in which the first Ctrl-C or SIGTERM only sets `signal_number`; a second one acts immediately."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -41,17 +41,17 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """The exit status by which shells and schedulers know a process that a signal ended; 0 where none came."""
+        """The exit status of a process that was ended by the signal (128 + its number); 0 if there was none."""
         return 0 if self.signal_number is None else 128 + self.signal_number
 
 
 class StopTogether(StopRequest):
-    """A request to stop to any one of several processes, which all of them follow after the same step.
+    """A stop request to any of several processes, which makes all of them stop after the same step.
 
-    After each step the processes begin to reduce one number, and look at the result after the next step. Nobody waits
-    for a device, nor for the network unless it needs longer than a step; a process stops one step later than it could.
-    Signals after the first are let pass: torchrun repeats what a scheduler sent to every process already, and kills
-    those that have not ended after 30 seconds.
+    After each step the processes start an all-reduce of one number, and read its result after the next step. No process
+    waits for its device, or for the network unless that takes longer than a step; the run stops one step later than it
+    could. With several processes, signals after the first are ignored: torchrun repeats the signal that a scheduler
+    already sent to every process, and kills processes that have not ended after 30 seconds.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class StopTogether(StopRequest):
         self._reduction: Reduction | None = None
 
     def now(self) -> bool:
-        """Whether to stop here. To be asked by every process after every step."""
+        """Return whether to stop now. Every process must call it after every step."""
         if place().processes == 1:
             return bool(self)
         agreed = self._reduction.result() if self._reduction else 0

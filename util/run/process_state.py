@@ -1,4 +1,4 @@
-"""The training state of several processes as one: most of it is equal on all, and some is each one's own."""
+"""Splits the training state into what all ranks share and what each rank owns."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from util.distributed import from_main, gather, place, scatter
 
 OWN = ("pools", "random", "epoch_loss")
-"""What differs between processes. A checkpoint has the main one's in its usual place, the others' under `processes`."""
+"""State that each rank owns. A checkpoint stores that of rank 0 under these names, the others' under `processes`."""
 
 
 def join(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What the main process is to save, given each process's state. Every process must call it."""
+    """Combine the states of all ranks to the state that rank 0 saves. Every process must call it."""
     if place().processes == 1:
         return dict(state)
-    # A tensor of a GPU would come back on that GPU, in a process that has no business there.
+    # Otherwise rank 0 would receive the tensors on the other ranks' GPUs.
     own = gather({name: _on_cpu(state[name]) for name in OWN})
     return {**state, "processes": own[1:]} if own else dict(state)
 
 
 def take_own(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    """This process's state out of a saved one, which the main process has. Every process must call it.
+    """Return this rank's state from the saved state that rank 0 loaded. Every process must call it.
 
-    What another number of processes saved lacks `pools` and `random`: image pools begin empty then.
+    If another number of processes saved it, `pools` and `random` are missing, and image pools start empty.
     """
     whole = state or {}
     common = from_main(lambda: {name: value for name, value in whole.items() if name not in (*OWN, "processes")})
@@ -34,12 +34,12 @@ def take_own(state: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def count_processes(state: Mapping[str, Any]) -> int:
-    """How many processes saved a state."""
+    """Return the number of processes that saved a state."""
     return 1 + len(state.get("processes", ()))
 
 
 def _shares(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each process takes, by rank, of what was each one's own."""
+    """Return, by rank, the part of a saved state that each process owns."""
     saved = [{name: state[name] for name in OWN}, *state.get("processes", ())]
     if len(saved) == place().processes:
         return saved

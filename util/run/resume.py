@@ -1,4 +1,4 @@
-"""How a run begins: anew in a folder that holds none, where an earlier call of train.py stopped, or further back."""
+"""Starts a run: new, resumed at the position where it stopped, or restarted at an earlier epoch."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ Say = Callable[[str], None]
 
 
 class Resumable(Protocol):
-    """What a model has to be for its training to go on."""
+    """Interface of a model whose training can be resumed."""
 
     networks: dict[str, nn.Module]
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """Take over a training state, which the main process alone has. Of several processes each calls it."""
+        """Restore a training state, which only rank 0 has loaded. Every process must call it."""
 
     def begin_at(self, epoch: int) -> None:
-        """Take the learning rate that an epoch begins with."""
+        """Set the learning rate of the beginning of an epoch."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the options say about it. label: of the checkpoint to go on from. epoch_count: the epoch to begin with, None
-    where none was named. initial: networks of another run for a new one. changes: options that are not what they were.
+    """How a run begins, as given by its options.
 
-    Of several processes each calls every method; the main one reads files.
+    label: of the checkpoint to resume from. epoch_count: the epoch to begin with; None if it was not given. initial:
+    source of the initial weights of a new run. changes: descriptions of the options that differ from the resumed run.
+    Every process must call every method; only the main process reads files.
     """
 
     folder: RunFolder
@@ -50,10 +51,10 @@ class Beginning:
     changes: tuple[str, ...]
 
     def prepare(self, model: Resumable, progress: Progress, say: Say) -> Mapping[str, Any]:
-        """Load the run that is to be continued, or make sure that none is overwritten. Returns the training state that
-        was loaded, on the main process; empty where there was none.
+        """Load the run to resume, or make sure that a new run does not overwrite another one.
 
-        Raises CheckpointError for files that cannot be used, UserError where a run would be overwritten.
+        Returns the loaded training state on the main process; empty if there is none. Raises CheckpointError for
+        unusable files and UserError if a run would be overwritten.
         """
         state: Mapping[str, Any] = {}
         initial = self.initial
@@ -67,18 +68,18 @@ class Beginning:
         return state
 
     def _make_way(self, say: Say) -> bool:
-        """Whether there is a run to continue; where a new one begins, make sure that it overwrites none."""
+        """Return whether there is a run to resume. If not, make sure that the new run does not overwrite one."""
         folder = self.folder
         if self.saving.continue_train:
             if folder.has_checkpoint or not distributed.under_torchrun():
                 return True
-            # torchrun runs the same command again when a process failed: it must do for the first time, too.
-            say(f"{folder.path} holds nothing to continue yet: a new run begins")
+            # torchrun repeats the same command after a failure, so the command must also work the first time.
+            say(f"{folder.path} contains no checkpoint to resume from: starting a new run")
         elif self.saving.overwrite:
             if distributed.restarts():
                 raise UserError(
-                    "started again by torchrun, and --overwrite would delete what was trained: give --continue_train "
-                    "in its place, which begins a new run where there is none"
+                    "torchrun restarted this training, and --overwrite would delete its checkpoints: use "
+                    "--continue_train instead, which also starts a new run if there is none to resume"
                 )
             folder.clear()
         else:
@@ -86,25 +87,28 @@ class Beginning:
         return False
 
     def restore(self, model: Resumable, progress: Progress, say: Say) -> Mapping[str, Any]:
-        """Fill model and progress from the checkpoint. The training state exists for `latest` alone."""
+        """Load model and progress from the checkpoint. Only `latest` has a training state."""
         folder = self.folder
         state = distributed.on_main(lambda: self._load(model, say))
         if not distributed.from_main(lambda: state is not None):
             following = distributed.from_main(lambda: folder.epoch_after(self.label, progress.images_per_epoch))
             self._begin_again(following if self.epoch_count is None else self.epoch_count, model, progress)
             networks = f"the networks of {folder.path} ({self.label})"
-            say(f"continuing {networks} at epoch {progress.epoch}, with fresh optimizers")
+            say(f"restarting from {networks} at epoch {progress.epoch}, with new optimizers")
             return {}
         self._take_over(state, model, progress)
         if self.epoch_count not in (None, progress.epoch):
             self._obey_epoch_count(model, progress, say)
-        say(f"continuing {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
+        say(f"resuming {folder.path} at epoch {progress.epoch}, image {progress.epoch_images}")
         if state and (before := count_processes(state["model"])) != place().processes:
-            say(f"note: processes before {before}, now {place().processes}: image pools begin empty")
+            say(
+                f"note: the number of processes has changed from {before} to {place().processes}: image pools start "
+                "empty"
+            )
         return state or {}
 
     def _load(self, model: Resumable, say: Say) -> dict[str, Any] | None:
-        """Fill the networks; returns the training state, if the checkpoint has one."""
+        """Load the networks. Returns the training state, or None if the checkpoint has none."""
         if self.label == LATEST:
             return self.folder.resume(model.networks, say)
         self.folder.load_networks(self.label, model.networks)
@@ -116,33 +120,33 @@ class Beginning:
             progress.load_state_dict(distributed.from_main(lambda: state["progress"] if state else {}))
         except UserError:
             raise
-        except Exception as error:  # torch raises nearly every type on a state that is not its own
+        except Exception as error:  # torch raises almost any type for a state that does not fit
             raise CheckpointError(
-                f"{self.folder.state_path} does not fit this model: {error!r}; move it away to go on from the networks "
-                "alone"
+                f"{self.folder.state_path} does not fit this model: {error!r}; move the file away to train on from "
+                "the networks alone"
             ) from error
 
     def _begin_again(self, epoch: int, model: Resumable, progress: Progress) -> None:
-        """Go on at the beginning of an epoch, at its learning rate."""
+        """Restart at the beginning of an epoch, with its learning rate."""
         progress.begin_again(epoch, distributed.from_main(lambda: last_restart(self.folder.path)))
         model.begin_at(epoch)
 
     def _obey_epoch_count(self, model: Resumable, progress: Progress, say: Say) -> None:
-        """Go on at the epoch that was typed, with the optimizers as they were saved at another one."""
+        """Restart at the epoch that --epoch_count gives, with the optimizers as they were saved at another one."""
         assert self.epoch_count is not None
         saved, named = (
             f"epoch {progress.epoch}, image {progress.epoch_images}",
             f"note: --epoch_count {self.epoch_count}",
         )
         if distributed.restarts():
-            say(f"{named} is not obeyed, as torchrun started this again: the run is at {saved}")
+            say(f"{named} is ignored because torchrun restarted this training: the run resumes at {saved}")
             return
         self._begin_again(self.epoch_count, model, progress)
-        say(f"{named} is obeyed, though the run was saved at {saved}: leave the option out to go on from there")
+        say(f"{named} is used, although the run was saved at {saved}: omit the option to resume there")
 
 
 def restore_parts(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
-    """Give each part its state, as far as the checkpoint has one: those of older versions lack some."""
+    """Restore the state of each part that the checkpoint contains; checkpoints of older versions lack some."""
     for name, part in parts.items():
         if name in state:
             part.load_state_dict(state[name])

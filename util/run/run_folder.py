@@ -1,4 +1,4 @@
-"""The folder of one run, `checkpoints/NAME`: which file is where, and who may write there."""
+"""The folder of a run, `checkpoints/NAME`: its files, and the lock that only one training holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from util.run.snapshots import Snapshot, list_snapshots, remove, require_space, 
 
 LATEST = "latest"
 BEST = "best"
-"""Labels of the newest networks, and of those with the best score so far."""
+"""Labels of the newest networks and of those with the best score so far."""
 STATE_NAME = "latest_state.pth"
 Say = Callable[[str], None]
 
@@ -27,9 +27,10 @@ Say = Callable[[str], None]
 class RunFolder:
     """Checkpoints and options of the run `name`.
 
-    `{label}_net_{network}.pth` are plain state dicts under the public code base's names, label being `latest`, an
-    epoch's number or `iter_N`; `latest_state.pth` is what else training needs; `opt.json` the options. The files of
-    `latest` are other names (hard links, where there are such) of the newest snapshot's: going on relies on these.
+    `{label}_net_{network}.pth` are plain state dicts with the public code base's keys, where label is `latest`, `best`,
+    an epoch number or `iter_N`; `latest_state.pth` is the rest of the training state; `opt.json` contains the options.
+    The files of `latest` are hard links to (or copies of) the files of the newest snapshot, from which a run is
+    resumed.
     """
 
     def __init__(self, checkpoints_dir: Path, name: str) -> None:
@@ -37,19 +38,19 @@ class RunFolder:
         self.snapshots = self.path / "snapshots"
 
     def network_path(self, label: str, network: str) -> Path:
-        """The file of one network."""
+        """Return the path of a network's `.pth` file."""
         return self.path / f"{label}_net_{network}.pth"
 
     def weights_path(self, label: str, network: str) -> Path:
-        """The file to read a network from: that of `network_path` or, if only this is there, the same as safetensors,
-        as export.py writes it."""
+        """Return the path to load a network from: `network_path`, or the safetensors file that export.py writes if
+        only that exists."""
         path = self.network_path(label, network)
         compact = path.with_suffix(SAFETENSORS)
         return compact if compact.is_file() and not path.is_file() else path
 
     @property
     def state_path(self) -> Path:
-        """The file of the training state."""
+        """Path of the training state."""
         return self.path / STATE_NAME
 
     @property
@@ -60,14 +61,14 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder, and keep all other trainings out of it. Raises UserError where one is at work or where
-        nothing can be written."""
+        """Create the folder and lock it. Raises UserError if another training holds the lock or the folder cannot be
+        written."""
         with self._told_if_unwritable():
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / ".lock").open("a").close()
         with locked(
             self.path / ".lock",
-            f"another training is at work in {self.path}: wait for it, stop it, or choose another --name",
+            f"another training is running in {self.path}: wait for it, stop it, or choose another --name",
         ):
             tidy(self.path)
             tidy(self.snapshots)
@@ -79,8 +80,8 @@ class RunFolder:
             yield
         except OSError as error:
             raise UserError(
-                f"{self.path} cannot be written ({error.strerror or error}): give it room and write "
-                "permission, or choose another --checkpoints_dir"
+                f"{self.path} cannot be written ({error.strerror or error}): check its free space and "
+                "permissions, or choose another --checkpoints_dir"
             ) from error
 
     def save(
@@ -92,10 +93,10 @@ class RunFolder:
         notes: Mapping[str, Any] | None = None,
         keep_last: int = 2,
     ) -> Snapshot:
-        """Write a snapshot, and give its files their public names.
+        """Write a snapshot, and link its files to their public names.
 
-        keep: further labels under which the networks stay for good. notes: for the manifest. keep_last: so many
-        snapshots stay. Raises OSError; the last snapshot is then still what it was.
+        keep: further labels under which the networks are kept permanently. notes: stored in the manifest. keep_last:
+        number of snapshots to keep. Raises OSError; earlier snapshots are then unchanged.
         """
         contents: dict[str, Any] = {
             self.network_path(LATEST, name).name: net.state_dict() for name, net in networks.items()
@@ -111,15 +112,15 @@ class RunFolder:
         return snapshot
 
     def _make_room(self, contents: Mapping[str, Any]) -> None:
-        """Delete all but the newest snapshot where the disk is short. Raises OSError where that does not help."""
+        """If disk space is short, delete all but the newest snapshot. Raises OSError if that is not enough."""
         with contextlib.suppress(OSError):
             return require_space(self.snapshots, contents)
         remove(list_snapshots(self.snapshots)[1:])
         return require_space(self.snapshots, contents)
 
     def _name_publicly(self, snapshot: Snapshot) -> None:
-        """Give a snapshot's files the names of `latest`, and of the labels under which it is to be kept; called again
-        when a run goes on, as it may have been killed before all had theirs."""
+        """Link a snapshot's files to their names as `latest` and under the labels to keep. Called again when a run is
+        resumed, because it may have been killed in between."""
         manifest = snapshot.manifest()
         for name in manifest["files"]:
             link_or_copy(snapshot.path / name, self.path / name)
@@ -129,20 +130,20 @@ class RunFolder:
         sync_folder(self.path)
 
     def resume(self, networks: Mapping[str, nn.Module], say: Say = print) -> dict[str, Any] | None:
-        """Fill the networks from the newest complete checkpoint and return its state; None where none was saved.
+        """Load the networks from the newest complete checkpoint, and return its state; None if no state was saved.
 
-        A damaged one is told of, set aside, and passed over for the one before. Raises CheckpointError where none is
-        whole, and where someone put other networks under the public names.
+        A damaged checkpoint is reported, renamed, and skipped. Raises CheckpointError if no checkpoint is complete, or
+        if the networks under the public names were replaced by others.
         """
         snapshots = list_snapshots(self.snapshots)
-        if not snapshots:  # of an older version, or brought here
+        if not snapshots:  # saved by an older version, or copied here
             for name, network in networks.items():
                 load_network(network, self.network_path(LATEST, name))
             return load_file(self.state_path) if self.state_path.is_file() else None
         if replaced := self._replaced(networks, snapshots):
             raise CheckpointError(
-                f"{replaced[0]} is not what this run saved. To go on from it without the training state, move "
-                f"{self.snapshots} and {STATE_NAME} away; to go on with the run, delete it"
+                f"{replaced[0]} was not saved by this run. To train on from it without the training state, move "
+                f"{self.snapshots} and {STATE_NAME} away; to resume the run, delete it"
             )
         snapshot = self._newest_complete(snapshots, say, set_aside=True)
         self._name_publicly(snapshot)
@@ -158,26 +159,26 @@ class RunFolder:
             damage = snapshot.damage(names)
             if not damage:
                 return snapshot
-            say(f"warning: a damaged checkpoint is passed over: {damage}")
+            say(f"warning: skipping a damaged checkpoint: {damage}")
             if set_aside:
                 aside = snapshot.path.with_suffix(".damaged")
                 shutil.rmtree(aside, ignore_errors=True)
                 os.rename(snapshot.path, aside)
-        kept = f"begin from an epoch's networks by {epochs}, or " if (epochs := self.describe_epochs()) else ""
+        kept = f"start from the networks of an epoch with {epochs}, or " if (epochs := self.describe_epochs()) else ""
         raise CheckpointError(
-            f"{self.snapshots} holds no complete checkpoint; {kept}move it away to use the latest_*.pth as they are"
+            f"{self.snapshots} contains no complete checkpoint; {kept}move it away to use the latest_*.pth as they are"
         )
 
     def _replaced(self, networks: Iterable[str], snapshots: Sequence[Snapshot]) -> list[Path]:
-        """The public files of `latest` that are in none of the snapshots: someone put them there."""
+        """Return the files of `latest` that are in no snapshot, and so were replaced by hand."""
         paths = [path for name in networks if (path := self.network_path(LATEST, name)).is_file()]
         return [path for path in paths if not _is_in(path, snapshots)]
 
     def load_networks(self, label: str, networks: Mapping[str, nn.Module], say: Say = print) -> None:
-        """Fill the networks for translating. Raises CheckpointError.
+        """Load the networks for inference. Raises CheckpointError.
 
-        `latest` is the newest complete snapshot, even where a killed run left its public names half renewed, unless
-        someone put other networks under these names.
+        `latest` means the newest complete snapshot, even if a run was killed while it linked the public names, unless
+        the files under these names were replaced by hand.
         """
         for _ in range(3):
             source = self._snapshot_for(label, networks, say)
@@ -188,7 +189,7 @@ class RunFolder:
                     load_network(network, source.path / path.name if source is not None and in_source else path)
                 return
             except CheckpointError:
-                # A training at work here may have deleted the snapshot meanwhile; there is a newer one then.
+                # A running training may have deleted the snapshot in the meantime, after saving a newer one.
                 if source is None or source.path.is_dir():
                     raise
 
@@ -197,18 +198,18 @@ class RunFolder:
         if label != LATEST or not snapshots:
             return None
         if replaced := self._replaced(networks, snapshots):
-            say(f"note: {replaced[0]} is not what this run saved; it is used as it is")
+            say(f"note: {replaced[0]} was not saved by this run; it is used as it is")
             return None
         return self._newest_complete(snapshots, say, names=[self.network_path(LATEST, name).name for name in networks])
 
     def has_network(self, label: str, network: str) -> bool:
-        """Whether a network was saved under a label."""
+        """Return whether a network was saved under a label."""
         path = self.network_path(label, network)
         saved = [each.path / path.name for each in list_snapshots(self.snapshots)] if label == LATEST else []
         return any(each.is_file() for each in (path, *saved))
 
     def describe_latest(self) -> str:
-        """The newest snapshot in words, for messages; empty where there is none."""
+        """Describe the newest snapshot for messages; empty if there is none."""
         for snapshot in list_snapshots(self.snapshots):
             with contextlib.suppress(ValueError):
                 notes = snapshot.manifest()
@@ -216,14 +217,14 @@ class RunFolder:
         return ""
 
     def describe_epochs(self) -> str:
-        """How to name the epochs whose networks were kept, such as `--epoch 5, 10 or best`; empty where none were."""
+        """Describe the epochs whose networks were kept, as `--epoch 5, 10 or best`; empty if there are none."""
         found = {path.name.partition("_net_")[0] for path in self.path.glob("*_net_G*.pth")}
         labels = sorted((label for label in found if label.isdecimal()), key=int) + [BEST] * (BEST in found)
         return f"--epoch {' or '.join(filter(None, (', '.join(labels[:-1]), labels[-1])))}" if labels else ""
 
     def epoch_after(self, label: str, images_per_epoch: int) -> int:
-        """The epoch in which training goes on from the networks `label`: the one after epoch N or after the best one,
-        and for iter_N the one in which it was saved. 1 where that is not known."""
+        """Return the epoch at which to resume from the networks `label`: the next one after epoch N or after the best
+        epoch; for iter_N, the epoch in which it was saved. 1 if unknown."""
         if label.isdecimal():
             return int(label) + 1
         if label.startswith("iter_") and label[5:].isdecimal():
@@ -234,7 +235,7 @@ class RunFolder:
         return 1
 
     def clear(self) -> None:
-        """Delete what a run leaves here, and nothing else."""
+        """Delete the files that a run writes here, and no others."""
         networks = ("*_net_*.pth", f"*_net_*{SAFETENSORS}")
         records = ("opt.txt", "opt.json", "loss_log.txt", "loss_log.csv", "held_out.csv")
         for pattern in (*networks, STATE_NAME, *records):
@@ -244,13 +245,13 @@ class RunFolder:
             shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def write_options(self, values: Mapping[str, Any], table: str) -> None:
-        """Save a run's options: `opt.txt` for people, `opt.json` for programs."""
+        """Save the run's options: `opt.txt` for people, `opt.json` for programs."""
         with self._told_if_unwritable():
             write_text(self.path / "opt.txt", table + "\n")
             write_text(self.path / "opt.json", json.dumps(values, indent=2) + "\n")
 
     def read_options(self) -> dict[str, Any]:
-        """The saved options: those of the newest checkpoint, else of opt.json; empty where there are none.
+        """Return the options saved in the newest checkpoint, otherwise those in opt.json; empty if there are none.
 
         Raises CheckpointError for a damaged opt.json.
         """
@@ -266,21 +267,20 @@ class RunFolder:
         except (ValueError, RecursionError, OSError) as error:
             raise CheckpointError(f"{path} is damaged ({error}); restore or delete it") from error
         if not isinstance(values, dict):
-            raise CheckpointError(f"{path} is damaged (no JSON object); restore or delete it")
+            raise CheckpointError(f"{path} is damaged (not a JSON object); restore or delete it")
         return values
 
     def refuse_collision(self) -> None:
-        """Raise UserError where a new run would overwrite the checkpoints of an earlier one."""
+        """Raise UserError if a new run would overwrite the checkpoints of an earlier one."""
         if self.has_checkpoint:
             raise UserError(
-                f"{self.path} holds a trained run already. Go on with it by --continue_train, choose another --name, "
-                f"or replace it by --overwrite"
+                f"{self.path} already contains a trained run. Resume it with --continue_train, choose another --name, "
+                f"or replace it with --overwrite"
             )
 
 
 def _is_in(path: Path, snapshots: Sequence[Snapshot]) -> bool:
-    """Whether a file is one of the snapshots', as another name or as a copy; yes where a manifest that could tell is
-    damaged."""
+    """Return whether a file is a link to or a copy of a file in the snapshots; True if a manifest is damaged."""
     named = [snapshot.path / path.name for snapshot in snapshots]
     if any(other.is_file() and path.samefile(other) for other in named):
         return True

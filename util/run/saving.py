@@ -1,4 +1,4 @@
-"""Saving a run, whenever the loop asks for it: never anything bad, and no failure ends the run."""
+"""Saves checkpoints. Non-finite weights are refused; a failed save is reported and retried."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True)
 class SavingOptions:
-    """saving and continuing"""
+    """saving and resuming"""
 
-    continue_train: bool = option(False, help="go on with the run --name where it stopped, with its options")
+    continue_train: bool = option(False, help="resume the run --name where it stopped, with its saved options")
     init_from: str = option(
         "",
-        help="begin a new run with the networks of another: its name, its folder, or a file of "
-        "weights; --epoch says which of them. Options that describe networks are taken over",
+        help="start a new run from trained networks: the name or folder of another run, or a file of weights; "
+        "--epoch selects the networks of a run. Options that describe the networks are taken from that run",
     )
-    overwrite: bool = option(False, help="replace a run of the same name")
-    save_latest_freq: int = option(5000, help="how often the latest checkpoint is saved within an epoch", unit="images")
-    save_epoch_freq: int = option(5, help="how often an epoch's checkpoint is kept", unit="epochs")
-    save_by_iter: bool = option(False, help="keep what --save_latest_freq saves, as iter_N")
+    overwrite: bool = option(False, help="replace an existing run of the same name")
+    save_latest_freq: int = option(5000, help="interval between checkpoints within an epoch", unit="images")
+    save_epoch_freq: int = option(5, help="interval at which the networks of an epoch are kept", unit="epochs")
+    save_by_iter: bool = option(False, help="also keep the networks that --save_latest_freq saves, as iter_N")
     keep_last: int = option(
         2,
-        help="how many of the latest checkpoints are kept: should the newest be found damaged, there is the one before",
+        help="number of latest checkpoints to keep; if the newest is damaged, the run resumes from the one before it",
         unit="checkpoints",
     )
 
     def __post_init__(self) -> None:
         if self.save_latest_freq < 1 or self.save_epoch_freq < 1:
-            raise OptionError("--save_latest_freq and --save_epoch_freq: at least 1")
+            raise OptionError("--save_latest_freq and --save_epoch_freq must be at least 1")
         if self.keep_last < 1:
-            raise OptionError(f"--keep_last {self.keep_last}: at least the newest checkpoint must be kept")
+            raise OptionError(f"--keep_last {self.keep_last}: must be at least 1")
 
 
 class Part(Protocol):
-    """What a checkpoint holds beside the networks: anything that can say its state and take it back."""
+    """Interface of everything that a checkpoint contains besides the networks."""
 
     def state_dict(self) -> Mapping[str, Any]: ...
 
@@ -56,10 +56,10 @@ class Part(Protocol):
 
 
 class Saver:
-    """Saves networks and the state of all `parts`.
+    """Saves the networks and the state of all `parts`.
 
-    check: called before each save, and free to raise where the networks must not be saved. options: the run's, for the
-    manifest. say: told of each failure.
+    check: called before each save; raises an error if the networks must not be saved. options: the run's options, for
+    the manifest. say: prints a message about each failure.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Saver:
         """whether the last attempt to save failed"""
 
     def save(self, keep: Sequence[str] = ()) -> None:
-        """Save all that going on needs; under the labels `keep` the networks stay for good.
+        """Save everything that is needed to resume. Under the labels `keep`, the networks are kept permanently.
 
-        A full disk, a quota, a folder that became read-only: the last good checkpoint stays, the failure is told, and
-        the next call tries again. Of several processes each must call it, and the main one writes.
+        If saving fails (disk full, quota exceeded, read-only folder), the last good checkpoint is kept, the failure is
+        reported, and the next call tries again. Every process must call it; only the main process writes.
         """
         self.check()
         state = {name: dict(part.state_dict()) for name, part in self.parts.items()}
@@ -104,18 +104,18 @@ class Saver:
 
     def _failure(self, error: OSError, keep: Sequence[str]) -> str:
         latest = self.folder.describe_latest()
-        kept = f"the last good one is {latest}" if latest else "there is none yet"
+        kept = f"the last good checkpoint is {latest}" if latest else "there is no checkpoint yet"
         lost = f" ({', '.join(keep)} is not kept)" if keep else ""
         return (
             f"warning: the checkpoint of epoch {self.progress.epoch}, image {self.progress.epoch_images} could not be "
-            f"saved{lost}: {error.strerror or error} in {self.folder.path}; {kept}. Make room: training goes on, and "
-            "tries again when the next one is due"
+            f"saved{lost}: {error.strerror or error} in {self.folder.path}; {kept}. Free some disk space: training "
+            "continues and tries again when the next checkpoint is due"
         )
 
 
 def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
-    """The batches; where there can be no more of them, the run is saved before the error goes on. (Not where others
-    train on: all must save together.)"""
+    """Yield batches. If loading fails, save the run, then re-raise the error. With several processes nothing is saved,
+    because all of them would have to save together."""
     try:
         yield from batches
     except UserError:
@@ -125,14 +125,14 @@ def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
 
 
 def conclude(saver: Saver, stop: StopRequest) -> int:
-    """Say how the run ended; returns the exit status, which is not 0 where the end could not be saved."""
+    """Print how the run ended, and return the exit status, which is not 0 if the last save failed."""
     progress = saver.progress
     end = f"epoch {progress.epoch}, image {progress.epoch_images}"
     if saver.failed:
-        saver.say(f"ended at {end}, which could not be saved")
+        saver.say(f"training ended at {end}, but the last checkpoint could not be saved")
         return stop.exit_status or 1
     if stop:
-        saver.say(f"stopped and saved at {end}: --continue_train goes on from there")
+        saver.say(f"stopped and saved at {end}: use --continue_train to resume from there")
     else:
-        saver.say(f"trained to epoch {progress.last_epoch}: {saver.folder.path}")
+        saver.say(f"training finished at epoch {progress.last_epoch}: {saver.folder.path}")
     return stop.exit_status

@@ -1,9 +1,9 @@
-"""Snapshots of a run: all files of one moment in one folder, which appears whole or not at all.
+"""Snapshots of a run: each is a folder with all files of one checkpoint, which is written atomically.
 
     snapshots/000017/latest_net_G_A.pth ... latest_state.pth manifest.json
 
-The manifest holds each file's size and SHA-256. Nothing in a snapshot is ever changed, so that no interruption can pair
-files of different moments, and a damaged file is known as such before it is used.
+The manifest contains the size and SHA-256 of each file. A snapshot is never changed, so that an interruption cannot mix
+files of different checkpoints, and damaged files are detected before they are used.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from util.run.checkpoint import save_file, size_of
 
 MANIFEST = "manifest.json"
 SPARE_BYTES = 2**20
-"""Room for what is not tensors: keys, the manifest, folders."""
+"""Disk space to reserve for everything but tensors: keys, the manifest, folders."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One complete-looking folder; `damage` says whether it is."""
+    """The folder of a snapshot. Call `damage` to check that it is intact."""
 
     path: Path
 
     @property
     def number(self) -> int:
-        """Larger is newer."""
+        """Sequence number; a larger number is newer."""
         return int(self.path.name)
 
     def manifest(self) -> dict[str, Any]:
-        """What was saved: `files` by name with `bytes` and `sha256`, and notes. Raises ValueError where damaged."""
+        """Return the manifest: `files` by name with `bytes` and `sha256`, and notes. Raises ValueError if damaged."""
         try:
             manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(f"{self.path / MANIFEST}: {error}") from error
         if not isinstance(manifest, dict) or not _is_list_of_files(manifest.get("files")):
-            raise ValueError(f"{self.path / MANIFEST}: no list of files")
+            raise ValueError(f"{self.path / MANIFEST} contains no list of files")
         return manifest
 
     def damage(self, names: Sequence[str] | None = None) -> str:
-        """The first file (of `names`, if given) that is not as it was saved, and how; empty where all are."""
+        """Describe the first file (of `names`, if given) that differs from what was saved; empty if all are intact."""
         try:
             files = self.manifest()["files"]
         except ValueError as error:
@@ -59,9 +59,9 @@ class Snapshot:
             if not path.is_file():
                 return f"{path} is missing"
             if path.stat().st_size != known["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes, not the {known['bytes']} that were saved"
+                return f"{path} has {path.stat().st_size} bytes instead of {known['bytes']}"
             if sha256_of(path) != known["sha256"]:
-                return f"{path} is not as it was saved: its SHA-256 differs"
+                return f"{path} has changed since it was saved: its SHA-256 differs"
         return ""
 
 
@@ -73,16 +73,16 @@ def _is_list_of_files(files: Any) -> bool:
 
 
 def list_snapshots(folder: Path) -> list[Snapshot]:
-    """All snapshots of a folder, newest first."""
+    """Return all snapshots in a folder, newest first."""
     paths = folder.iterdir() if folder.is_dir() else ()
     found = [Snapshot(path) for path in paths if path.name.isdecimal() and path.is_dir()]
     return sorted(found, key=lambda snapshot: snapshot.number, reverse=True)
 
 
 def write_snapshot(folder: Path, contents: Mapping[str, Any], notes: Mapping[str, Any]) -> Snapshot:
-    """Write files (by name) and their manifest, flush them to disk, and only then make them a snapshot.
+    """Write files (by name) and their manifest to a draft, flush it to disk, and rename it to a new snapshot.
 
-    Raises OSError, after removing what was written.
+    Raises OSError after removing the draft.
     """
     draft = folder / f".draft.{os.getpid()}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
@@ -108,14 +108,16 @@ def write_snapshot(folder: Path, contents: Mapping[str, Any], notes: Mapping[str
 
 
 def require_space(folder: Path, contents: Mapping[str, Any]) -> None:
-    """Raise OSError where `contents` will not fit on the disk of `folder`."""
+    """Raise OSError if `contents` does not fit on the disk of `folder`."""
     needed, free = size_of(contents) + SPARE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(errno.ENOSPC, f"{needed / 2**20:.0f} MiB are needed and {free / 2**20:.0f} free", str(folder))
+        raise OSError(
+            errno.ENOSPC, f"{needed / 2**20:.0f} MiB are needed but only {free / 2**20:.0f} MiB are free", str(folder)
+        )
 
 
 def remove(snapshots: Sequence[Snapshot]) -> None:
-    """Delete snapshots; an interruption leaves rubbish to be tidied away, and no half snapshot."""
+    """Delete snapshots. An interruption leaves temporary folders for `tidy`, but no incomplete snapshot."""
     for snapshot in snapshots:
         rubbish = snapshot.path.with_name(f".{snapshot.path.name}.tmp")
         os.rename(snapshot.path, rubbish)
@@ -123,7 +125,7 @@ def remove(snapshots: Sequence[Snapshot]) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Delete what killed processes left half-written. Only for who holds the run's lock."""
+    """Delete the temporary files of killed processes. The caller must hold the run's lock."""
     for path in folder.glob(".*.tmp"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

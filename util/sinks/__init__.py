@@ -1,1 +1,1 @@
-"""Places that show how a run goes: one file each."""
+"""Sinks display or record the progress of a run: console, log files, HTML page, visdom, TensorBoard, W&B."""

@@ -1,4 +1,4 @@
-"""What a place that shows a run's progress looks like."""
+"""Base class of the sinks, which display or record the progress of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Moment(NamedTuple):
-    """Where training stands, and how fast it goes."""
+    """Position and speed of a training run at one time."""
 
     epoch: int
     last_epoch: int
@@ -18,40 +18,40 @@ class Moment(NamedTuple):
     total_images: int
     seconds_per_image: float
     data_seconds_per_image: float
-    """the part of it spent waiting for photos"""
+    """the part of `seconds_per_image` that was spent waiting for photos"""
     learning_rate: float
     memory_bytes: int = 0
-    """occupied on the run's device; 0 where it is not known"""
+    """memory used on the run's device; 0 if unknown"""
 
     @property
     def epochs_done(self) -> float:
-        """Position in epochs, with the part of the one in progress."""
+        """Position in epochs, including the fraction of the current one."""
         return self.epoch - 1 + self.epoch_images / self.images_per_epoch
 
     @property
     def seconds_left(self) -> float:
-        """Time to the end of the last epoch at the present speed."""
+        """Estimated time to the end of the last epoch at the current speed."""
         images = (self.last_epoch - self.epoch + 1) * self.images_per_epoch - self.epoch_images
         return images * self.seconds_per_image
 
 
 class Sink:
-    """A place for progress. Every method may be left as it is; where one raises, the sink rests and the run goes on."""
+    """Displays or records progress. All methods are optional. If one raises, the sink is paused; the run continues."""
 
     def tick(self, moment: Moment) -> None:
-        """A step is done. Called after every step: must return at once."""
+        """Called after every step; must return immediately."""
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
-        """The losses of the last step, every `--print_freq` images."""
+        """Report the losses of the last step. Called every `--print_freq` images."""
 
     def images(self, moment: Moment, images: Mapping[str, np.ndarray]) -> None:
-        """The first image of each kind in the last step, uint8 (H, W, 3) or (H, W, 1)."""
+        """Show images by name, uint8 (H, W, 3) or (H, W, 1): the first of the last step's batch."""
 
     def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
-        """What translations of held-out faces score, every `--eval_freq` epochs."""
+        """Report the scores of the translations of held-out faces. Called every `--eval_freq` epochs."""
 
     def epoch_end(self, moment: Moment, seconds: float) -> None:
-        """An epoch is done; it took `seconds`."""
+        """Called after an epoch, which took `seconds`."""
 
     def close(self) -> None:
-        """The run ends."""
+        """Called at the end of the run."""

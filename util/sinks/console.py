@@ -12,10 +12,10 @@ from util.terminal import PATIENCE_SECONDS, StatusLine, bar, format_duration
 
 
 class ConsoleSink(Sink):
-    """One line that says where training stands, its speed and losses, redrawn in place on a terminal.
+    """Shows position, speed and losses in one line that is redrawn in place on a terminal.
 
-    In a file, a pipe or under CI it prints a line for each report instead. If the first report is late, the position
-    and the speed are printed once without losses, so that nobody wonders whether the run hangs.
+    In a file, a pipe or under CI, it prints a line for each report instead. If the first report is late, position and
+    speed are printed once without losses to show that the run does not hang.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -25,7 +25,7 @@ class ConsoleSink(Sink):
         self._losses: Mapping[str, float] = {}
 
     def say(self, text: str) -> None:
-        """Print a line of its own, above the bar."""
+        """Print a line above the progress bar."""
         self.line.say(text)
 
     def tick(self, moment: Moment) -> None:
@@ -61,13 +61,13 @@ class ConsoleSink(Sink):
 
 
 def say_once(line: str, console: ConsoleSink) -> None:
-    """Print what any one of the processes has to say, if none has said it before."""
+    """Print a line, which any of the processes may report, unless one of them has printed it before."""
     if is_first_to_tell(line):
         (console if place().is_main else ConsoleSink()).say(line)
 
 
 def describe(moment: Moment, losses: Mapping[str, float]) -> str:
-    """One line: position, speed, memory, time left, losses."""
+    """Format position, speed, memory, time left and losses as one line."""
     seconds = moment.seconds_per_image
     speed = 1.0 / seconds if seconds > 0 else 0.0
     waiting = 100.0 * moment.data_seconds_per_image / seconds if seconds > 0 else 0.0

@@ -1,4 +1,4 @@
-"""`web/index.html` of a run: what it makes of a few fixed faces, epoch by epoch, and its curves; kept up to date."""
+"""The page `web/index.html` of a run: translations of fixed faces after each epoch, and curves, updated in training."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from util.terminal import format_duration
 
 FACE_NAME = re.compile(r"epoch(\d+)_([AB])(\d+)\.png")
 REFRESH_SECONDS = 20.0
-"""How often the page is written, at most, and reloaded by the browser."""
+"""Shortest interval at which the page is written and the browser reloads it."""
 CURVES_SECONDS = 60.0
-"""How often the curves are drawn, at most: drawing them takes some tenths of a second."""
+"""Shortest interval at which the curves are drawn, which takes a few tenths of a second."""
 EPOCHS_SHOWN = 60
-"""A longer run shows the newest ten, and others at equal distances."""
+"""Maximum number of epochs on the page. A longer run shows the newest ten and others at equal distances."""
 
 Faces = Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
-"""Photos with their translations, uint8 (H, W, C), by the domain "A" or "B" of the photo."""
+"""Pairs of a photo and its translation, uint8 (H, W, C), by the photo's domain "A" or "B"."""
 
 
 class HtmlSink(Sink):
-    """Writes web/index.html: fixed faces as the networks translate them, after each epoch, then curves and options.
+    """Writes web/index.html: translations of the same few faces after each epoch, then curves and options.
 
-    translate: translates the fixed faces, always the same ones, by the present networks. checkpoint: describes the
-    newest checkpoint. is_reversed: whether domain A holds the old faces. history, measured: the earlier reports of a
-    run that is resumed. `web/images/epoch003_A0.png` is the first face of A as it was last translated in epoch 3.
+    translate: translates the fixed faces with the current networks. checkpoint: describes the newest checkpoint.
+    is_reversed: whether domain A holds the old faces. history, measured: earlier reports of losses and scores if the
+    run is resumed. `web/images/epoch003_A0.png` is the last translation of the first face of A in epoch 3.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HtmlSink(Sink):
         self._moment: Moment | None = None
         self._faces_at = -1
         self.epochs: dict[str, set[int]] = {}
-        """of each face ("A0"), the epochs of which there are images"""
+        """maps each face ("A0") to the epochs of which there are images"""
         for path in (self.folder / "images").glob("epoch*.png"):
             if match := FACE_NAME.fullmatch(path.name):
                 self.epochs.setdefault(match[2] + match[3], set()).add(int(match[1]))
@@ -106,12 +106,12 @@ class HtmlSink(Sink):
                 if records:
                     draw_curves(self.folder / name, panels_of(records), smoothing=smoothing)
         except ImportError:
-            self._without_curves = "There is no picture of the curves: it needs matplotlib (pip install matplotlib)."
+            self._without_curves = "The curves are not drawn because matplotlib is missing (pip install matplotlib)."
 
     def _pictures(self) -> dict[str, tuple[Sequence[LossRecord], float, str]]:
-        """By file: what is drawn, how far it is smoothed, and its description."""
+        """Map file names to the records to draw, their smoothing, and a description."""
         return {
-            "losses.png": (self.history, 0.9, "losses by epoch: each as it was reported, and smoothed"),
+            "losses.png": (self.history, 0.9, "losses by epoch, as reported and smoothed"),
             "held_out.png": (self.measured, 0.0, "scores of the translations of held-out faces, by epoch"),
         }
 
@@ -140,7 +140,7 @@ class HtmlSink(Sink):
                 yield tags.section(tags.h2(title), self._strip(names))
 
     def _strip(self, names: Sequence[str]) -> tags.html_tag:
-        """A row for each face: the photo, then its translations, the newest first."""
+        """Build a table with a row for each face: the photo, then its translations, newest first."""
         epochs = thinned(sorted(set().union(*(self.epochs[name] for name in names)), reverse=True))
         rows = [tags.tr(tags.th("photo"), *(tags.th(f"epoch {epoch}") for epoch in epochs))]
         for name in names:
@@ -154,7 +154,7 @@ class HtmlSink(Sink):
 
 
 def _status(moment: Moment, checkpoint: str, *, is_running: bool) -> list[tags.html_tag]:
-    """Where the run stands, when it will be done, and its last checkpoint."""
+    """Describe the run's position, the time left, and its last checkpoint."""
     where = f"epoch {moment.epoch} of {moment.last_epoch}, photo {moment.epoch_images} of {moment.images_per_epoch}"
     if is_running:
         speed = 1 / moment.seconds_per_image if moment.seconds_per_image else 0.0
@@ -169,17 +169,17 @@ def _image(path: str, alt: str) -> tags.html_tag:
 
 
 def photo_path(name: str) -> str:
-    """Of a face's photo, relative to the page."""
+    """Return the path of a face's photo relative to the page."""
     return f"images/photo_{name}.png"
 
 
 def face_path(name: str, epoch: int) -> str:
-    """Of a face's translation after an epoch, relative to the page."""
+    """Return the path of a face's translation after an epoch, relative to the page."""
     return f"images/epoch{epoch:03d}_{name}.png"
 
 
 def thinned(epochs: Sequence[int], newest: int = 10) -> list[int]:
-    """Epochs to show, the newest first: all, or the newest and as many of the others as EPOCHS_SHOWN leaves."""
+    """Select the epochs to show from all, newest first: at most EPOCHS_SHOWN, among them the `newest` newest."""
     if len(epochs) <= EPOCHS_SHOWN:
         return list(epochs)
     places = np.linspace(newest, len(epochs) - 1, EPOCHS_SHOWN - newest).round().astype(int)
@@ -187,7 +187,7 @@ def thinned(epochs: Sequence[int], newest: int = 10) -> list[int]:
 
 
 def panels_of(records: Sequence[LossRecord]) -> dict[str, list[Curve]]:
-    """Curves of the values that the last record has, by panel."""
+    """Group the values in the last record into panels of curves."""
     epochs = np.array([record.epochs for record in records])
     names = list(records[-1].losses)
     curves = {

@@ -1,4 +1,4 @@
-"""Losses as files: loss_log.txt as the public code base writes it, loss_log.csv for programs."""
+"""Writes losses to files: loss_log.txt in the public code base's format, and loss_log.csv for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from util.sinks.base import Moment, Sink
 
 
 class GrowingFile:
-    """A text file that only grows, by whole pieces. What a full disk refuses is kept, and written with the next."""
+    """A text file that is appended to. Text that cannot be written (disk full) is kept and written with the next."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,7 +28,7 @@ class GrowingFile:
         self._warned = False
 
     def append(self, text: str) -> None:
-        """Add `text`; where it cannot be written, say so once and go on."""
+        """Append `text`. If that fails, print a warning once and continue."""
         self._waiting += text
         try:
             with self.path.open("ab", buffering=0) as file:
@@ -44,15 +44,15 @@ class GrowingFile:
         except OSError as error:
             if not self._warned:
                 print(
-                    f"warning: {self.path}: {error.strerror or error}; its lines are kept, and written when there is "
-                    "room",
+                    f"warning: {self.path}: {error.strerror or error}; its lines are kept in memory and written when "
+                    "there is space",
                     file=sys.stderr,
                 )
             self._warned = True
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was appended yet."""
+        """Whether nothing has been appended yet."""
         return not self._waiting and (not self.path.exists() or self.path.stat().st_size == 0)
 
 
@@ -65,10 +65,10 @@ class LossLogSink(Sink):
     """Appends a line for each report to `loss_log.txt`: `(epoch: 1, iters: 100, time: 0.250, data: 0.001) D_A: 0.372
     ...`
 
-    iters counts images within the epoch, time and data are seconds an image. Where a run goes on exactly from where it
-    was saved, the reports beyond `progress` are dropped first, as they come again. Where it began again at an earlier
-    epoch (`progress.restarts`), all reports stay, and a line with the word "Restart" divides them from those that
-    follow. notes: lines for the file, such as options that were changed.
+    iters is the number of images within the epoch; time and data are seconds per image. If a run is resumed at the
+    position `progress`, later reports in the file are deleted first, because they will be repeated. If it was restarted
+    at an earlier epoch (`progress.restarts`), all reports are kept, followed by a line with the word "Restart". notes:
+    lines to add to the file, such as changed options.
     """
 
     def __init__(self, folder: Path, progress: Progress, notes: Sequence[str] = ()) -> None:
@@ -80,7 +80,7 @@ class LossLogSink(Sink):
         self.file.append("".join(f"{line}\n" for line in (*header, *notes)))
 
     def _keep_until(self, progress: Progress) -> set[int]:
-        """Drop what comes again; returns the numbers of the restarts that the file tells of."""
+        """Delete the reports that will be repeated, and return the numbers of the restarts in the file."""
         lines = self.file.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         kept, restart, restarts = [], 0, set()
         for line in lines:
@@ -105,14 +105,14 @@ class LossLogSink(Sink):
 
 
 def last_restart(folder: Path) -> int:
-    """The number of the last restart that the loss_log.txt in a folder tells of; 0 for none."""
+    """Return the number of the last restart recorded in a folder's loss_log.txt; 0 if there is none."""
     path = folder / "loss_log.txt"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     return max((int(match[1]) for line in lines if (match := RESTART.match(line))), default=0)
 
 
 def _is_beyond(line: str, progress: Progress) -> bool:
-    """Whether a line reports what training, where it stands, has yet to do."""
+    """Return whether a line reports a position after `progress`."""
     match = POSITION.match(line)
     if match is None:
         return False
@@ -134,7 +134,7 @@ OTHER_COLUMNS = ("learning_rate", "seconds_per_image", "data_seconds_per_image")
 
 
 def whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
-    """The rows of a loss_log.csv that can be read: what was cut short or damaged is left out."""
+    """Yield the valid rows of a loss_log.csv. Truncated or damaged rows are skipped."""
     while True:
         try:
             row = next(reader)
@@ -147,8 +147,8 @@ def whole_rows(reader: csv.DictReader[str]) -> Iterator[dict[str, str]]:
 
 
 def _check_row(row: Mapping[str, str]) -> None:
-    """Raise KeyError, TypeError or ValueError for a row that lacks something, or holds something else than numbers. A
-    loss that was not reported then is an empty text."""
+    """Raise KeyError, TypeError or ValueError for a row with missing columns or values that are not numbers. A loss
+    that was not reported is an empty string."""
     numbers = ("epoch", "total_images", "epochs", "learning_rate")
     int(row["epoch"]), int(row["total_images"]), int(row.get("restart", 0))
     for name, value in row.items():
@@ -157,7 +157,7 @@ def _check_row(row: Mapping[str, str]) -> None:
 
 
 def as_trained(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """The rows that led to the newest networks: of epochs that a restart trained again, the last attempt alone."""
+    """Return the rows that led to the newest networks. If a restart repeated epochs, only its rows are kept."""
     kept: list[dict[str, str]] = []
     for row in rows:
         restart = row.get("restart")
@@ -171,8 +171,8 @@ class CsvSink(Sink):
     """Appends a row for each report to `loss_log.csv`: position, learning rate, speed, and the losses in full
     precision.
 
-    Where a run goes on exactly from where it was saved, the rows beyond `progress` are dropped first, as they come
-    again. Where it began again at an earlier epoch, all rows stay: the column `restart` tells the attempts apart.
+    If a run is resumed at the position `progress`, later rows in the file are deleted first, because they will be
+    repeated. If it was restarted at an earlier epoch, all rows are kept; the column `restart` distinguishes them.
     """
 
     file_name = "loss_log.csv"
@@ -182,7 +182,7 @@ class CsvSink(Sink):
         self.file = GrowingFile(folder / self.file_name)
         self.columns: list[str] = []
         self.history: list[LossRecord] = []
-        """the reports that led to the present networks"""
+        """the reports that led to the current networks"""
         if self.file.path.exists():
             self._keep_until()
 
@@ -212,7 +212,7 @@ class CsvSink(Sink):
             writer.writerows(rows)
 
     def _is_behind(self, row: Mapping[str, str]) -> bool:
-        """Whether training, where it stands, has what a row reports behind it."""
+        """Return whether a row reports a position up to `progress`."""
         return int(row["total_images"]) <= self.progress.total_images
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
@@ -239,7 +239,7 @@ class CsvSink(Sink):
         self.file.append(text.getvalue())
 
     def _make_columns(self, names: Iterable[str]) -> None:
-        """Give each name a column; rows without it, of a time with other losses, have nothing there."""
+        """Add a column for each new name. Earlier rows, which were written without it, stay empty there."""
         new = [name for name in names if name not in self.columns]
         if new and not self.file.is_empty:
             rows = self._read()
@@ -250,11 +250,11 @@ class CsvSink(Sink):
 
 
 FORMER_MEASURES = {"sex_A": "gender_A", "sex_B": "gender_B"}
-"""Columns of held_out.csv as older versions called them."""
+"""Current names of columns in the held_out.csv of older versions."""
 
 
 class MeasureCsvSink(CsvSink):
-    """The same for what translations of held-out faces score after each epoch: `held_out.csv`."""
+    """Appends the scores of the translations of held-out faces after each epoch to `held_out.csv`."""
 
     file_name = "held_out.csv"
 
@@ -267,7 +267,7 @@ class MeasureCsvSink(CsvSink):
         return int(row["epoch"]) < self.progress.epoch
 
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
-        """Nothing: losses have a file of their own."""
+        """Do nothing: losses are written to another file."""
 
     def measures(self, moment: Moment, values: Mapping[str, float]) -> None:
         self._append(moment, values)

@@ -1,4 +1,4 @@
-"""The sinks by name. To add one: a subclass of Sink in a file of its own, and a line in SINKS."""
+"""Registry of the sinks. To add one, write a subclass of Sink in a new file and add a line to SINKS."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from util.visualizer import DisplayOptions
 
 @dataclass(frozen=True)
 class Shown:
-    """The run that is shown. values, table: all its options, for programs and for people. changes: those that differ
-    from what they were. translate: makes the page's pairs of faces, by domain. checkpoint: describes the newest one.
-    is_reversed: whether domain A holds the old faces."""
+    """The run that the sinks show.
+
+    values, table: all its options, for programs and for people. changes: descriptions of the options that differ from
+    the resumed run. translate: returns the pairs of faces for the HTML page by domain. checkpoint: describes the newest
+    checkpoint. is_reversed: whether domain A holds the old faces.
+    """
 
     name: str
     path: Path
@@ -39,12 +42,12 @@ class Shown:
 
     @cached_property
     def losses(self) -> CsvSink:
-        """The losses' file, whose history pages begin with."""
+        """The sink for loss_log.csv, which also provides the history of a resumed run."""
         return CsvSink(self.path, self.progress)
 
     @cached_property
     def measured(self) -> MeasureCsvSink:
-        """The file of what held-out faces score."""
+        """The sink for held_out.csv, which also provides the history of a resumed run."""
         return MeasureCsvSink(self.path, self.progress)
 
 
@@ -95,8 +98,7 @@ SINKS: dict[str, Callable[[Shown], Sink | None]] = {
     "tensorboard": _tensorboard,
     "wandb": _wandb,
 }
-"""What makes each, or None where the options do not ask for it. Those that keep a history go on from where `progress`
-stands."""
+"""Functions that create each sink, or return None if the options disable it."""
 
 IMAGE_FREQUENCIES: dict[str, Callable[[DisplayOptions], int]] = {
     "html": lambda options: options.update_html_freq,
@@ -104,12 +106,12 @@ IMAGE_FREQUENCIES: dict[str, Callable[[DisplayOptions], int]] = {
     "tensorboard": lambda options: options.display_freq,
     "wandb": lambda options: options.display_freq,
 }
-"""Images between the pictures of those that show some."""
+"""Number of training images between the pictures of each sink that shows pictures."""
 
 
 def create_sinks(run: Shown) -> dict[Sink, int]:
-    """All sinks that the options ask for, in the order of SINKS, each with the number of images between its pictures;
-    0 for those that show none."""
+    """Create the enabled sinks in the order of SINKS, each with the number of training images between its pictures (0
+    for sinks without pictures)."""
     made = {name: create(run) for name, create in SINKS.items()}
     return {
         sink: IMAGE_FREQUENCIES[name](run.options) if name in IMAGE_FREQUENCIES else 0

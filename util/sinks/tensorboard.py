@@ -1,4 +1,4 @@
-"""The same curves and images for TensorBoard, in `tensorboard/` below the run's folder."""
+"""Logs curves and images for TensorBoard to `tensorboard/` in the run's folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from util.sinks.base import Moment, Sink
 
 
 class TensorBoardSink(Sink):
-    """Writes `loss/NAME`, `learning_rate`, speed and images; steps are images seen.
+    """Logs `loss/NAME`, `learning_rate`, speed and images; steps are images seen.
 
-    total_images: where the run goes on; what an earlier process wrote beyond is hidden. Raises OptionError where the
-    tensorboard package is missing.
+    total_images: position at which the run is resumed; later entries of an earlier process are hidden. Raises
+    OptionError if the tensorboard package is missing.
     """
 
     def __init__(self, folder: Path, options: str, total_images: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise OptionError(f"--tensorboard needs a package: pip install tensorboard ({error})") from error
+            raise OptionError(
+                f"--tensorboard needs the package tensorboard: pip install tensorboard ({error})"
+            ) from error
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=total_images + 1)
         self.writer.add_text("options", "    " + options.replace("\n", "\n    "), total_images)
 

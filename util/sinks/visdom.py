@@ -1,4 +1,4 @@
-"""Loss curves and images in a visdom server, from a thread of its own: no server, however ill, holds a step up."""
+"""Shows loss curves and images in visdom, from a separate thread so that a slow or dead server never delays a step."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from util.sinks.base import Moment, Sink
 from util.sinks.loss_log import LossRecord
 
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 10.0
-"""longest wait for a connection, and for an answer"""
+"""longest time to wait for a connection and for a response"""
 RETRY_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
-"""longest wait for the last delivery when a run ends"""
+"""longest time to wait for the last transfer at the end of a run"""
 
 
 class VisdomSink(Sink):
     """Shows the loss curves, the learning rate, the last images and the run's options.
 
-    The whole history is kept, and sent again when a server appears late, or comes back without its windows. `history`,
-    `measured`: the reports of a run that goes on, and what held-out faces scored.
+    The whole history is kept, and sent again if a server starts late or was restarted without its windows. history,
+    measured: earlier reports of losses and scores if the run is resumed.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class VisdomSink(Sink):
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        """The thread: deliver when there is news, and again after a while where that failed."""
+        """Run the thread: send new reports, and try again after RETRY_SECONDS if that failed."""
         while True:
             self._news.wait()
             self._news.clear()
             is_last = self._closing.is_set()
             try:
                 self._deliver()
-            except Exception as error:  # the client and its libraries raise many kinds
+            except Exception as error:  # the client and its libraries raise many types
                 self._note_failure(error)
                 self._client = None
                 self._closing.wait(RETRY_SECONDS)
@@ -90,8 +90,8 @@ class VisdomSink(Sink):
     def _note_failure(self, error: Exception) -> None:
         if not self._warned and not self._closing.is_set():
             print(
-                f"visdom does not answer at {self.address} ({type(error).__name__}); training goes on without. "
-                "Start it at any time with: python -m visdom.server"
+                f"visdom does not respond at {self.address} ({type(error).__name__}); training continues without it. "
+                "You can start it at any time with: python -m visdom.server"
                 f"{'' if self.port == 8097 else f' -port {self.port}'}",
                 flush=True,
             )
@@ -102,7 +102,7 @@ class VisdomSink(Sink):
             self._client = self._connect()
             self._sent, self._sent_measured = 0, 0
         if self._sent and not self._client.win_exists(f"{self.name} losses"):
-            self._sent, self._sent_measured = 0, 0  # another server, without our windows
+            self._sent, self._sent_measured = 0, 0  # the server was restarted without our windows
         if self._sent == 0:
             self._client.text(
                 f"<pre>{html.escape(self.options)}</pre>",
@@ -139,7 +139,7 @@ class VisdomSink(Sink):
         update: str | None,
         **opts: str,
     ) -> None:
-        """A window of curves: those that the first of the values, by name, has."""
+        """Draw or extend a window with a curve for each name in the first of `values`."""
         names = list(values[0])
         self._client.line(
             X=np.repeat(np.array(epochs)[:, None], len(names), axis=1),
@@ -151,7 +151,7 @@ class VisdomSink(Sink):
 
 
 def connect(server: str, port: int, env: str) -> Any:
-    """A visdom client whose requests have time limits. Raises ConnectionError where no server answers."""
+    """Create a visdom client with request timeouts. Raises ConnectionError if no server responds."""
     import requests
     import visdom
 
@@ -160,7 +160,7 @@ def connect(server: str, port: int, env: str) -> Any:
     session = requests.Session()
 
     class TimedVisdom(visdom.Visdom):
-        """visdom's documented place to change how a request is sent."""
+        """Overrides `_handle_post`, which visdom documents for this purpose."""
 
         def _handle_post(self, url: str, data: Any = None) -> str:
             answer = session.post(url, data=data or {}, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))

@@ -1,4 +1,4 @@
-"""The same curves and images for Weights & Biases, by its package wandb."""
+"""Logs curves and images to Weights & Biases with the package wandb."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from util.sinks.base import Moment, Sink
 class WandbSink(Sink):
     """Logs losses, learning rate, speed and images to the run `name` of `project`; steps are images seen.
 
-    A run that is continued goes on with the same curves, by the number in `wandb/run_id` of its folder. The variable
-    WANDB_MODE decides, as wandb documents, whether anything is sent: offline keeps all in the folder. Raises
-    OptionError where the package is missing or refuses to begin.
+    A resumed run continues the same curves, using the run ID in `wandb/run_id` of its folder. The environment variable
+    WANDB_MODE controls, as documented by wandb, whether data is sent; `offline` keeps everything in the folder. Raises
+    OptionError if the package is missing or cannot start a run.
     """
 
     def __init__(self, folder: Path, project: str, name: str, options: Mapping[str, Any]) -> None:
         try:
             import wandb
         except ImportError as error:
-            raise OptionError(f"--use_wandb needs a package: pip install wandb ({error})") from error
+            raise OptionError(f"--use_wandb needs the package wandb: pip install wandb ({error})") from error
         self._image = wandb.Image
         try:
             self.run = wandb.init(
@@ -54,7 +54,7 @@ class WandbSink(Sink):
 
 
 def _run_id(folder: Path) -> str:
-    """The number by which wandb knows this folder's run; made up where it has none yet."""
+    """Return wandb's run ID for this folder; a new one is created if there is none."""
     path = folder / "wandb" / "run_id"
     if not path.is_file():
         write_text(path, uuid.uuid4().hex)
