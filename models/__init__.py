@@ -1,4 +1,4 @@
-"""Models by name. To add one: a file with a BaseModel in it, and a line in MODELS."""
+"""Registry of the models. To add one, write a subclass of BaseModel in a new file and add a line to MODELS."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ MODELS: dict[str, type[BaseModel]] = {
 def create_model(
     name: str, options: Any, device: torch.device, *, training: bool, seed: int = 0, parts: int = 1
 ) -> BaseModel:
-    """The model that `--model` names, on `device`. `options` is an instance of its `options_class`; parts: in how many
-    parts a training batch is computed."""
+    """Create the model that `--model` names on `device`.
+
+    options: an instance of the model's `options_class`. parts: number of micro-batches per training step.
+    """
     return MODELS[name](options, device, training=training, seed=seed, parts=parts)

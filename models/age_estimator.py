@@ -1,8 +1,8 @@
-"""A face's age and gender as a network sees them.
+"""Age estimator: a network that estimates the age and gender of a face.
 
-Ages by DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single image", ICCV
-workshops): a class for each year from 0 to 100, and the expectation over their probabilities. The trunk is one of
-models/age_trunks.py, without weights from elsewhere.
+Ages are estimated as in DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single
+image", ICCV workshops): the expected value over a softmax with one class for each year from 0 to 100. The trunk is one
+of models/age_trunks.py and is trained from scratch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from util.state_dicts import adapt_state_dict
 from util.weights import load_weights, save_weights
 
 YEARS = 101
-"""Classes: 0 to 100 years."""
+"""Number of classes: 0 to 100 years."""
 SIZES = range(32, 513)
 KIND = "age estimator"
 DEFAULT_PATH = Path("checkpoints/age_estimator/instrument.safetensors")
-"""Comes with the project, and measures."""
+"""The estimator for evaluation, which is part of the project."""
 
 
 class Estimates(NamedTuple):
-    """Of N faces, float32: ages (N,) in years; male (N,), the probability of a man; features (N, D), which the two
-    follow from linearly."""
+    """Estimates for N faces, float32: ages (N,) in years; male (N,), the probability of being male; features (N, D),
+    the input of the linear layers for both."""
 
     ages: Tensor
     male: Tensor
@@ -40,7 +40,7 @@ class Estimates(NamedTuple):
 
 
 class Logits(NamedTuple):
-    """Of N faces, raw: years (N, 101), male (N,), and the features (N, D) before them."""
+    """Raw outputs for N faces: years (N, 101), male (N,), and the features (N, D) that they are computed from."""
 
     years: Tensor
     male: Tensor
@@ -49,8 +49,11 @@ class Logits(NamedTuple):
 
 @dataclass(frozen=True)
 class EstimatorShape:
-    """What its weights fit: trunk, a key of TRUNKS; size, of the images that the trunk sees, in pixels; seen, the share
-    of width and height, in the middle, that it sees of a crop; dropout, the share of features left out in training."""
+    """Architecture of an estimator.
+
+    trunk: a key of TRUNKS. size: width and height of the trunk's input in pixels. seen: fraction of a crop's width and
+    height, in the centre, that the trunk sees. dropout: fraction of features dropped in training.
+    """
 
     trunk: str = "resnet18"
     size: int = 128
@@ -59,9 +62,10 @@ class EstimatorShape:
 
 
 class AgeEstimator(nn.Module):
-    """Age and gender from images of whole crops (face and margin), as scripts/prepare_dataset.py makes them.
+    """Estimates age and gender from face crops with a margin, as made by scripts/prepare_dataset.py.
 
-    notes: what is known of its training: data, people held out, errors. sha256: of the file it came from, "" for none.
+    notes: information on its training (data, held-out people, errors). sha256: hash of the file that it was loaded
+    from; empty if it was not loaded.
     """
 
     def __init__(self, shape: EstimatorShape, notes: Mapping[str, Any] | None = None, sha256: str = "") -> None:
@@ -73,7 +77,8 @@ class AgeEstimator(nn.Module):
         self.male = nn.Linear(self.trunk.width, 1)
 
     def logits(self, images: Tensor) -> Logits:
-        """Of images (N, 3, H, W) in [-1, 1], whose middle is resized to the trunk's size. Differentiable."""
+        """Compute logits for images (N, 3, H, W) in [-1, 1], after resizing their centre to the trunk's input size.
+        Differentiable."""
         height, width = (max(1, round(length * self.shape.seen)) for length in images.shape[-2:])
         top, left = (images.shape[-2] - height) // 2, (images.shape[-1] - width) // 2
         images = images[..., top : top + height, left : left + width]
@@ -84,36 +89,36 @@ class AgeEstimator(nn.Module):
 
     @property
     def feature_channels(self) -> tuple[int, int, int]:
-        """Of the maps that `features` returns."""
+        """Numbers of channels of the maps that `features` returns."""
         return self.trunk.feature_channels
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The trunk's feature maps of images (N, 3, H, W) in [-1, 1], which are neither cropped nor resized: at strides
-        of 2, 4 and 8 pixels. Differentiable."""
+        """Compute the trunk's feature maps at strides of 2, 4 and 8 pixels. The images (N, 3, H, W) in [-1, 1] are
+        neither cropped nor resized. Differentiable."""
         return self.trunk.features(images)
 
     def logits_of_seen(self, images: Tensor) -> Logits:
-        """Of images (N, 3, H, W) as the trunk is to see them; in training, smaller ones, too."""
+        """Compute logits for images (N, 3, H, W) that are already cropped and resized; they may be smaller in training."""
         features = self.trunk(images)
         kept = F.dropout(features, self.shape.dropout, self.training)
         return Logits(self.years(kept), self.male(kept).squeeze(1), features)
 
     def forward(self, images: Tensor) -> Estimates:
-        """Of images (N, 3, H, W) in [-1, 1], of any size: the mean of what it sees in each and in its mirror image.
-        Differentiable."""
+        """Estimate age and gender for images (N, 3, H, W) in [-1, 1] of any size, as the mean of the estimates for each
+        image and its mirror image. Differentiable."""
         logits = self.logits(torch.cat([images, images.flip(3)]))
         both = expected_age(logits.years), torch.sigmoid(logits.male.float()), logits.features.float()
         return Estimates(*(values.unflatten(0, (2, -1)).mean(dim=0) for values in both))
 
 
 def expected_age(years: Tensor) -> Tensor:
-    """DEX: the mean over the classes' probabilities, from logits (N, 101) to years (N,), float32."""
+    """Compute the expected age of DEX: from logits (N, 101) to years (N,), float32."""
     classes = torch.arange(YEARS, dtype=torch.float32, device=years.device)
     return torch.softmax(years.float(), dim=1) @ classes
 
 
 def save_estimator(estimator: AgeEstimator, path: Path) -> None:
-    """Write the estimator with its notes, atomically: with 16-bit weights where the path ends in .safetensors. Raises
+    """Write the estimator with its notes atomically. Weights are float16 if the path ends in .safetensors. Raises
     OSError."""
     content: dict[str, Any] = {"kind": KIND, "shape": asdict(estimator.shape), "notes": estimator.notes}
     weights = {name: value.cpu() for name, value in estimator.state_dict().items()}
@@ -125,12 +130,12 @@ def save_estimator(estimator: AgeEstimator, path: Path) -> None:
 
 
 def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
-    """An estimator for measuring: in evaluation mode, its weights frozen. Raises CheckpointError."""
+    """Load an estimator in evaluation mode with frozen weights. Raises CheckpointError."""
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else load_file(path)
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
-        raise CheckpointError(f"{path} holds no age estimator: make one by scripts/train_age_estimator.py")
+        raise CheckpointError(f"{path} is not an age estimator: train one with scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
-    with torch.random.fork_rng(devices=()):  # its first weights are drawn, and a run that goes on must not notice
+    with torch.random.fork_rng(devices=()):  # the initialization must not change the random state of a run
         estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
     estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
     return estimator.to(device).eval().requires_grad_(False)
@@ -142,13 +147,13 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _read_shape(values: Any, path: Path) -> EstimatorShape:
-    """Raises CheckpointError for what no estimator is saved with."""
+    """Check and convert a saved shape. Raises CheckpointError if it is invalid."""
     try:
         shape = EstimatorShape(**values)
     except TypeError as error:
-        raise CheckpointError(f"{path} is damaged: it does not say what network it is of") from error
+        raise CheckpointError(f"{path} is damaged: its description of the network is missing or invalid") from error
     known = shape.trunk in TRUNKS and type(shape.size) is int and shape.size in SIZES
     shares = isinstance(shape.dropout, float) and isinstance(shape.seen, float)
     if not known or not shares or not 0 <= shape.dropout < 1 or not 0.1 <= shape.seen <= 1:
-        raise CheckpointError(f"{path} is of an estimator that is not known here: {shape}")
+        raise CheckpointError(f"{path} contains an estimator of an unknown architecture: {shape}")
     return shape

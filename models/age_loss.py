@@ -1,9 +1,9 @@
-"""A loss of age: translations are to look 30 years older, or younger, to a frozen age estimator.
+"""Age loss: translations should look 30 years older or younger to a frozen age estimator.
 
-As in face aging by conditional GANs (Wang et al. 2018, "Face Aging with Identity-Preserved Conditional Generative
-Adversarial Networks", CVPR; Alaluf et al. 2021, arXiv:2102.02754). A generator learns to please the estimator that it
-is trained against, be it by traces that nobody sees: it must be measured by another one, and evaluate.py insists on
-that.
+As in face aging with conditional GANs (Wang et al. 2018, "Face Aging with Identity-Preserved Conditional Generative
+Adversarial Networks", CVPR; Alaluf et al. 2021, arXiv:2102.02754). A generator can learn to fool the estimator that it
+is trained against with invisible artefacts. It must therefore be evaluated with another estimator, which evaluate.py
+enforces.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from models.age_estimator import load_estimator
 from util.arguments import OptionError, option
 
 AIM = 30
-"""Years that the translation is to add or take away."""
+"""Years that a translation should add or remove."""
 
 
 @dataclass(frozen=True)
 class AgeLossOptions:
-    """loss of age"""
+    """age loss"""
 
     age_loss: Path | None = option(
         None,
-        help="train against this age estimator, too: a file of scripts/train_age_estimator.py; evaluate.py will "
-        "measure by another one only; none: no such loss",
+        help="add a loss on the age that an age estimator sees, given by a file that scripts/train_age_estimator.py "
+        "wrote; evaluate.py must then use another estimator; none: no age loss",
     )
-    lambda_age: float = option(1.0, help="weight of the age loss, for translations that do not age at all")
+    lambda_age: float = option(
+        1.0, help="weight of the age loss: its value if a translation does not change the estimated age"
+    )
 
     def __post_init__(self) -> None:
         if not self.lambda_age > 0:
-            raise OptionError(f"--lambda_age {self.lambda_age}: above 0; leave out --age_loss for none")
+            raise OptionError(f"--lambda_age {self.lambda_age}: must be above 0; omit --age_loss to train without it")
 
 
 class AgeLoss:
-    """The loss of one pair of images. Raises CheckpointError for a file that is no estimator."""
+    """Loss on the change of age between photos and translations. Raises CheckpointError if `path` is no estimator."""
 
     def __init__(self, path: Path, weight: float, device: torch.device) -> None:
         self.estimator, self.weight = load_estimator(path, device), weight
 
     def __call__(self, real: Tensor, fake: Tensor, *, older: bool) -> Tensor:
-        """Of photos and their translations, both (N, 3, H, W) in [-1, 1]: how far the years between them, as the
-        estimator sees them, are from 30. A scalar: 0 where they are 30, `weight` where they are 0."""
+        """Compute the loss for photos and their translations, both (N, 3, H, W) in [-1, 1]. Returns a scalar: 0 if the
+        estimated ages differ by 30 years in the right direction, `weight` if they do not differ."""
         with torch.no_grad():
             before = self.estimator(real).ages
         years = self.estimator(fake).ages - before

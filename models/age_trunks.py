@@ -1,7 +1,7 @@
-"""The networks under an age estimator: from images to a vector that age and gender follow from linearly.
+"""Trunks of the age estimator: networks that map images to a feature vector, from which age and gender are computed.
 
-All are convolutional up to a mean over places, so that they take images of any size. Their feature maps at strides of
-2, 4 and 8 pixels serve discriminators.
+All are convolutional with global average pooling, so that they accept images of any size. Their feature maps at
+strides of 2, 4 and 8 pixels are used by the projected discriminator.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ SMALL_WIDTHS = (32, 64, 128, 256)
 BLOCKS_PER_STAGE = 2
 PLAIN_FIRST = 32
 PLAIN_LAYERS: list[str | int] = ["M", 64, 64, "M", 128, 128, "M", 256, 256, "M", 384, 384]
-"""Channels of convolutions after the first; M: a maximum over 2 x 2 pixels."""
+"""Channels of the convolutions after the first; M stands for 2 x 2 max pooling."""
 
 
 class Trunk(ABC, nn.Module):
-    """A network that ends in `fc`, a linear layer that `AgeEstimator` takes away.
+    """Base class of the trunks. A trunk ends in a linear layer `fc`, which `AgeEstimator` removes.
 
-    width: of the vectors before that layer. feature_channels: of the maps that `features` returns.
+    width: size of the feature vector before `fc`. feature_channels: numbers of channels of the maps that `features`
+    returns.
     """
 
     width: int
@@ -32,15 +33,15 @@ class Trunk(ABC, nn.Module):
 
     @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
-        """Of images (N, 3, H, W) in [-1, 1] of any size: maps (N, C, H/2, W/2), (N, C, H/4, W/4), (N, C, H/8, W/8),
-        with C from `feature_channels`. Differentiable."""
+        """Map images (N, 3, H, W) in [-1, 1] of any size to feature maps (N, C, H/2, W/2), (N, C, H/4, W/4) and (N, C,
+        H/8, W/8), with C from `feature_channels`. Differentiable."""
 
 
 class SmallResNet(Trunk):
-    """A ResNet (He et al. 2016, arXiv:1512.03385) of 2.8 million weights for images of about 64 pixels: half the widths
-    of ResNet-18, and a first convolution that halves the image once instead of four times.
+    """A ResNet (He et al. 2016, arXiv:1512.03385) with 2.8 million weights for images of about 64 pixels.
 
-    Its four stages have strides of 2, 4, 8 and 16 pixels.
+    It has half the widths of ResNet-18, and a stem that downsamples by 2 instead of 4. Its four stages have strides of
+    2, 4, 8 and 16 pixels.
     """
 
     width, feature_channels = SMALL_WIDTHS[-1], (32, 64, 128)
@@ -83,7 +84,7 @@ def _plain_layers() -> Iterator[nn.Module]:
 
 
 def _stage(before: int, width: int, stride: int) -> nn.Sequential:
-    """Residual blocks, the first of which changes the width and divides height and width by the stride."""
+    """Create a stage of residual blocks, the first of which changes the width and applies the stride."""
     shortcut = None
     if stride != 1 or before != width:
         shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
@@ -92,8 +93,9 @@ def _stage(before: int, width: int, stride: int) -> nn.Sequential:
 
 
 class PlainNet(Trunk):
-    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) of 3.4 million weights with batch normalisation, whose first
-    convolution halves the image: without shortcuts, so that it sees a face in another way than a ResNet does."""
+    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) with batch normalization and 3.4 million weights.
+
+    Its first convolution has a stride of 2. It has no shortcuts, so that its errors differ from those of a ResNet."""
 
     width, feature_channels = 384, (32, 64, 128)
 
@@ -120,7 +122,7 @@ class PlainNet(Trunk):
 
 
 class ResNet(torchvision.models.ResNet, Trunk):
-    """torchvision's ResNet of basic blocks, without weights from elsewhere."""
+    """torchvision's ResNet of basic blocks, without pretrained weights."""
 
     width, feature_channels = 512, (64, 64, 128)
 

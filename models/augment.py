@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what discriminators see (Zhao et al. 2020, arXiv:2006.10738)."""
+"""Differentiable augmentation of the discriminators' input (Zhao et al. 2020, arXiv:2006.10738)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from torch import Tensor
 
 LARGEST_SHIFT = 0.125
 CUTOUT = 0.35
-"""Shares of height and width."""
+"""Largest shift, and size of the cutout, as fractions of height and width."""
 
 
 def augment(images: Tensor) -> Tensor:
-    """Shift each image by up to an eighth, and grey out one rectangle in it: translation and cutout of the paper.
+    """Shift each image by up to an eighth of its size, and set a rectangle to grey: the paper's translation and cutout.
 
-    Colours stay as they are: a discriminator that accepts any colour would not notice hair turning grey.
-    Differentiable; draws from torch's generator of the images' device. images: (N, C, H, W) in [-1, 1]; returns the
-    same shape.
+    Colours are not augmented, because the discriminator would then ignore that hair turns grey. Differentiable; draws
+    from torch's generator of the images' device. images: (N, C, H, W) in [-1, 1]; returns the same shape.
     """
     return cut_out(translate(images))
 
 
 def translate(images: Tensor) -> Tensor:
-    """Shift each image by a random number of pixels; what is shifted in is grey."""
+    """Shift each image by a random number of pixels, and fill the border with grey."""
     count, _, height, width = images.shape
     down, right = round(height * LARGEST_SHIFT), round(width * LARGEST_SHIFT)
     padded = F.pad(images, (right, right, down, down))
@@ -33,7 +32,7 @@ def translate(images: Tensor) -> Tensor:
 
 
 def cut_out(images: Tensor) -> Tensor:
-    """Set a rectangle of each image, at a random place that may lie partly outside, to grey (0)."""
+    """Set a rectangle of each image to grey (0), at a random position that may be partly outside the image."""
     count, _, height, width = images.shape
     rows = torch.arange(height, device=images.device) - torch.randint(0, height, (count, 1), device=images.device)
     columns = torch.arange(width, device=images.device) - torch.randint(0, width, (count, 1), device=images.device)

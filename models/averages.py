@@ -1,4 +1,4 @@
-"""Exponential moving averages of generators: what is tested and shown, while the generators themselves train on."""
+"""Exponential moving averages of the generators' weights, which are used for testing and display."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Averages:
-    """Copies of some networks whose weights follow them slowly (Karras et al. 2018, arXiv:1710.10196, section 3.2).
+    """Moving averages of the weights of some networks (Karras et al. 2018, arXiv:1710.10196, section 3.2).
 
-    networks: by name; the averages are in `averaged` by the same names. decay: share of the former average that is kept
-    at each step. In step t it is at most (1 + t) / (10 + t), so that an average soon forgets where training began.
+    networks: by name; `averaged` contains the averages under the same names. decay: factor of the previous average at
+    each step. In step t it is at most (1 + t) / (10 + t), so that the initial weights are soon forgotten.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
@@ -27,7 +27,7 @@ class Averages:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the averages towards the networks; to be called after each step of theirs."""
+        """Update the averages. Call it after each training step of the networks."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         for name, network in self.networks.items():
@@ -37,22 +37,22 @@ class Averages:
             )
 
     def restart(self) -> None:
-        """Begin the averages at the networks' present weights."""
+        """Set the averages to the networks' current weights."""
         self.steps = 0
         for name, network in self.networks.items():
             self.averaged[name].load_state_dict(network.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps; the averages themselves are saved as networks."""
+        """Return the number of steps. The averages themselves are saved as networks."""
         return {"steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore a `state_dict`."""
         self.steps = int(state["steps"])
 
 
 def average_of(network: NetworkT) -> NetworkT:
-    """A copy for evaluation, without gradients."""
+    """Copy a network for evaluation, without gradients."""
     return copy.deepcopy(network).requires_grad_(False).eval()
 
 

@@ -1,4 +1,4 @@
-"""What train.py and test.py ask of a model."""
+"""Base class of the models: the interface that train.py and test.py use."""
 
 from __future__ import annotations
 
@@ -21,58 +21,57 @@ from util.image_pool import ImagePool
 from util.run.process_state import join, take_own
 
 SHA256 = "_sha256"
-"""Ends the names under which the hashes of teachers are saved with the options, though they are none."""
+"""Suffix of the entries in the saved options that contain the hashes of teachers and are not options."""
 
 
 PUBLIC_LOSSES = ("D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B")
-"""In the order in which the public code base lists them; others follow in the order of their computation."""
+"""Losses in the order of the public code base. Other losses follow in the order in which they are computed."""
 
 
 class Step(NamedTuple):
-    """What one training step leaves: named scalar losses and named images (N, C, H, W) in [-1, 1], all on the
-    device."""
+    """Result of a training step: named scalar losses and named images (N, C, H, W) in [-1, 1], all on the device."""
 
     losses: dict[str, Tensor]
     images: dict[str, Tensor]
 
 
 class ModelOptions(Protocol):
-    """What the commands read of the options of a model that only translates; a dataclass, see `options_class`."""
+    """Interface of the options of a model that only translates: a dataclass, see `options_class`."""
 
     @property
     def channels(self) -> dict[str, int]:
-        """Channels of the images of each domain, "A" and "B"."""
+        """Number of image channels of each domain, "A" and "B"."""
 
 
 class TrainableOptions(ModelOptions, Protocol):
-    """What train.py reads besides of the options of a model that can be trained."""
+    """Interface of the options of a model that can be trained."""
 
     @property
     def schedule(self) -> ScheduleOptions:
-        """Length of the training and learning rate."""
+        """Length of the training and learning rate schedule."""
 
     @property
     def teachers(self) -> dict[str, Path]:
-        """Age estimators that the model is trained against, by the option that names them: evaluate.py refuses to
-        measure by these. Empty for none."""
+        """Age estimators that the model is trained with, by the option that names them. evaluate.py refuses to use
+        these. May be empty."""
 
 
 class BaseModel(ABC):
-    """Networks, and what is needed to train them. A constructor returns a ready object.
+    """Base class of models: networks, and everything that is needed to train them.
 
-    networks: by the names that their checkpoint files bear (`latest_net_G_A.pth` holds `networks["G_A"]`).
-    optimizations, pools: by name; empty in a model that only translates. averages: of networks, or None.
-    speed: how the networks compute. steps: training steps so far. losses: each as it was last computed.
+    networks: by the name in their checkpoint files (`latest_net_G_A.pth` contains `networks["G_A"]`). optimizations,
+    pools: by name; empty in a model that only translates. averages: moving averages of the generators, or None. speed:
+    how the networks compute. steps: training steps so far. losses: the last value of each loss.
     """
 
     options_class: ClassVar[type]
-    """the dataclass of options that this model is built from"""
+    """the dataclass of this model's options"""
     trainable: ClassVar[bool] = True
 
     def __init__(
         self, options: Any, device: torch.device, *, training: bool = False, seed: int = 0, parts: int = 1
     ) -> None:
-        """options: an instance of `options_class`. seed: of what the model draws itself. parts: number of
+        """options: an instance of `options_class`. seed: for the model's own random generators. parts: number of
         micro-batches per step."""
         self.device = device
         self.networks: dict[str, nn.Module] = {}
@@ -87,36 +86,38 @@ class BaseModel(ABC):
 
     @abstractmethod
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Translate the photos of a batch: tensors (N, C, H, W) in [-1, 1] under "A", "B" or both, to named images."""
+        """Translate a batch with photos (N, C, H, W) in [-1, 1] under "A", "B" or both. Returns named images."""
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
-        """One step of all optimizers on a batch with photos under "A" and "B"."""
+        """Do one step of all optimizers on a batch with photos under "A" and "B"."""
         raise NotImplementedError(f"{type(self).__name__} translates only")
 
     @property
     def warm_up_steps(self) -> int:
-        """Steps of `warm_up` that are to come before the first of `optimize`."""
+        """Number of `warm_up` steps before the first call of `optimize`."""
         return 0
 
     @property
     def warm_up_batch(self) -> int:
-        """Photos of each domain in a step of `warm_up`."""
+        """Number of photos of each domain in a `warm_up` step."""
         return 1
 
     def warm_up(self, batch: Mapping[str, Any]) -> Step:
-        """One step of what is trained before training proper."""
+        """Do one step of the warm-up before training."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
-        """How well the warmed-up networks do on a batch, by network: the share of photos judged rightly."""
+        """Return the accuracy of each warmed-up discriminator on a batch of real photos, by network."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
     def report(self, losses: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Step:
-        """What a step leaves, to be called by `optimize` at its end. Losses that are not in every step are repeated as
-        they were last; those of discriminators (D_...) do not count in the epoch's mean, which schedules may follow."""
+        """Create the result of a step; called by `optimize` at its end.
+
+        Losses that are not computed in every step keep their last value. The losses of discriminators (D_...) are not
+        part of the epoch's mean, which schedules may use."""
         self.losses |= {name: loss.detach() for name, loss in losses.items()}
         minimised = [self.losses[name] for name in losses if not name.startswith("D_")]
-        # A step that --on_nan skips must not spoil the epoch's mean.
+        # A step that --on_nan skips must not make the epoch's mean NaN.
         self._epoch_loss += torch.stack(minimised).sum().nan_to_num(0.0, 0.0, 0.0)
         self._epoch_steps += 1
         order = {name: position for position, name in enumerate(PUBLIC_LOSSES)}
@@ -126,29 +127,29 @@ class BaseModel(ABC):
         )
 
     def begin_at(self, epoch: int) -> None:
-        """Take the learning rate that an epoch begins with."""
+        """Set the learning rate of the beginning of an epoch."""
         for optimization in self.optimizations.values():
             optimization.schedule.begin_at(epoch)
 
     def end_epoch(self) -> None:
-        """Move every schedule on; called after the last step of an epoch."""
+        """Step all learning rate schedules. Called after the last step of an epoch."""
         mean = float(average(self._epoch_loss)) / max(1.0, float(self._epoch_steps))
         for optimization in self.optimizations.values():
             optimization.schedule.step(mean)
         self.forget_epoch_loss()
 
     def forget_epoch_loss(self) -> None:
-        """Begin the mean loss of an epoch anew."""
+        """Reset the mean loss of the epoch."""
         self._epoch_loss.zero_()
         self._epoch_steps.zero_()
 
     @property
     def learning_rate(self) -> float:
-        """The present learning rate (the same for all optimizers)."""
+        """The current learning rate, which is the same for all optimizers."""
         return next(optimization.schedule.learning_rate for optimization in self.optimizations.values())
 
     def describe(self, *, layers: bool) -> Iterator[str]:
-        """Each network's number of parameters, and its layers where these are wanted."""
+        """Yield the number of parameters of each network, and its layers if `layers` is set."""
         for name, network in self.networks.items():
             if layers:
                 yield str(network)
@@ -156,13 +157,13 @@ class BaseModel(ABC):
             yield f"[Network {name}] {count / 1e6:.3f} M parameters"
 
     def inference(self) -> None:
-        """Switch every network to evaluation: no dropout, batch norms by their running statistics."""
+        """Switch all networks to evaluation mode: no dropout, and batch norms use their running statistics."""
         for network in self.networks.values():
             network.eval()
 
     @contextlib.contextmanager
     def for_inference(self) -> Iterator[None]:
-        """Within, every network is in evaluation mode; afterwards in that which it was in."""
+        """Context in which all networks are in evaluation mode. At its end, the previous modes are restored."""
         modes = {name: network.training for name, network in self.networks.items()}
         self.inference()
         try:
@@ -172,14 +173,14 @@ class BaseModel(ABC):
                 network.train(modes[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training needs besides the networks' weights: tensors and plain values only.
+        """Return the training state besides the networks' weights, as tensors and plain values.
 
-        Of several processes each must call it; the main one gets what is to be saved for all.
+        Every process must call it; rank 0 gets the state of all ranks.
         """
         return join(self._own_state())
 
     def _own_state(self) -> dict[str, Any]:
-        """Of this process alone."""
+        """Return the state of this process."""
         return {
             "optimizers": {name: own.optimizer.state_dict() for name, own in self.optimizations.items()},
             "schedules": {name: own.schedule.state_dict() for name, own in self.optimizations.items()},
@@ -195,9 +196,9 @@ class BaseModel(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """The reverse of `state_dict`; of several processes, the main one has the state and the others None.
+        """Restore a `state_dict`. Every process must call it; rank 0 passes the state, and the others None.
 
-        Raises ValueError, or nearly anything else, for the state of another model.
+        Raises ValueError, or almost any other type, if the state is of another model.
         """
         state = take_own(state)
         for name, optimization in self.optimizations.items():
@@ -207,10 +208,10 @@ class BaseModel(ABC):
             self.pools[name].load_state_dict(pool_state)
         if self.averages and state.get("averages"):
             self.averages.load_state_dict(state["averages"])
-        # States of older versions lack these: no term was lazy then, and nothing warmed up.
+        # Older versions, which had no lazy terms and no warm-up, did not save these.
         self.losses = {name: loss.to(self.device) for name, loss in state.get("losses", {}).items()}
         self.steps, self.warm_up_done = state.get("steps", 0), state.get("warm_up_done", self.warm_up_steps)
         self._epoch_loss.copy_(state["epoch_loss"])
         self._epoch_steps.fill_(state["epoch_steps"])
-        if "random" in state:  # not where more processes go on than saved
+        if "random" in state:  # missing if the number of processes has changed
             restore_random_state(state["random"], self.device)

@@ -1,7 +1,7 @@
-"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): two domains, two generators, two discriminators, no pairs.
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): unpaired translation with two generators and two discriminators.
 
-A is young, B is old. G_A makes B from A and G_B makes A from B. As in the public code base, D_A judges what G_A makes:
-it tells real photos of B from translated ones, and D_B those of A.
+A is young, B is old. G_A translates A to B, and G_B translates B to A. As in the public code base, D_A judges the
+output of G_A: it distinguishes real photos of B from translations, and D_B does the same for A.
 """
 
 from __future__ import annotations
@@ -35,41 +35,49 @@ IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
 
 @dataclass(frozen=True)
 class ObjectiveOptions:
-    """losses of the CycleGAN"""
+    """CycleGAN losses"""
 
     gan_mode: str = option(
         "lsgan", help="adversarial objective", choices=tuple(GAN_LOSSES), aliases={"no_lsgan": "vanilla"}
     )
-    lambda_A: float = option(10.0, help="weight of the cycle A to B to A")
-    lambda_B: float = option(10.0, help="weight of the cycle B to A to B")
-    lambda_identity: float = option(0.5, help="weight of the identity mapping, as a share of the cycle's; 0: none")
+    lambda_A: float = option(10.0, help="weight of the cycle loss A to B to A")
+    lambda_B: float = option(10.0, help="weight of the cycle loss B to A to B")
+    lambda_identity: float = option(
+        0.5, help="weight of the identity loss relative to the cycle loss; 0: no identity loss"
+    )
     lambda_change: float = option(0.0, help="weight of the mean absolute difference between photo and translation")
     lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp")
     lambda_r1: float = option(
-        0.0, help="weight of the discriminators' gradient penalty on real photos (R1); 0: none. Not with wgangp"
+        0.0,
+        help="weight of the discriminators' gradient penalty on real photos (R1); 0: no penalty; not available with "
+        "--gan_mode wgangp",
     )
-    r1_every: int = option(16, help="how often --lambda_r1 is computed", unit="steps")
+    r1_every: int = option(16, help="interval at which the R1 penalty is computed", unit="steps")
     lazy_cycle: int = option(
-        1, help="how often the cycle and identity terms are computed, with accordingly larger weights", unit="steps"
+        1,
+        help="interval at which the cycle and identity losses are computed; their weights are multiplied by it",
+        unit="steps",
     )
     wrong_age: float = option(
         0.0,
-        help="share of the discriminators' negative examples that are real photos of the other domain, so that they "
-        "never forget what ages differ in",
+        help="fraction of the discriminators' negative examples that are real photos of the other domain, so that they "
+        "keep judging age",
     )
     diffaug: bool = option(
-        False, help="discriminators see shifted photos with a rectangle cut out (differentiable augmentation)"
+        False, help="differentiable augmentation: discriminators see shifted images with a rectangle cut out"
     )
     pool_size: int = option(
-        50, help="earlier translations shown to each discriminator; 0: none", unit="images", most=5000
+        50, help="number of earlier translations kept for each discriminator; 0: none", unit="images", most=5000
     )
     ema: float = option(
         0.0,
-        help="decay of the generators' moving averages, such as 0.999, which are then what is tested, measured and "
-        "saved as latest_net_G_A and latest_net_G_B; 0: none",
+        help="decay of the generators' moving averages, for example 0.999; the averages are then tested, evaluated and "
+        "saved as latest_net_G_A and latest_net_G_B; 0: no averages",
     )
     warm_up_D: int = option(
-        0, help="first train the discriminators alone to tell real young from real old faces", unit="steps"
+        0,
+        help="number of steps that first train only the discriminators, to distinguish real young from real old faces",
+        unit="steps",
     )
     warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", most=4096)
 
@@ -89,17 +97,17 @@ class ObjectiveOptions:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
         for flag in ("r1_every", "lazy_cycle", "warm_up_batch"):
             if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+                raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least 1")
         if not 0 <= self.wrong_age < 1:
-            raise OptionError(f"--wrong_age {self.wrong_age}: a share of at least 0, and below 1")
+            raise OptionError(f"--wrong_age {self.wrong_age}: must be at least 0 and below 1")
         if not 0 <= self.ema < 1:
-            raise OptionError(f"--ema {self.ema}: at least 0, and below 1")
+            raise OptionError(f"--ema {self.ema}: must be at least 0 and below 1")
         if self.lambda_r1 and self.gan_mode == "wgangp":
-            raise OptionError("--lambda_r1 is not for --gan_mode wgangp, which has a gradient penalty of its own")
+            raise OptionError("--lambda_r1 cannot be combined with --gan_mode wgangp, which has its own penalty")
 
     @property
     def has_lazy_terms(self) -> bool:
-        """Whether some terms are not part of every step."""
+        """Whether some loss terms are not computed in every step."""
         return self.lazy_cycle > 1 or (self.lambda_r1 > 0 and self.r1_every > 1)
 
 
@@ -117,21 +125,21 @@ class CycleGANOptions:
 
     @property
     def channels(self) -> dict[str, int]:
-        """Of the images of domains A and B."""
+        """Number of image channels of the domains A and B."""
         return {"A": self.network.input_nc, "B": self.network.output_nc}
 
     @property
     def teachers(self) -> dict[str, Path]:
-        """Estimators that the generators are trained against, by the option that names them."""
+        """Age estimators that the generators are trained with, by the option that names them."""
         named = {"age_loss": self.age.age_loss, "features": self.discriminator.features_used}
         return {flag: path for flag, path in named.items() if path is not None}
 
     def check_trainable(self) -> None:
-        """Raise OptionError if these options can translate, but not train."""
+        """Raise OptionError for options that allow translation but not training."""
         channels = (self.network.input_nc, self.network.output_nc)
         for flag in self.teachers:
             if channels != (3, 3):
-                raise OptionError(f"--{flag} needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
+                raise OptionError(f"--{flag} needs colour images (--input_nc 3 --output_nc 3) for its age estimator")
         if channels[0] == channels[1]:
             return
         if self.generator.residual:
@@ -141,12 +149,12 @@ class CycleGANOptions:
         if self.objective.lambda_identity > 0:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
-                "to itself where both domains have the same channels; give --lambda_identity 0"
+                "to itself if both domains have the same number of channels; use --lambda_identity 0"
             )
 
 
 class CycleGANModel(BaseModel):
-    """Both directions of translation, trained by adversarial, cycle and identity losses."""
+    """Translates in both directions; trained with adversarial, cycle and identity losses."""
 
     options_class = CycleGANOptions
 
@@ -168,7 +176,7 @@ class CycleGANModel(BaseModel):
             self.inference()
 
     def _prepare_training(self, options: CycleGANOptions, seed: int, parts: int) -> None:
-        """Make what only training needs: discriminators, averages, optimizers, pools."""
+        """Create everything that only training needs: discriminators, averages, optimizers, pools."""
         options.check_trainable()
         network, self.parts = options.network, parts
         self.D_A = create_discriminator(network, options.discriminator, network.output_nc, self.device)
@@ -177,7 +185,9 @@ class CycleGANModel(BaseModel):
         if network.sync_bn:
             synchronise_batch_norms(self.networks.values(), self.device)
         if self.objective.has_lazy_terms and self.speed.cuda_graphs:
-            self.speed = replace(self.speed, cuda_graphs=False, graphs_missing="some terms are not in every step")
+            self.speed = replace(
+                self.speed, cuda_graphs=False, graphs_missing="some losses are not computed in every step"
+            )
         for net in (self.G_A, self.G_B, self.D_A, self.D_B):
             accelerate(net, self.speed)
         if self.objective.ema > 0:
@@ -186,7 +196,7 @@ class CycleGANModel(BaseModel):
         self.pool_A = ImagePool(self.objective.pool_size, seed, self.device)
         self.pool_B = ImagePool(self.objective.pool_size, seed + 1, self.device)
         self.pools = {"fake_A": self.pool_A, "fake_B": self.pool_B}
-        # Where each image goes through a network on its own, two passes of one network are one of a larger batch.
+        # If images do not influence each other, two passes through a network can be merged into one larger batch.
         passes_can_merge = network.norm != "batch" and not options.generator.dropout
         self.merges_passes = passes_can_merge and "merge" in self.speed.speedups
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
@@ -200,8 +210,9 @@ class CycleGANModel(BaseModel):
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """real, fake and rec of each domain that the batch has: real_A, fake_B, rec_A and real_B, fake_A, rec_B."""
-        G_A, G_B = self.networks["G_A"], self.networks["G_B"]  # the averages, if there are any
+        """Translate the photos of each domain in the batch and back. Returns real_A, fake_B, rec_A and real_B, fake_A,
+        rec_B."""
+        G_A, G_B = self.networks["G_A"], self.networks["G_B"]  # the moving averages if --ema is used
         images = {}
         if "A" in batch:
             images["real_A"] = batch["A"].to(self.device, non_blocking=True)
@@ -214,7 +225,7 @@ class CycleGANModel(BaseModel):
         return images
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
-        """One step of both generators and both discriminators. Its tensors are valid until the next step."""
+        """Do one step of both generators and both discriminators. The result is valid until the next step."""
         real_A = batch["A"].to(self.device, non_blocking=True)
         real_B = batch["B"].to(self.device, non_blocking=True)
         for pool, real in ((self.pool_B, real_A), (self.pool_A, real_B)):
@@ -226,8 +237,8 @@ class CycleGANModel(BaseModel):
         return step
 
     def step(self, real_A: Tensor, real_B: Tensor) -> Step:
-        """The step on photos that lie on the device. It never waits for the device, and the host decides nothing that
-        a CUDA graph would have to know."""
+        """Do the step on photos on the device. It never synchronizes with the device and does not depend on values
+        computed there, so that it can be recorded as a CUDA graph."""
         generators, discriminators = self.optimizations["G"], self.optimizations["D"]
         generators.begin()
         discriminators.begin()
@@ -248,15 +259,15 @@ class CycleGANModel(BaseModel):
         return self.report(losses, {name: images[name] for name in IMAGE_NAMES if name in images})
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """The reverse of `state_dict`."""
+        """Restore a `state_dict`."""
         super().load_state_dict(state)
         if isinstance(self._step, GraphedStep):
-            self._step.reset()  # the optimizers' moments are other tensors now
+            self._step.reset()  # the optimizers' moments are now different tensors
 
     def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
-        """All that the losses compare: the photos, their translations, these translated back and, for the identity
-        term, what each generator makes of photos of its target domain (same_A, same_B). In steps without cycle terms
-        the last two are missing."""
+        """Compute the images that the losses compare: the photos (real), their translations (fake), the translations
+        back (rec), and the output of each generator for photos of its target domain (same), for the identity loss. In
+        steps without cycle losses, rec and same are missing."""
         with_identity = self.objective.lambda_identity > 0 and self._cycle_is_due
         images = {"real_A": real_A, "real_B": real_B}
         if with_identity and self.merges_passes and real_A.shape == real_B.shape:
@@ -275,7 +286,7 @@ class CycleGANModel(BaseModel):
         return self.steps % self.objective.lazy_cycle == 0
 
     def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weighted terms whose sum both generators minimise (equation 3, and section 5.2 for the identity term)."""
+        """Compute the weighted losses whose sum the generators minimize (equation 3; section 5.2 for the identity)."""
         weights = self.objective
         lambda_A, lambda_B = weights.lambda_A * weights.lazy_cycle, weights.lambda_B * weights.lazy_cycle
         losses = {
@@ -297,8 +308,8 @@ class CycleGANModel(BaseModel):
         return losses
 
     def discriminator_losses(self, images: Mapping[str, Tensor], part: int = 0) -> dict[str, Tensor]:
-        """The terms of both discriminators, on real photos and on translations out of their pools, as drawn for this
-        micro-batch."""
+        """Compute the losses of both discriminators on real photos and on translations from the image pools, for
+        micro-batch number `part`."""
         fake_B, fake_A = self.pool_B.exchange(images["fake_B"], part), self.pool_A.exchange(images["fake_A"], part)
         return self._judge(images["real_A"], images["real_B"], fake_A, fake_B, self.steps)
 
@@ -313,17 +324,17 @@ class CycleGANModel(BaseModel):
         return losses
 
     def _discriminator_loss(self, discriminator: Network, real: Tensor, fake: Tensor, wrong: Tensor) -> Tensor:
-        """Of real photos of the domain, translations into it, and real photos of the other domain."""
+        """Compute the loss on real photos of the domain, translations to it, and real photos of the other domain."""
         share = self.objective.wrong_age if wrong is not fake else 0.0
         real_logits = discriminator(self._seen(real))
         loss = (1 - share) * self.gan_loss.discriminator(real_logits, discriminator(self._seen(fake)))
         if share > 0:
-            # As mismatched pairs in Reed et al. 2016, arXiv:1605.05396, section 4.1.
+            # Like the mismatched pairs in Reed et al. 2016, arXiv:1605.05396, section 4.1.
             loss = loss + share * self.gan_loss.discriminator(real_logits, discriminator(self._seen(wrong)))
         if self.objective.gan_mode == "wgangp":
             with discriminator.plainly():
                 loss = loss + self.objective.lambda_gp * gradient_penalty(discriminator, real, fake)
-        return 0.5 * loss  # halved, as in the paper's section 4, to slow the discriminators down
+        return 0.5 * loss  # halved to slow the discriminators down, as in section 4 of the paper
 
     def _penalty(self, discriminator: Network, real: Tensor) -> Tensor:
         with discriminator.plainly():
@@ -331,22 +342,22 @@ class CycleGANModel(BaseModel):
         return 0.5 * self.objective.lambda_r1 * self.objective.r1_every * penalty
 
     def _seen(self, images: Tensor) -> Tensor:
-        """What a discriminator sees of images."""
+        """Apply the augmentation of --diffaug, if enabled, to the input of a discriminator."""
         return augment(images) if self.objective.diffaug else images
 
     @property
     def warm_up_steps(self) -> int:
-        """Steps of the discriminators alone before training proper."""
+        """Number of steps that train only the discriminators before training."""
         return self.objective.warm_up_D
 
     @property
     def warm_up_batch(self) -> int:
-        """Their batch size."""
+        """Batch size of the warm-up."""
         return self.objective.warm_up_batch
 
     def warm_up(self, batch: Mapping[str, Any]) -> Step:
-        """One step of the discriminators alone. Real photos of the wrong age stand in for translations, which at first
-        are hardly anything else when generators begin at the identity."""
+        """Do one step of the discriminators only. Real photos of the other domain take the place of translations,
+        which are almost the same at first if the generators start as the identity."""
         real_A, real_B = batch["A"].to(self.device), batch["B"].to(self.device)
         discriminators = self.optimizations["D"]
         discriminators.begin()
@@ -358,7 +369,7 @@ class CycleGANModel(BaseModel):
 
     @torch.no_grad()
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
-        """The share of real photos, of both domains, that each discriminator puts on the right side: 0.5 is chance."""
+        """Return the accuracy of each discriminator on real photos of both domains; 0.5 is chance."""
         shares = {}
         for name, own, other in (("D_A", "B", "A"), ("D_B", "A", "B")):
             scores = [self.networks[name](batch[domain].to(self.device)).mean(dim=(1, 2, 3)) for domain in (own, other)]

@@ -136,7 +136,7 @@ def test_a_safetensors_file_holds_16_bits_a_weight_and_says_the_same(tmp_path: P
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     torch.save(small_estimator().state_dict(), path)
-    with pytest.raises(CheckpointError, match="holds no age estimator: make one by"):
+    with pytest.raises(CheckpointError, match="is not an age estimator: train one with"):
         load_estimator(path, CPU)
     for shape in ({"trunk": "vgg"}, {"size": 10**9}, {"dropout": "much"}, {"seen": 0.0}, {"depth": 3}, None):
         torch.save({"kind": "age estimator", "shape": shape, "state_dict": {}}, path)
