@@ -98,7 +98,7 @@ class AgeEstimator(nn.Module):
         return self.trunk.features(images)
 
     def logits_of_seen(self, images: Tensor) -> Logits:
-        """Compute logits for images (N, 3, H, W) that are already cropped and resized; they may be smaller in training."""
+        """Compute logits for cropped and resized images (N, 3, H, W), which may be smaller in training."""
         features = self.trunk(images)
         kept = F.dropout(features, self.shape.dropout, self.training)
         return Logits(self.years(kept), self.male(kept).squeeze(1), features)
@@ -135,7 +135,7 @@ def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} is not an age estimator: train one with scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
-    with torch.random.fork_rng(devices=()):  # the initialization must not change the random state of a run
+    with torch.random.fork_rng(devices=()):  # the initialisation must not change the random state of a run
         estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
     estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
     return estimator.to(device).eval().requires_grad_(False)

@@ -93,7 +93,7 @@ def _stage(before: int, width: int, stride: int) -> nn.Sequential:
 
 
 class PlainNet(Trunk):
-    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) with batch normalization and 3.4 million weights.
+    """A VGG (Simonyan and Zisserman 2015, arXiv:1409.1556) with batch normalisation and 3.4 million weights.
 
     Its first convolution has a stride of 2. It has no shortcuts, so that its errors differ from those of a ResNet."""
 

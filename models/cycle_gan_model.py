@@ -237,7 +237,7 @@ class CycleGANModel(BaseModel):
         return step
 
     def step(self, real_A: Tensor, real_B: Tensor) -> Step:
-        """Do the step on photos on the device. It never synchronizes with the device and does not depend on values
+        """Do the step on photos on the device. It never synchronises with the device and does not depend on values
         computed there, so that it can be recorded as a CUDA graph."""
         generators, discriminators = self.optimizations["G"], self.optimizations["D"]
         generators.begin()
@@ -286,7 +286,7 @@ class CycleGANModel(BaseModel):
         return self.steps % self.objective.lazy_cycle == 0
 
     def generator_losses(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute the weighted losses whose sum the generators minimize (equation 3; section 5.2 for the identity)."""
+        """Compute the weighted losses whose sum the generators minimise (equation 3; section 5.2 for the identity)."""
         weights = self.objective
         lambda_A, lambda_B = weights.lambda_A * weights.lazy_cycle, weights.lambda_B * weights.lazy_cycle
         losses = {

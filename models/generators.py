@@ -1,4 +1,4 @@
-"""Generators: images to images of the same size. State-dict keys are those of the public CycleGAN code base."""
+"""Generators, which map images to images of the same size. State-dict keys are those of the public CycleGAN code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from util.arguments import OptionError, option
 
 
 class ResnetBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added."""
+    """Residual block of two 3x3 convolutions."""
 
     def __init__(self, channels: int, norm: str, dropout: bool) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class ResnetBlock(nn.Module):
 class Generator(Network):
     """Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `size_multiple`.
 
-    model ends in tanh and is the translation itself or, if `residual` is set, the change that is added to the input.
-    If `position` is set, model also sees where each pixel lies.
+    model ends in tanh. Its output is the translation or, if `residual` is set, a change that is added to the input. If
+    `position` is set, model also sees the position of each pixel.
     """
 
     def __init__(self, size_multiple: int, model: nn.Module, position: bool = False) -> None:
@@ -50,14 +50,14 @@ class Generator(Network):
         return (images + output).clamp(-1.0, 1.0) if self.residual else output
 
     def begin_as_identity(self) -> None:
-        """Make the output the input plus a change that is 0 until training moves it."""
+        """Make the output the sum of the input and a change that is initially 0."""
         self.residual = True
         last = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)][-1]
         nn.init.zeros_(last.weight)
 
 
 def with_position(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) with two more channels: each pixel's column and row, from -1 to 1 (Liu et al. 2018,
+    """Add two channels to images (N, C, H, W): the column and row of each pixel, from -1 to 1 (Liu et al. 2018,
     "CoordConv", arXiv:1807.03247)."""
     columns, rows = _places(images.shape[3], images), _places(images.shape[2], images)
     size = (images.shape[0], 1, images.shape[2], images.shape[3])
@@ -65,12 +65,12 @@ def with_position(images: Tensor) -> Tensor:
 
 
 def _places(count: int, like: Tensor) -> Tensor:
-    """`count` numbers from -1 to 1 at equal distances. ONNX has no operator for linspace of a size known later."""
+    """Return `count` equidistant numbers from -1 to 1. ONNX has no operator for linspace with a dynamic size."""
     return torch.arange(count, dtype=like.dtype, device=like.device) * (2 / (count - 1)) - 1
 
 
 def resnet_generator(network: NetworkOptions, options: GeneratorOptions, blocks: int) -> Generator:
-    """Two downsampling convolutions, `blocks` residual blocks, two upsampling ones.
+    """Create a generator of two downsampling convolutions, `blocks` residual blocks, and two upsampling convolutions.
 
     From Johnson et al. 2016, arXiv:1603.08155.
     """
@@ -97,11 +97,12 @@ UPSAMPLING: dict[str, Callable[[int, bool], list[nn.Module]]] = {
         nn.Conv2d(width, width // 2, 3, bias=bias),
     ],
 }
-"""Layers that double height and width and halve the channels, from the channels and whether they have a bias."""
+"""Functions that create layers to double height and width and halve the channels, given the number of channels and
+whether the convolution has a bias."""
 
 
 class UnetLevel(nn.Module):
-    """One level of a U-Net: halve the size, run the level below, double the size, put the input beside the result."""
+    """One level of a U-Net: halves the size, runs the level below, doubles the size, and concatenates the input."""
 
     def __init__(self, outer: int, inner: int, norm: str, below: nn.Module | None, dropout: bool = False) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class UnetLevel(nn.Module):
 
 
 class UnetOutermost(nn.Module):
-    """The U-Net's first and last convolution, without normalisation."""
+    """The first and last convolution of a U-Net, without normalisation."""
 
     def __init__(self, network: NetworkOptions, ngf: int, below: nn.Module) -> None:
         super().__init__()
@@ -131,9 +132,9 @@ class UnetOutermost(nn.Module):
 
 
 def unet_generator(network: NetworkOptions, options: GeneratorOptions, size: int) -> Generator:
-    """A U-Net that halves images down to 1 pixel from `size`, a power of 2 (Isola et al. 2017, arXiv:1611.07004)."""
+    """Create a U-Net that reduces `size` pixels, a power of 2, to 1 pixel (Isola et al. 2017, arXiv:1611.07004)."""
     if options.position or options.upsample != "transpose":
-        raise OptionError(f"--position and --upsample resize need a ResNet generator: --netG is {options.netG}")
+        raise OptionError(f"--position and --upsample resize need a ResNet generator, but --netG is {options.netG}")
     ngf, levels = options.ngf, size.bit_length() - 1
     level = UnetLevel(8 * ngf, 8 * ngf, network.norm, below=None)
     for _ in range(levels - 5):
@@ -144,21 +145,21 @@ def unet_generator(network: NetworkOptions, options: GeneratorOptions, size: int
 
 
 def check_size(images: Tensor, multiple: int) -> None:
-    """Raise OptionError unless height and width are multiples of what the generator's halvings need."""
+    """Raise OptionError if height or width is not a multiple of `multiple`."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
         raise OptionError(
-            f"this generator needs images whose height and width are multiples of {multiple}, and got {height} x "
-            f"{width} pixels: choose --crop_size and --preprocess (or another --netG) accordingly"
+            f"this generator needs images whose height and width are multiples of {multiple} but got {height} x "
+            f"{width} pixels: change --crop_size or --preprocess, or use another --netG"
         )
 
 
 class Family(NamedTuple):
-    """Generators whose names differ in a number."""
+    """Generators whose names differ only in a number."""
 
     pattern: re.Pattern[str]
     build: Callable[[NetworkOptions, GeneratorOptions, int], Generator]
-    """from the options and the number in the name"""
+    """creates a generator from the options and the number in its name"""
     examples: str
 
 
@@ -174,7 +175,7 @@ KNOWN_GENERATORS = ", ".join(family.examples for family in GENERATORS.values())
 
 
 def known_generator(name: str) -> str:
-    """`name` if a family in GENERATORS has it; raises ArgumentTypeError listing the known names otherwise."""
+    """Return `name` if a family in GENERATORS contains it, otherwise raise ArgumentTypeError with the known names."""
     if any(family.pattern.fullmatch(name) for family in GENERATORS.values()):
         return name
     raise ArgumentTypeError(f"unknown generator {name!r}; known: {KNOWN_GENERATORS}")
@@ -192,27 +193,27 @@ class GeneratorOptions:
         architecture=True,
     )
     ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
-    dropout: bool = option(False, help="dropout in the generator", off_switch="no_dropout", architecture=True)
+    dropout: bool = option(False, help="use dropout in the generators", off_switch="no_dropout", architecture=True)
     residual: bool = option(
         False,
-        help="the generator predicts a change, initially zero, that is added to the photo; the public code cannot use "
-        "its weights",
+        help="let the generators predict a change, initially zero, that is added to the photo; the public code base "
+        "cannot load such weights",
         architecture=True,
     )
     upsample: str = option(
         "transpose",
-        help="transpose: transposed convolutions, as public weights have; resize: nearest neighbour, then a "
-        "convolution, which leaves no checkerboard",
+        help="upsampling layers; transpose: transposed convolutions, as in public weights; resize: nearest-neighbour "
+        "upsampling followed by a convolution, which avoids checkerboard artefacts",
         choices=tuple(UPSAMPLING),
         architecture=True,
     )
     position: bool = option(
-        False, help="the generator also sees each pixel's column and row; for aligned faces", architecture=True
+        False, help="give the generators the column and row of each pixel; for aligned faces", architecture=True
     )
 
 
 def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:
-    """The generator that `--netG` names, with weights drawn as `network` says."""
+    """Create the generator that `--netG` names, and initialise its weights."""
     known_generator(options.netG)
     family, match = next(
         (family, match) for family in GENERATORS.values() if (match := family.pattern.fullmatch(options.netG))

@@ -1,4 +1,4 @@
-"""Losses and weights that are no longer finite: noticed without waiting for the device at each step, and what then."""
+"""Detects NaN and infinite losses and weights without synchronising with the device in each step, and handles them."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from util.errors import UserError
 from util.run.progress import Progress
 
 STEPS_BETWEEN_LOOKS = 200
-"""At most: so many steps' files and losses are remembered."""
+"""Maximum number of steps between checks, whose files and losses are kept until then."""
 MOST_SKIPPED_STEPS = 100
-"""in a row; after these, it is not the photos"""
+"""Maximum number of consecutive skipped steps; after these, the photos cannot be the cause."""
 
-REMEDY = "Try a lower --lr, or leave out the photos named"
+REMEDY = "Try a lower --lr, or remove the photos named above"
 
 
 class DivergedError(UserError):
-    """Losses or weights that are not finite; the message names the step, its photos and the last good checkpoint."""
+    """Raised for NaN or infinite losses or weights; the message names the step, its photos and the last checkpoint."""
 
 
 @dataclass(frozen=True)
 class GuardOptions:
-    """losses that are not finite"""
+    """handling of NaN losses"""
 
     on_nan: str = option(
         "stop",
-        help="what happens where a loss or a weight is NaN or infinite: stop, so that --continue_train can go on from "
-        "the last checkpoint; skip: leave the weights as they are in that step (this looks at every step)",
+        help="what to do if a loss or weight is NaN or infinite; stop: end the training, which can be resumed from "
+        "the last checkpoint with --continue_train; skip: do not update the weights in that step (checks every step)",
         choices=("stop", "skip"),
-        parse=lambda text: "stop" if text == "rollback" else text,  # what older runs may have saved
+        parse=lambda text: "stop" if text == "rollback" else text,  # a former choice that older runs may have saved
     )
 
 
 class Recent(NamedTuple):
-    """One step: where, on which files, with which losses (on the device)."""
+    """A recent step: its position, files and losses (on the device)."""
 
     position: str
     paths: list[Path]
@@ -53,11 +53,11 @@ class Recent(NamedTuple):
 
 
 class Guard:
-    """Does the steps of a model, and sees to it that nothing which is not finite lasts.
+    """Does the training steps of a model, and stops or skips steps whose losses or weights are not finite.
 
-    Losses are looked at every `every` images, when they are reported anyhow, and before anything is saved: the device
-    is not waited for at other steps, unless they are to be skipped one by one. latest: names the last checkpoint, empty
-    where there is none.
+    Losses are checked every `every` images, when they are reported anyway, and before each save. Other steps do not
+    synchronise with the device, except with --on_nan skip, which checks every step. latest: describes the last
+    checkpoint; empty if there is none.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Guard:
         self.skipped = self.skipped_in_a_row = 0
 
     def optimize(self, batch: Mapping[str, Any]) -> Step:
-        """One step of the model, to the position where `progress` stands; without losses and images where it was
-        skipped. Raises DivergedError."""
+        """Do one step of the model, which ends at the position `progress`. The result has no losses and images if the
+        step was skipped. Raises DivergedError."""
         losses_before = dict(self.model.losses)
         step = self.model.optimize(batch)
         images = len(batch["A"]) * place().processes
@@ -95,9 +95,9 @@ class Guard:
         return step
 
     def check(self) -> bool:
-        """Look at the losses since the last look, and at the weights; False where a step was skipped.
+        """Check the losses since the last check, and the weights. Returns False if a step was skipped.
 
-        Raises DivergedError where something is not finite, unless such steps are skipped.
+        Raises DivergedError if something is not finite and --on_nan is stop.
         """
         recent, self.recent = self.recent, []
         if not recent:
@@ -113,7 +113,7 @@ class Guard:
 
     @torch.no_grad()
     def _complaint(self, recent: list[Recent]) -> str:
-        """What is not finite, since which step, and on which files; empty where all is."""
+        """Describe what is not finite, in which step, and with which files; empty if everything is finite."""
         weights = [
             value
             for network in self.model.networks.values()
@@ -121,7 +121,7 @@ class Guard:
             if value.is_floating_point()
         ]
         largest_weight = get_total_norm(weights, norm_type=math.inf).reshape(1)
-        # The one place where the host waits for the device.
+        # The only place where the host synchronises with the device.
         values = torch.cat([step.losses for step in recent] + [largest_weight.float()]).tolist()
         place = 0
         for step in recent:
@@ -129,7 +129,7 @@ class Guard:
             place += len(step.names)
             bad = [f"{name} {loss}" for name, loss in losses.items() if not math.isfinite(loss)]
             if bad:
-                return f"not finite at {step.position}: {', '.join(bad)}, on {_few(step.paths)}"
+                return f"losses are not finite at {step.position}: {', '.join(bad)}, on {_few(step.paths)}"
         if not math.isfinite(values[-1]):
             return f"weights are not finite after {recent[-1].position}, on {_few(recent[-1].paths)}"
         return ""
@@ -139,22 +139,23 @@ class Guard:
         self.skipped_in_a_row += 1
         if self.skipped_in_a_row > MOST_SKIPPED_STEPS:
             raise DivergedError(
-                f"{complaint}. So were the {MOST_SKIPPED_STEPS} steps before, all skipped. {self._way_back()}"
+                f"{complaint}. The {MOST_SKIPPED_STEPS} steps before were skipped for the same reason. "
+                f"{self._way_back()}"
             )
-        self.say(f"{complaint}: this step is skipped ({self.skipped} in all)")
+        self.say(f"{complaint}: skipping this step ({self.skipped} skipped in total)")
 
     def _way_back(self) -> str:
         latest = self.latest()
         if not latest:
             return f"There is no checkpoint yet. {REMEDY}"
-        return f"The last good checkpoint is {latest}: --continue_train goes on from it. {REMEDY}"
+        return f"The last good checkpoint is {latest}: resume from it with --continue_train. {REMEDY}"
 
     def state_dict(self) -> dict[str, int]:
-        """How many steps were skipped."""
+        """Return the number of skipped steps."""
         return {"skipped": self.skipped}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """The reverse of `state_dict`."""
+        """Restore a `state_dict`."""
         self.skipped = state["skipped"]
 
 

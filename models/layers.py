@@ -1,4 +1,4 @@
-"""What generators and discriminators share: normalisation, initialisation, freezing."""
+"""Normalisation, initialisation and freezing of networks."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ INITIALISERS: dict[str, Callable[[Tensor, float], object]] = {
 class NetworkOptions:
     """all networks"""
 
-    input_nc: int = option(3, help="channels of domain A's images: 3 RGB, 1 grey", architecture=True)
-    output_nc: int = option(3, help="channels of domain B's images: 3 RGB, 1 grey", architecture=True)
+    input_nc: int = option(3, help="channels of the images of domain A: 3 for RGB, 1 for grey", architecture=True)
+    output_nc: int = option(3, help="channels of the images of domain B: 3 for RGB, 1 for grey", architecture=True)
     norm: str = option("instance", help="normalisation layers", choices=tuple(NORMS), architecture=True)
-    init_type: str = option("normal", help="how weights are drawn", choices=tuple(INITIALISERS), train_only=True)
+    init_type: str = option(
+        "normal", help="initialisation of the weights", choices=tuple(INITIALISERS), train_only=True
+    )
     init_gain: float = option(
-        0.02, help="standard deviation (normal) or gain (xavier, orthogonal) of the drawn weights", train_only=True
+        0.02, help="standard deviation (normal) or gain (xavier, orthogonal) of the initial weights", train_only=True
     )
     sync_bn: bool = option(
         False,
-        help="--norm batch takes its statistics over the batches of all processes (GPUs)",
+        help="compute the statistics of --norm batch over the batches of all processes (GPUs)",
         off_switch="no_sync_bn",
         train_only=True,
     )
@@ -48,25 +50,25 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         for flag in ("input_nc", "output_nc"):
             if getattr(self, flag) not in (1, 3):
-                raise OptionError(f"--{flag} {getattr(self, flag)}: images have 3 channels (RGB) or 1 (grey)")
+                raise OptionError(f"--{flag} {getattr(self, flag)}: must be 3 (RGB) or 1 (grey)")
         if self.sync_bn and self.norm != "batch":
             raise OptionError(
-                f"--sync_bn is for --norm batch: --norm {self.norm} takes no statistics of a batch, and "
-                "is the same on any number of processes; leave the option out"
+                f"--sync_bn needs --norm batch: --norm {self.norm} does not use batch statistics, and is the same on "
+                "any number of processes; omit --sync_bn"
             )
 
     def reversed(self) -> NetworkOptions:
-        """The same for the other direction, from domain B to domain A."""
+        """Return the options for the other direction, from domain B to domain A."""
         return replace(self, input_nc=self.output_nc, output_nc=self.input_nc)
 
 
 def conv_bias(norm: str) -> bool:
-    """Whether convolutions before a normalisation carry a bias. Public checkpoints have one for `instance` alone."""
+    """Return whether convolutions before a normalisation have a bias: only for `instance`, as in public checkpoints."""
     return norm == "instance"
 
 
 def initialise(network: nn.Module, init_type: str, gain: float) -> None:
-    """Draw the weights of all convolutions from torch's global generator; biases are 0, batch norm weights near 1."""
+    """Initialise all convolutions with torch's global generator. Biases are 0, batch norm weights are close to 1."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             INITIALISERS[init_type](module.weight, gain)
@@ -78,22 +80,21 @@ def initialise(network: nn.Module, init_type: str, gain: float) -> None:
 
 
 def synchronise_batch_norms(networks: Iterable[nn.Module], device: torch.device) -> None:
-    """Make batch norms take their statistics over all processes, where there are several. Parameters and state dicts
-    stay as they are.
+    """Make batch norms compute their statistics over all processes. Parameters and state dicts do not change.
 
-    Raises OptionError where torch cannot.
+    Raises OptionError with several processes that do not train on GPUs, which torch does not support.
     """
     if place().processes == 1:
         return
     if device.type != "cuda":
-        raise OptionError(f"--sync_bn needs GPUs, and this trains on {device}: give --no_sync_bn")
+        raise OptionError(f"--sync_bn needs GPUs, but this training runs on {device}: use --no_sync_bn")
     for network in networks:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
 
 
 @contextlib.contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
-    """No gradients for these networks' parameters within; afterwards each parameter is as it was."""
+    """Context in which the parameters of these networks require no gradients. At its end, their flags are restored."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     former = [parameter.requires_grad for parameter in parameters]
     try:

@@ -1,4 +1,4 @@
-"""Loss terms as pure functions of tensors; each returns a scalar."""
+"""Losses as pure functions of tensors that return scalars."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class GANLoss(NamedTuple):
-    """One adversarial objective: what each side minimises, given raw logits of any shape."""
+    """An adversarial objective: the losses of generator and discriminator, given raw logits of any shape."""
 
     generator: Callable[[Tensor], Tensor]
-    """of the logits of translated images"""
+    """loss from the logits of translated images"""
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    """of the logits of real images, then of translated ones"""
+    """loss from the logits of real images and those of translated images"""
     middle: float = 0.0
-    """the logit between real and translated"""
+    """the logit at the decision boundary between real and translated images"""
 
 
 def _vanilla_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -50,9 +50,9 @@ GAN_LOSSES: dict[str, GANLoss] = {
 
 
 def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Mean of (|gradient| - 1)^2 at random points between real and translated images (arXiv:1704.00028, algorithm 1).
+    """Compute the mean of (|gradient| - 1)^2 at N random points between real and fake (arXiv:1704.00028, algorithm 1).
 
-    real, fake: (N, C, H, W). The N points are drawn from torch's generator of the images' device.
+    real, fake: (N, C, H, W). The points are drawn from torch's generator of the images' device.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     between = (share * real + (1.0 - share) * fake).detach().requires_grad_(True)
@@ -61,8 +61,8 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Te
 
 
 def gradient_penalty_on_real(discriminator: nn.Module, real: Tensor) -> Tensor:
-    """R1: the mean squared norm of the gradient on real images, of each image's mean logit (Mescheder et al. 2018,
-    arXiv:1801.04406, equation 9). real: (N, C, H, W)."""
+    """Compute R1: the mean squared norm of the gradient of each real image's mean logit with respect to the image
+    (Mescheder et al. 2018, arXiv:1801.04406, equation 9). real: (N, C, H, W)."""
     real = real.detach().requires_grad_(True)
     scores = discriminator(real).flatten(1).mean(dim=1)
     (gradient,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
@@ -70,5 +70,5 @@ def gradient_penalty_on_real(discriminator: nn.Module, real: Tensor) -> Tensor:
 
 
 def reconstruction(output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference; of the cycle and of the identity mapping (Zhu et al. 2017, arXiv:1703.10593)."""
+    """Compute the mean absolute difference, for the cycle and identity losses (Zhu et al. 2017, arXiv:1703.10593)."""
     return F.l1_loss(output, target)

@@ -1,4 +1,4 @@
-"""One generator, one direction: for photos of one kind, without the other domain."""
+"""A single generator, to translate photos in one direction without photos of the other domain."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from util.arguments import option, section
 class OneDirectionOptions:
     """one direction"""
 
-    model_suffix: str = option("", help="which generator: _A makes B from A (young to old), _B makes A from B")
+    model_suffix: str = option(
+        "", help="generator to use: _A translates A to B (young to old), _B translates B to A (old to young)"
+    )
     network: NetworkOptions = section(NetworkOptions)
     generator: GeneratorOptions = section(GeneratorOptions)
     speed: SpeedOptions = section(SpeedOptions)
 
     @property
     def channels(self) -> dict[str, int]:
-        """Of the photos under "A", and of their translations."""
+        """Number of channels of the photos under "A" and of their translations under "B"."""
         return {"A": self.translator.input_nc, "B": self.translator.output_nc}
 
     @property
     def translator(self) -> NetworkOptions:
-        """The options of the one network: of G_B, A's channels are those of the run's domain B."""
+        """The options of the generator. For G_B, the input has the channels of the run's domain B."""
         return self.network.reversed() if self.model_suffix == "_B" else self.network
 
 
 class OneDirectionModel(BaseModel):
-    """The generator `G` + `--model_suffix` of a checkpoint."""
+    """Translates with the network `G` + `--model_suffix` of a checkpoint."""
 
     options_class = OneDirectionOptions
     trainable = False
@@ -60,6 +62,6 @@ class OneDirectionModel(BaseModel):
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """real and fake of the photos under "A"."""
+        """Translate the photos under "A". Returns real and fake."""
         real = batch["A"].to(self.device, non_blocking=True)
         return {"real": real, "fake": self.generator(real)}

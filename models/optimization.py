@@ -1,4 +1,4 @@
-"""What a training step needs besides its losses: Adam, its schedule, loss scaling, gradients of several processes."""
+"""Updates weights in a training step: Adam, learning rate schedule, loss scaling, gradients of several processes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from util.distributed import average_gradients
 
 
 class Optimization:
-    """Moves the weights of networks that are trained together.
+    """Updates the weights of networks that are trained together.
 
-    In each step: `begin`, `backward` for each micro-batch, `step`.
+    Each step consists of `begin`, `backward` for each micro-batch, and `step`.
     """
 
     def __init__(
@@ -30,27 +30,27 @@ class Optimization:
             parameters, options.lr, (options.beta1, options.beta2), device, fused=fused, capturable=speed.cuda_graphs
         )
         self.schedule = Schedule(self.optimizer, options)
-        # Small fp16 gradients would round to 0; in every other precision the scaler does nothing.
+        # Without scaling, small fp16 gradients would be rounded to 0. For other precisions the scaler does nothing.
         self.scaler = torch.amp.GradScaler(device.type, enabled=speed.precision == "fp16")
         self.fixed_scale: float | None = None
 
     def skip_not_finite(self) -> None:
-        """From now on leave the weights as they are where gradients are not finite. A scaler does that in fp16 anyhow;
-        elsewhere it is one whose scale stays 1, which decides on the device."""
+        """From now on, do not update the weights if gradients are not finite. The scaler for fp16 does this anyway; for
+        other precisions, a scaler with a constant scale of 1 is used, which decides on the device."""
         if not self.scaler.is_enabled():
             self.scaler = torch.amp.GradScaler(self.parameters[0].device.type, init_scale=1.0)
             self.fixed_scale = 1.0
 
     def begin(self) -> None:
-        """Forget the gradients of the step before."""
+        """Clear the gradients of the previous step."""
         self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """Add the gradients of the sum of `losses`, for a micro-batch that is such a share of the batch."""
+        """Accumulate the gradients of the sum of `losses`. share: size of the micro-batch relative to the batch."""
         self.scaler.scale(share * torch.stack(list(losses.values())).sum()).backward()
 
     def step(self) -> None:
-        """Move the weights by the mean of the gradients over all processes."""
+        """Update the weights with the mean of the gradients over all processes."""
         average_gradients(self.parameters)
         self.scaler.step(self.optimizer)
         self.scaler.update(self.fixed_scale)
@@ -58,9 +58,9 @@ class Optimization:
     def load_state_dict(
         self, optimizer: Mapping[str, Any], schedule: Mapping[str, Any], scaler: Mapping[str, Any]
     ) -> None:
-        """Take the states of the three over. Raises ValueError, or nearly anything else, for those of other
-        networks."""
+        """Restore the states of optimizer, schedule and scaler. Raises ValueError, or almost any other type, if they
+        belong to other networks."""
         load_moments(self.optimizer, optimizer)
         self.schedule.load_state_dict(schedule)
-        if scaler and self.scaler.is_enabled():  # empty in all precisions but fp16
+        if scaler and self.scaler.is_enabled():  # empty unless saved with fp16 or --on_nan skip
             self.scaler.load_state_dict(dict(scaler))

@@ -1,4 +1,4 @@
-"""Adam for networks on any device, and its state on another than it was saved on."""
+"""Creates Adam for any device, and restores its state on a device other than the one it was saved on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def create_adam(
     fused: bool,
     capturable: bool,
 ) -> torch.optim.Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
+    """Create Adam (Kingma and Ba 2015, arXiv:1412.6980).
 
-    fused: all parameters in one kernel. capturable: every number that changes lies on the device, the learning rate
-    too, so that the step can be part of a CUDA graph.
+    fused: whether to update all parameters in one kernel. capturable: whether everything that changes, including the
+    learning rate, is on the device, so that the step can be part of a CUDA graph.
     """
     rate = torch.tensor(lr, device=device) if capturable else lr
     capturable = capturable and device.type == "cuda"
@@ -29,7 +29,7 @@ def create_adam(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of all groups; in place where it lies on the device."""
+    """Set the learning rate of all parameter groups, in place if it is a tensor on the device."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -38,9 +38,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def load_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Take the moments and step counts out of a saved state; rates, decay and ways to compute stay this optimizer's.
+    """Restore the moments and step counts from a saved state. All other settings of the optimizer are kept.
 
-    Raises ValueError where the state is of other parameters.
+    Raises ValueError if the state is of other parameters.
     """
     groups = [
         {**{name: value for name, value in own.items() if name != "params"}, "params": saved["params"]}
@@ -50,5 +50,5 @@ def load_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> 
     for parameter, moments in optimizer.state.items():
         for name, moment in moments.items():
             if moment.shape == parameter.shape and moment.stride() != parameter.stride():
-                # Saved where weights lay in another order: fused kernels take them to lie alike.
+                # Saved with another memory format: fused kernels assume that moments and weights have the same one.
                 moments[name] = torch.empty_like(parameter).copy_(moment)

@@ -1,4 +1,4 @@
-"""In how many bits networks compute. Weights, losses and the optimizers' states are float32 in any case."""
+"""Precision of the networks' computations. Weights, losses and optimizer states are always float32."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ PRECISIONS = ("auto", "float32", "tf32", *AUTOCAST)
 
 
 def resolve_precision(precision: str, device: torch.device, *, training: bool) -> str:
-    """The precision for a device, with what torch must know of it set; `auto` is float32 where nothing is trained.
+    """Choose the precision for a device, and set torch's TF32 flags accordingly. `auto` is float32 for inference.
 
-    Raises OptionError where the device cannot do it.
+    Raises OptionError if the device does not support the precision.
     """
     if precision == "auto":
         precision = "bf16" if training and has_quick_bf16(device) else "float32"
     if precision == "fp16" and device.type == "cpu":
-        raise OptionError("--precision fp16 needs a GPU; bf16 has the range of float32 and works on CPUs")
+        raise OptionError("--precision fp16 needs a GPU; use bf16, which has the range of float32 and works on CPUs")
     if precision == "tf32" and device.type != "cuda":
-        raise OptionError("--precision tf32 is for NVIDIA GPUs; use float32 or bf16")
+        raise OptionError("--precision tf32 needs an NVIDIA GPU; use float32 or bf16")
     set_tf32(precision == "tf32")
     return precision
 
 
 class Network(nn.Module):
-    """A network of one part, `body`, which computes in `autocast_dtype` and gives float32 images or logits.
+    """Base class of the networks: computes `body` in `autocast_dtype` and returns float32 images or logits.
 
-    Convolutions compute in that type; what torch's autocast takes to need more, it keeps in float32.
+    Convolutions compute in that type; torch's autocast keeps operations that need more precision in float32.
     """
 
     model: nn.Module
     autocast_dtype: torch.dtype | None = None
-    """None: as its input is"""
+    """None: the type of the input"""
     channels_last = False
-    """whether images lie in memory pixel by pixel, rather than channel by channel"""
+    """whether images have the channels-last memory format"""
     fast_body: Callable[[Tensor], Tensor] | None = None
-    """what computes the same as `body`, quicker; differentiable once"""
+    """a faster function that computes the same as `body`; differentiable once"""
     smooth_body: Callable[[Tensor], Tensor] | None = None
-    """the same, differentiable twice; None: `body` is"""
+    """a function that computes the same as `body` and is differentiable twice; None: `body` itself"""
 
     @property
     def body(self) -> nn.Module:
@@ -52,13 +52,13 @@ class Network(nn.Module):
         return self.model
 
     def parts(self) -> Sequence[Network]:
-        """The networks that it consists of, each with a body of its own."""
+        """Return the networks that this network consists of, each with its own body."""
         return [self]
 
     @contextlib.contextmanager
     def plainly(self) -> Iterator[None]:
-        """Compute in the input's own type within, and differentiably: for gradients of gradients, which 16 bits are too
-        coarse for and fast bodies do not have."""
+        """Context in which the network computes in the input's type and is differentiable twice, as gradient penalties
+        need: 16 bits are not precise enough for these, and fast bodies are differentiable only once."""
         former = self.autocast_dtype, self.fast_body
         self.autocast_dtype, self.fast_body = None, self.smooth_body
         try:
@@ -67,7 +67,7 @@ class Network(nn.Module):
             self.autocast_dtype, self.fast_body = former
 
     def compute(self, images: Tensor) -> Tensor:
-        """`body` of images (N, C, H, W), in float32 (float64 where these are)."""
+        """Compute `body` for images (N, C, H, W). Returns float32 (float64 for float64 images)."""
         compute = self.fast_body or self.body
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Learning rates over the epochs."""
+"""Length of the training and learning rate schedules."""
 
 from __future__ import annotations
 
@@ -15,48 +15,57 @@ from util.arguments import OptionError, option
 
 @dataclass(frozen=True)
 class ScheduleOptions:
-    """length of training and learning rate"""
+    """training length and learning rate"""
 
     n_epochs: int = option(
-        100, help="epochs at the initial learning rate", unit="epochs", aliases=["niter"], most=1000000
+        100,
+        help="number of epochs with the initial learning rate",
+        unit="epochs",
+        aliases=["niter"],
+        most=1000000,
     )
     n_epochs_decay: int = option(
-        100, help="epochs of decay that follow", unit="epochs", aliases=["niter_decay"], most=1000000
+        100,
+        help="number of epochs after that, in which the learning rate decays to 0",
+        unit="epochs",
+        aliases=["niter_decay"],
+        most=1000000,
     )
     epoch_count: int | None = option(
         None,
         help="number of the first epoch, for weights that were trained before; none: 1, or with --continue_train the "
-        "epoch that follows the checkpoint",
+        "epoch after the checkpoint",
         most=1000000,
     )
     lr: float = option(0.0002, help="initial learning rate of Adam")
-    beta1: float = option(0.5, help="Adam's decay rate of the gradient's mean")
-    beta2: float = option(0.999, help="Adam's decay rate of the gradient's mean square")
+    beta1: float = option(0.5, help="beta1 of Adam: decay rate of the gradient's mean")
+    beta2: float = option(0.999, help="beta2 of Adam: decay rate of the gradient's mean square")
     lr_policy: str = option(
         "linear",
-        help="linear: constant, then linearly to 0; step: a tenth every --lr_decay_iters; plateau: a fifth when the "
-        "generators' loss stops falling; cosine: half a cosine over all epochs",
+        help="learning rate schedule; linear: constant for --n_epochs, then linearly to 0; step: divided by 10 every "
+        "--lr_decay_iters epochs; plateau: divided by 5 when the generators' loss stops decreasing; cosine: half a "
+        "cosine over all epochs",
         choices=("linear", "step", "plateau", "cosine"),
-        parse=lambda text: "linear" if text == "lambda" else text,  # the public code's name of 2018
+        parse=lambda text: "linear" if text == "lambda" else text,  # its name in the public code of 2018
     )
-    lr_decay_iters: int = option(50, help="distance of the steps of --lr_policy step", unit="epochs")
+    lr_decay_iters: int = option(50, help="interval between the steps of --lr_policy step", unit="epochs")
 
     def __post_init__(self) -> None:
         if self.n_epochs < 0 or self.n_epochs_decay < 0 or self.last_epoch < 1:
-            raise OptionError("--n_epochs and --n_epochs_decay: not below 0, and at least one epoch in all")
+            raise OptionError("--n_epochs and --n_epochs_decay must not be negative, and their sum at least 1")
         if self.first_epoch < 1:
-            raise OptionError(f"--epoch_count {self.epoch_count}: the first epoch is number 1")
+            raise OptionError(f"--epoch_count {self.epoch_count}: epochs are counted from 1")
         if self.first_epoch > self.last_epoch:
             raise OptionError(
-                f"--epoch_count {self.epoch_count} lies beyond the last epoch, which is {self.last_epoch}: raise "
+                f"--epoch_count {self.epoch_count} is after the last epoch, which is {self.last_epoch}: increase "
                 "--n_epochs or --n_epochs_decay"
             )
         if self.lr_decay_iters < 1:
-            raise OptionError(f"--lr_decay_iters {self.lr_decay_iters}: at least 1 epoch")
+            raise OptionError(f"--lr_decay_iters {self.lr_decay_iters}: must be at least 1 epoch")
         if not self.lr > 0 or not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise OptionError(
-                f"--lr {self.lr} --beta1 {self.beta1} --beta2 {self.beta2}: the rate must be above 0, both decay rates "
-                "in [0, 1)"
+                f"--lr {self.lr} --beta1 {self.beta1} --beta2 {self.beta2}: --lr must be above 0, and both betas in "
+                "[0, 1)"
             )
 
     @property
@@ -70,10 +79,10 @@ class ScheduleOptions:
         return self.n_epochs + self.n_epochs_decay
 
     def describe_end(self, epoch: int) -> str:
-        """Why there is nothing to train for a run that has reached `epoch`, and what to do."""
+        """Describe, for a run that has reached `epoch`, why there is nothing to train and what to do."""
         return (
-            f"is already at epoch {epoch}, and --n_epochs {self.n_epochs} with --n_epochs_decay {self.n_epochs_decay} "
-            f"end at epoch {self.last_epoch}; raise --n_epochs or --n_epochs_decay to train further"
+            f"is already at epoch {epoch}, but --n_epochs {self.n_epochs} and --n_epochs_decay {self.n_epochs_decay} "
+            f"end training after epoch {self.last_epoch}; increase --n_epochs or --n_epochs_decay to train further"
         )
 
 
@@ -94,7 +103,7 @@ MULTIPLIERS: dict[str, Callable[[ScheduleOptions, int], float]] = {
     "step": _step,
     "cosine": _cosine,
 }
-"""Policy to the factor on `--lr` in an epoch, counted from 1. `plateau` is none of them: it depends on the losses."""
+"""Factor on `--lr` in an epoch, counted from 1, by policy. `plateau` is missing because it depends on the losses."""
 
 PLATEAU_FACTOR = 0.2
 PLATEAU_PATIENCE_EPOCHS = 5
@@ -102,10 +111,10 @@ PLATEAU_THRESHOLD = 0.01
 
 
 class Schedule:
-    """Sets an optimizer's learning rate for each epoch; to be stepped once after each, with its mean loss.
+    """Sets the learning rate of an optimizer for each epoch. Call `step` after each epoch with its mean loss.
 
-    Begins at `--epoch_count`; beyond the last epoch the rate stays where it ended. Only the position is state: rate,
-    policy and lengths are those of the options, also where a run continues with others.
+    The schedule begins at `--epoch_count`; after the last epoch, the rate remains constant. Only the position is saved:
+    a resumed run uses the rate, policy and lengths of its current options.
     """
 
     def __init__(self, optimizer: Optimizer, options: ScheduleOptions) -> None:
@@ -117,7 +126,7 @@ class Schedule:
         self._apply()
 
     def step(self, epoch_loss: float) -> None:
-        """Move to the next epoch's learning rate, given the mean loss of the epoch that ended."""
+        """Set the learning rate of the next epoch, given the mean loss of the one that ended."""
         self.epoch += 1
         if epoch_loss < self.best_loss * (1.0 - PLATEAU_THRESHOLD):
             self.best_loss, self.epochs_without_gain = epoch_loss, 0
@@ -129,13 +138,13 @@ class Schedule:
         self._apply()
 
     def begin_at(self, epoch: int) -> None:
-        """Take the rate that an epoch has, as where a run goes on from the networks of the epoch before it."""
+        """Set the learning rate of an epoch, for training that starts there."""
         self.epoch = epoch
         self._apply()
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the present epoch."""
+        """The learning rate of the current epoch."""
         if self.options.lr_policy == "plateau":
             return self.options.lr * self.plateau_multiplier
         return self.options.lr * MULTIPLIERS[self.options.lr_policy](
@@ -146,7 +155,7 @@ class Schedule:
         set_learning_rate(self.optimizer, self.learning_rate)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position."""
+        """Return the position in the schedule."""
         return {
             "epoch": self.epoch,
             "plateau_multiplier": self.plateau_multiplier,
@@ -155,7 +164,7 @@ class Schedule:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`; sets the optimizer's rate."""
+        """Restore a `state_dict`, and set the optimizer's learning rate."""
         self.epoch, self.plateau_multiplier = state["epoch"], state["plateau_multiplier"]
         self.best_loss, self.epochs_without_gain = state["best_loss"], state["epochs_without_gain"]
         self._apply()

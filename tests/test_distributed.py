@@ -152,7 +152,7 @@ def test_there_are_no_cuda_graphs_with_several_processes(monkeypatch: pytest.Mon
 
 
 def test_synchronised_batch_norms_keep_parameters_and_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OptionError, match="--sync_bn is for --norm batch"):
+    with pytest.raises(OptionError, match="--sync_bn needs --norm batch"):
         NetworkOptions(sync_bn=True)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
     weight, keys = network[1].weight, list(network.state_dict())

@@ -392,7 +392,7 @@ def test_networks_of_an_epoch_train_on_at_that_epochs_rate_and_nothing_logged_is
         assert rates(4) == pytest.approx({4: 5e-5}) and rates(0) == whole
         before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.name != ".lock"}
         told = nursery.run(output, *again, "--n_epochs_decay", "0")
-    assert "is already at epoch 4" in told and "raise --n_epochs or --n_epochs_decay" in told
+    assert "is already at epoch 4" in told and "increase --n_epochs or --n_epochs_decay" in told
     assert {path: path.read_bytes() for path in before} == before, "a run that is over stays as it was"
     text = (tmp_path / "run" / "loss_log.txt").read_text()
     assert text.count("D_A: ") == 4 + 2 + 4 + 2 + 1 and len(re.findall("= Restart [1-4] at", text)) == 4

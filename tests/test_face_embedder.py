@@ -107,7 +107,7 @@ def test_the_file_beside_says_what_was_not_typed(tmp_path: Path) -> None:
 def test_a_file_beside_that_says_nothing_is_named(tmp_path: Path, text: str) -> None:
     path = scripted(tmp_path / "faces.pt")
     (tmp_path / "faces.pt.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"faces\.pt\.json does not say how to prepare faces"):
+    with pytest.raises(CheckpointError, match=r"faces\.pt\.json does not describe the input of the model"):
         load_embedder(FaceModelOptions(path), CPU)
 
 
@@ -147,7 +147,7 @@ def test_what_is_no_recogniser_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="check --face_size"):
         embedder(images())
     torch.save({"weights": torch.zeros(2)}, tmp_path / "plain.pth")
-    with pytest.raises(CheckpointError, match=r"plain\.pth is no TorchScript file"):
+    with pytest.raises(CheckpointError, match=r"plain\.pth is not a TorchScript file"):
         load_embedder(FaceModelOptions(tmp_path / "plain.pth"), CPU)
     with pytest.raises(OptionError, match=r"\.onnx or"):
         (tmp_path / "faces.h5").write_bytes(b"")

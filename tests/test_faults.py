@@ -253,7 +253,7 @@ def test_a_learning_rate_that_explodes_stops_the_run_too(case: Case) -> None:
 def test_skipping_goes_on_without_the_bad_steps(case: Case, late_photo: str) -> None:
     output = case.run("--on_nan", "skip", nan_photo=late_photo)
     skipped = re.findall(
-        rf"not finite at epoch \d, image \d+: .*{late_photo}.*: this step is skipped \((\d+) in all\)", output
+        rf"not finite at epoch \d, image \d+: .*{late_photo}.*: skipping this step \((\d+) skipped in total\)", output
     )
     assert 3 <= len(skipped) <= 9 and skipped == [str(n + 1) for n in range(len(skipped))]  # 3 epochs, 2 domains
     assert (

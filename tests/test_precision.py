@@ -80,7 +80,7 @@ def test_fifty_steps_in_bf16_end_where_those_in_float32_do() -> None:
 def test_what_a_device_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match="--precision fp16 needs a GPU"):
         resolve_precision("fp16", CPU, training=True)
-    with pytest.raises(OptionError, match="--precision tf32 is for NVIDIA GPUs"):
+    with pytest.raises(OptionError, match="--precision tf32 needs an NVIDIA GPU"):
         resolve_precision("tf32", CPU, training=True)
     for quick, expected in ((True, "bf16"), (False, "float32")):
         monkeypatch.setattr(precision_module, "has_quick_bf16", lambda device, quick=quick: quick)

@@ -100,7 +100,11 @@ def test_results_are_those_of_the_last_test_and_what_the_page_shows(command: Com
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, "latest_test: No space left on device: free some disk space"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+            2,
+            "latest_test: No space left on device: free some disk space",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; results of an earlier test are as they were"),
     ],
 )

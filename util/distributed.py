@@ -205,7 +205,7 @@ def first_of_all(text: str) -> str:
 
 
 def average(values: Tensor) -> Tensor:
-    """Return the mean over all processes, bit for bit the same on each, without synchronizing with the device."""
+    """Return the mean over all processes, bit for bit the same on each, without synchronising with the device."""
     if place().processes == 1:
         return values
     total = values.detach().clone()

@@ -1,4 +1,4 @@
-"""Recognizes image files by name, writes files atomically, and locks them."""
+"""Recognises image files by name, writes files atomically, and locks them."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ImagePool:
         moves = [self._draw(count) for count in counts]
         for part, host in enumerate(moves):
             if self.device.type == "cuda":
-                host = host.pin_memory()  # otherwise the copy would synchronize with the device
+                host = host.pin_memory()  # otherwise the copy would synchronise with the device
             if len(self._moves) > part and self._moves[part].shape == host.shape:
                 self._moves[part].copy_(host, non_blocking=True)  # in place: a CUDA graph reads it there
             else:

@@ -36,7 +36,7 @@ class Initial:
         return self.folder.read_options()
 
     def load(self, networks: Mapping[str, nn.Module], say: Callable[[str], None] = print) -> None:
-        """Load the networks, and report which ones the source lacks: these keep their random initialization.
+        """Load the networks, and report which ones the source lacks: these keep their random initialisation.
 
         So does a discriminator that does not fit. Raises CheckpointError for a generator that does not fit, and if the
         source has no generator at all.
@@ -50,7 +50,7 @@ class Initial:
             say(f"note: {name} starts from random weights: {reason}")
 
     def _fill(self, name: str, network: nn.Module, say: Callable[[str], None]) -> str:
-        """Load one network. Returns an empty string, or the reason why it keeps its random initialization."""
+        """Load one network. Returns an empty string, or the reason why it keeps its random initialisation."""
         try:
             if self.file is not None:
                 load_network(network, self.file, name.removeprefix(RAW))

@@ -107,7 +107,7 @@ def _is_meant(prefix: str, path: Path, name: str) -> bool:
 
 
 def move_biases(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Add or remove biases of convolutions before a normalization to match the network, without changing its output.
+    """Add or remove biases of convolutions before a normalisation to match the network, without changing its output.
 
     A batch norm subtracts the mean and so the bias: a bias that the network here lacks is subtracted from the running
     mean. A bias that the file lacks is set to 0.

@@ -110,7 +110,7 @@ class Visualizer:
         moment = self._moment(progress)
         self._each(lambda sink: sink.tick(moment))
         if reporting and losses:
-            # The only place where the host synchronizes with the device; all losses are transferred at once.
+            # The only place where the host synchronises with the device; all losses are transferred at once.
             values = dict(zip(losses, self._average(stack(list(losses.values()))).tolist(), strict=True))
             self._each(lambda sink: sink.scalars(moment, values))
         due = [sink for sink in self.sinks if progress.due(self.image_frequencies.get(sink, 0), step_images)]

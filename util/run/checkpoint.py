@@ -138,7 +138,9 @@ def refuse_bombs(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                raise CheckpointError(f"{path} is refused as a likely decompression bomb: torch does not compress its files")
+                raise CheckpointError(
+                    f"{path} is refused as a likely decompression bomb: torch does not compress its files"
+                )
 
 
 def _first_line(error: Exception) -> str:
