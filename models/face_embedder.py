@@ -203,8 +203,8 @@ def _read_beside(path: Path) -> dict[str, Any]:
 
 
 def _onnx(path: Path) -> Callable[[Tensor], np.ndarray]:
-    """Load an ONNX model, which runs on the CPU. Raises OptionError if onnxruntime is missing, CheckpointError for a file
-    that it cannot read."""
+    """Load an ONNX model, which runs on the CPU. Raises OptionError if onnxruntime is missing, and CheckpointError if
+    the file cannot be read."""
     try:
         import onnxruntime
     except ImportError as error:
