@@ -124,7 +124,7 @@ def test_what_is_no_number_stays_none(compiled: None) -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     x = torch.rand(1, 2, 4, 4)
-    with pytest.raises(ValueError, match="4 pixels of padding"):
+    with pytest.raises(ValueError, match="padding of 4 pixels"):
         norm_act_pad(x, None, 4, 0.0, 1e-5)
     with pytest.raises(ValueError, match="residual"):
         norm_act_pad(x, x, 1, 0.0, 1e-5)
@@ -151,7 +151,7 @@ def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert printed.startswith("False") and "no own kernels: " in printed and reason in printed
+    assert printed.startswith("False") and "no custom kernels: " in printed and reason in printed
     assert not list(tmp_path.rglob("*.so")), "nothing is left that would be taken for compiled kernels"
 
 

@@ -301,7 +301,7 @@ def test_a_run_says_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert speed.describe().startswith("float32, channels last, the identity pass")
     monkeypatch.setattr(speed_module, "kernels_work", lambda device, dtype: "no C++ compiler found")
     speed = SpeedOptions(precision="float32").resolve(CPU, training=True)
-    assert not speed.channels_last and speed.describe().endswith("; no own kernels: no C++ compiler found")
+    assert not speed.channels_last and speed.describe().endswith("; no custom kernels: no C++ compiler found")
     with pytest.raises(OptionError, match="--cuda_graphs on needs an NVIDIA GPU"):
         SpeedOptions(cuda_graphs="on").resolve(CPU, training=True)
 

@@ -1,1 +1,1 @@
-"""Speed below the step: what a run uses of it, kernels of our own, CUDA graphs. Nothing here changes the result."""
+"""Faster computation of the networks: speed options, custom kernels, CUDA graphs. The results do not change."""

@@ -1,7 +1,7 @@
-"""Networks as chains of convolutions with fused normalisation between them: the same parameters, other kernels.
+"""Computes networks as chains of convolutions with fused normalisation in between, using the networks' parameters.
 
-`fuse` reads the layers of a ResNet generator or a PatchGAN as they stand in the network, and returns a function that
-computes what they do. The layers stay where they are: checkpoints, optimizers and hooks on parameters notice nothing.
+`fuse` reads the layers of a ResNet generator or a PatchGAN and returns a function that computes the same. The layers
+remain in the network, so that checkpoints, optimizers and hooks on parameters are not affected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Layer = TypeVar("Layer", bound=nn.Module)
 
 @dataclass
 class Alone:
-    """A layer that is computed as it stands."""
+    """A layer that is computed unchanged."""
 
     layer: nn.Module
 
@@ -31,10 +31,10 @@ class Alone:
 
 @dataclass
 class Link:
-    """A convolution and what follows it up to the next one.
+    """A convolution with all layers up to the next convolution.
 
-    slope, padding: see `norm_act_pad`. adds: the residual is added. keeps: the result is the next residual.
-    winograd: whether the convolution is one for `convolve_3x3`, wherever images fit.
+    slope, padding: see `norm_act_pad`. adds: whether to add the residual. keeps: whether the result is the next
+    residual. kernels: whether to use custom kernels. winograd: whether to use `convolve_3x3` for images that fit.
     """
 
     convolution: nn.Conv2d | nn.ConvTranspose2d
@@ -65,13 +65,12 @@ class Link:
             return made if bias is None else made + bias[:, None, None].to(made.dtype)
         if isinstance(layer, nn.Conv2d):
             return F.conv2d(x, layer.weight, bias, layer.stride, layer.padding)
-        return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # no padding by name in a transposed one
+        return F.conv_transpose2d(x, layer.weight, bias, layer.stride, layer.padding, layer.output_padding)  # type: ignore[arg-type]  # a transposed convolution has no padding by name
 
 
 @dataclass
 class Chain:
-    """What computes a network: from images (N, C, H, W) to its output. Copied with the network, it goes with the
-    copy."""
+    """Computes a network's output from images (N, C, H, W). If the network is copied, the copy gets its own chain."""
 
     steps: list[Alone | Link]
 
@@ -83,10 +82,11 @@ class Chain:
 
 
 def fuse(body: nn.Module, block: type[nn.Module], *, kernels: bool, winograd: bool) -> Chain | None:
-    """The chain of `body`; None where a layer stands in it that there is no step for.
+    """Create the chain for `body`; None if it contains an unsupported layer.
 
     block: the class of residual blocks, which have their layers in `conv_block` and add their input. kernels: whether
-    normalisations are computed by own kernels. winograd: whether 3 x 3 convolutions are, by Winograd's filtering.
+    to compute normalisations with custom kernels. winograd: whether to compute 3 x 3 convolutions with Winograd's
+    algorithm.
     """
     if not isinstance(body, nn.Sequential):
         return None
@@ -101,7 +101,7 @@ STANDING_ALONE = (nn.Upsample, nn.ReflectionPad2d, nn.LeakyReLU, nn.ReLU, nn.Tan
 
 @dataclass
 class _Reader:
-    """Takes layers off a list, and makes steps of them."""
+    """Parser that takes layers off a list and converts them to steps."""
 
     layers: list[nn.Module]
     block: type[nn.Module]
@@ -109,17 +109,17 @@ class _Reader:
     winograd: bool
 
     def take(self, *kinds: type[Layer]) -> Layer | None:
-        """The next layer, if it is of one of these kinds."""
+        """Remove and return the next layer if it has one of these types; otherwise None."""
         if self.layers and isinstance(self.layers[0], kinds):
             return self.layers.pop(0)  # type: ignore[return-value]  # it is a Layer
         return None
 
     def sees_block(self) -> bool:
-        """Whether a residual block is next."""
+        """Return whether the next layer is a residual block."""
         return bool(self.layers) and isinstance(self.layers[0], self.block)
 
     def steps(self) -> list[Alone | Link] | None:
-        """All of them; None where there is no step for a layer."""
+        """Convert all layers; None if one is not supported."""
         steps: list[Alone | Link] = []
         while self.layers:
             kept = bool(steps) and isinstance(steps[-1], Link) and steps[-1].keeps
@@ -130,7 +130,7 @@ class _Reader:
         return steps
 
     def _step(self) -> Sequence[Alone | Link] | None:
-        """The next convolution with what follows it, or the next layer that stands on its own."""
+        """Convert the next convolution with the layers that belong to it, or the next single layer."""
         convolution: Any = self.take(nn.Conv2d, nn.ConvTranspose2d)
         if convolution is None:
             alone = self.take(*STANDING_ALONE)
@@ -153,7 +153,7 @@ class _Reader:
         ]
 
     def _padding(self) -> int:
-        """The reflection padding that comes next, in this list or at the beginning of a residual block."""
+        """Return the reflection padding that follows, in this list or at the beginning of a residual block."""
         pad = self.take(nn.ReflectionPad2d)
         if pad is None and self.sees_block():
             first = self.layers[0].conv_block[0]  # type: ignore[index]
@@ -161,7 +161,7 @@ class _Reader:
         return 0 if pad is None else int(pad.padding[0])
 
     def _block(self) -> Sequence[Alone | Link] | None:
-        """A residual block. The padding that it begins with was done by what stands before it."""
+        """Convert a residual block. Its initial padding is part of the preceding step."""
         layers = list(self.layers.pop(0).conv_block)  # type: ignore[arg-type]
         inner = _Reader(layers[1:], self.block, self.kernels, self.winograd)
         steps = inner.steps()

@@ -1,4 +1,4 @@
-"""C++ kernels for CPUs, compiled once for each kind of machine and kept in the user's cache folder."""
+"""Compiles C++ kernels for CPUs, once for each type of machine, and keeps them in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from util.files import atomic_path
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 SUFFIXES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
-"""Types of images that there is a kernel for."""
+"""Kernel name suffixes of the supported image types."""
 
 
 class CompilerError(Exception):
-    """The kernels cannot be compiled here; the message says why."""
+    """Raised if the kernels cannot be compiled on this machine; the message contains the reason."""
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: $XDG_CACHE_HOME or ~/.cache."""
+    """Return the folder for compiled kernels, in $XDG_CACHE_HOME or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faceaging-by-cyclegan"
 
 
 @cache
 def library(source: Path) -> ctypes.CDLL:
-    """The kernels of a C++ file, compiled. Raises CompilerError where there is no compiler for them."""
+    """Compile the kernels of a C++ file, if they are not in the cache, and load them. Raises CompilerError."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise CompilerError("no C++ compiler found (g++, clang++ or $CXX)")
@@ -49,12 +49,12 @@ def library(source: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as error:
         raise CompilerError(f"{compiler} cannot compile {source.name}: {error.stderr.strip()[-300:]}") from error
-    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError: no home folder is known
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:  # RuntimeError: the home folder is unknown
         raise CompilerError(f"{source.name} could not be compiled or loaded: {error}") from error
 
 
 def _fingerprint(compiler: str, source: Path) -> str:
-    """Of all that the compiled kernels follow from; a home folder may be shared by machines of many kinds."""
+    """Hash everything that determines the compiled kernels, because different machines may share a home folder."""
     parts = [
         source.read_bytes(),
         source.with_name("types.h").read_bytes(),
@@ -65,7 +65,7 @@ def _fingerprint(compiler: str, source: Path) -> str:
 
 
 def _processor() -> str:
-    """What `-march=native` looks at."""
+    """Describe the processor features that `-march=native` depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -74,10 +74,10 @@ def _processor() -> str:
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p | None:
-    """A tensor's memory, for a kernel."""
+    """Return the address of a tensor as a kernel argument."""
     return None if tensor is None else ctypes.c_void_p(tensor.data_ptr())
 
 
 def numbers(*values: int) -> ctypes.Array[ctypes.c_long]:
-    """Sizes, for a kernel."""
+    """Return sizes as a kernel argument."""
     return (ctypes.c_long * len(values))(*values)

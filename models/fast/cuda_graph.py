@@ -1,8 +1,8 @@
-"""A training step as one CUDA graph: recorded once, then replayed without the host's work for each kernel.
+"""Records a training step as a CUDA graph and replays it, without the host launching each kernel.
 
-After torch's notes on CUDA graphs ("whole-network capture"): what the step reads and writes must lie where it lay when
-it was recorded. Photos are therefore copied into tensors of the graph's own, random slots of the pools and learning
-rates are tensors that are changed in place, and what a step returns is overwritten by the next one.
+As described in torch's notes on CUDA graphs ("whole-network capture"), a replayed step reads and writes the same memory
+as the recorded one. Photos are therefore copied to tensors that belong to the graph, pool slots and learning rates are
+tensors that are changed in place, and the result of a step is overwritten by the next one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 EAGER_STEPS = 3
-"""Before recording: libraries choose their algorithms, optimizers make their states."""
+"""Steps before recording, in which libraries choose algorithms and optimizers create their states."""
 
 
 class GraphedStep(Generic[Result]):
-    """Calls `step` eagerly at first, then records it, and from then on replays the record.
+    """Runs `step` eagerly at first, then records it, and from then on replays the recording.
 
-    Batches of another size than the recorded one (an epoch's last) are computed eagerly. If recording fails, `report`
-    is told once, and all goes on eagerly.
+    Batches of a different size, such as the last of an epoch, are computed eagerly. If recording fails, `report` is
+    called once, and all steps are computed eagerly.
     """
 
     def __init__(self, step: Callable[..., Result], report: Callable[[str], None] = print) -> None:
@@ -32,13 +32,13 @@ class GraphedStep(Generic[Result]):
         self.reset()
 
     def reset(self) -> None:
-        """Forget the record: for when tensors that it works on were replaced."""
+        """Discard the recording. Call this when tensors that it uses were replaced."""
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._eager_steps = 0
 
     def __call__(self, *inputs: Tensor) -> Result:
-        """One step on tensors of the device."""
+        """Do one step on tensors on the device."""
         if not self.enabled or (self._graph and [x.shape for x in inputs] != [x.shape for x in self._inputs]):
             return self.step(*inputs)
         if self._graph is None:
@@ -53,7 +53,7 @@ class GraphedStep(Generic[Result]):
         return self._result
 
     def _warm_up(self, *inputs: Tensor) -> Result:
-        """An eager step on a side stream, as recording needs it before."""
+        """Do an eager step on a side stream, which is required before recording."""
         self._eager_steps += 1
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -69,10 +69,10 @@ class GraphedStep(Generic[Result]):
         try:
             with torch.cuda.graph(graph):
                 result = self.step(*own)
-        except Exception as error:  # whatever a library cannot do within a graph, the run goes on without
+        except Exception as error:  # libraries fail in many ways within a graph; the run continues without
             self.enabled = False
             torch.cuda.synchronize()
-            self.report(f"no CUDA graph of the training step, which goes on without: {type(error).__name__}: {error}")
+            self.report(f"training without CUDA graphs, because recording failed: {type(error).__name__}: {error}")
             return False
         self._graph, self._inputs, self._result = graph, own, result
         return True

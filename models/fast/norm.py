@@ -1,9 +1,10 @@
-"""One operation for all that stands between two convolutions: normalise, activate, add the residual, pad.
+"""Fused operation for everything between two convolutions: normalisation, activation, residual, padding.
 
     plain = activation(normalise(x) + residual)            padded = reflection_pad(plain)
 
-Written as layers this is five passes over memory forward and more backward; here it is two each way. Instance
-normalisation without parameters (Ulyanov et al. 2016, arXiv:1607.08022), its statistics in float32 at least.
+As separate layers, this takes five passes over memory forward and more backward; fused, it takes two in each direction.
+The normalisation is instance normalisation without parameters (Ulyanov et al. 2016, arXiv:1607.08022) with statistics
+in at least float32.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from models.fast import norm_cpu
 
 
 def reference(x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float) -> tuple[Tensor, Tensor]:
-    """padded and plain, by torch's own operations: what `norm_act_pad` is held to, and what it is differentiated by
-    twice."""
+    """Compute padded and plain with torch's operations: the reference for tests of `norm_act_pad`, which is also
+    differentiable twice."""
     wide = x.to(accumulation_type(x.dtype))
     variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0, keepdim=True)
     plain = (wide - mean) * torch.rsqrt(variance + eps)
@@ -32,14 +33,14 @@ def reference(x: Tensor, residual: Tensor | None, padding: int, slope: float, ep
 
 
 def accumulation_type(dtype: torch.dtype) -> torch.dtype:
-    """The type of statistics, residuals and arithmetic."""
+    """Return the type of statistics, residuals and arithmetic."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def kernels_for(device: torch.device) -> ModuleType:
-    """The module with `forward` and `backward` for a device. Raises what importing it does."""
+    """Return the module with `forward` and `backward` for a device. Raises any error of importing it."""
     if device.type == "cuda":
-        from models.fast import norm_cuda  # Triton comes with torch's builds for GPUs alone
+        from models.fast import norm_cuda  # Triton is only part of torch's builds for GPUs
 
         return norm_cuda
     return norm_cpu
@@ -47,13 +48,13 @@ def kernels_for(device: torch.device) -> ModuleType:
 
 @cache
 def kernels_work(device: torch.device, dtype: torch.dtype) -> str:
-    """Why the kernels cannot be used on a device for images of a type; empty where they can.
+    """Return why the kernels cannot be used on a device for images of a type; an empty string if they can.
 
-    They are tried on a small image and compared with `reference`, gradients included: a compiler that is missing or
-    wrong costs speed, and never a run.
+    They are run on a small image and compared with `reference`, including gradients, so that a missing or faulty
+    compiler only costs speed.
     """
     if device.type not in ("cpu", "cuda"):
-        return f"there are none for {device.type}"
+        return f"not available for {device.type}"
     try:
         return _difference_from_reference(device, dtype)
     except Exception as error:  # compilers and drivers fail in many ways
@@ -78,12 +79,12 @@ def _difference_from_reference(device: torch.device, dtype: torch.dtype) -> str:
         for ours, theirs in zip(*results, strict=True):
             scale = max(1.0, float(theirs.detach().abs().max()))
             if not (ours.double() - theirs.double()).abs().max().item() <= tolerance * scale:
-                return "they differ from torch's own operations here"
+                return "their results differ from torch's operations on this machine"
     return ""
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """x in channels-last order. (torch takes images of one channel or one pixel to be in any order at once.)"""
+    """Convert x to channels-last order. (torch considers images of one channel or one pixel to be in every order.)"""
     _, channels, height, width = x.shape
     strides = (height * width * channels, 1, width * channels, channels)
     if x.stride() == strides:
@@ -127,16 +128,17 @@ class _NormActPad(torch.autograd.Function):
 def norm_act_pad(
     x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float, *, wants_plain: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """Images x (N, C, H, W) to `padded` (N, C, H + 2 padding, W + 2 padding) of x's type and, if wanted, `plain`
-    (N, C, H, W), which stays float32 (float64) so that a chain of residual blocks loses nothing.
+    """Compute, for images x (N, C, H, W), `padded` (N, C, H + 2 padding, W + 2 padding) of x's type and optionally
+    `plain` (N, C, H, W), which is float32 (float64 for float64) so that a chain of residual blocks keeps its precision.
 
-    slope: of the activation below 0; 0 is ReLU, 1 none. residual: like `plain`; with slope 1 only. Both outputs are in
-    channels-last order. Differentiable once. Raises ValueError for a padding that no reflection can fill.
+    slope: slope of the activation below 0; 0 is ReLU, 1 no activation. residual: like `plain`; only with slope 1. Both
+    outputs are in channels-last order. Differentiable once. Raises ValueError for a padding that is not smaller than
+    the image.
     """
     if residual is not None and slope != 1.0:
-        raise ValueError("a residual is added to what has no activation")
+        raise ValueError("a residual can only be added without an activation (slope 1)")
     if padding >= min(x.shape[-2:]):
-        raise ValueError(f"{padding} pixels of padding cannot be reflected out of {x.shape[-2]} x {x.shape[-1]}")
+        raise ValueError(f"a reflection padding of {padding} pixels is too large for {x.shape[-2]} x {x.shape[-1]}")
     outputs: tuple[Tensor, Tensor | None] = _NormActPad.apply(x, residual, padding, slope, eps, wants_plain)
     return outputs
 
@@ -144,10 +146,10 @@ def norm_act_pad(
 def composed(
     x: Tensor, residual: Tensor | None, padding: int, slope: float, eps: float, *, wants_plain: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """The same by torch's quickest layers, for where there are no kernels.
+    """Compute the same as `norm_act_pad` with torch's fastest layers, for devices without kernels.
 
-    group_norm with a group for each channel: F.instance_norm gives wrong input gradients for a single image whose
-    gradient comes in channels-last order on a CPU (torch 2.13 to 2.15).
+    Uses group_norm with one group per channel, because F.instance_norm returns wrong input gradients on a CPU for a
+    single image whose incoming gradient is in channels-last order (torch 2.13 to 2.15).
     """
     with torch.autocast(x.device.type, enabled=False):
         y = F.group_norm(x, x.shape[1], eps=eps)

@@ -1,4 +1,4 @@
-// Instance normalisation of images in channels-last order, with what stands around it in a ResNet generator or a PatchGAN:
+// Instance normalisation of images in channels-last order, fused with the operations around it in ResNet generators and PatchGANs:
 //
 //     u = activation(normalise(x) + residual)        padded = reflection_pad(u)
 //
@@ -106,7 +106,7 @@ void forward(const Shape& s, const T* x, const A* residual, T* padded, A* plain,
   }
 }
 
-// One row of the gradient of u, out of those of `padded` and `plain`: what was mirrored adds to where it came from.
+// One row of the gradient of u from those of `padded` and `plain`: gradients of reflected pixels are added to their originals.
 template <class T, class A>
 void gather_row(const Shape& s, long n, long h, const T* of_padded, const A* of_plain, A* gradient) {
   if (of_plain)

@@ -1,4 +1,4 @@
-"""The fused normalisation for CPUs: norm_cpu.cpp."""
+"""Fused normalisation for CPUs; the kernels are in norm_cpu.cpp."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def backward(
     padding: int,
     slope: float,
 ) -> None:
-    """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
+    """See `models.fast.norm`; fills of_x and, if given, of_residual."""
     function = getattr(library(SOURCE), f"backward_{SUFFIXES[x.dtype]}")
     pointers = map(pointer, (x, mean, scale, of_padded, of_plain, of_x, of_residual))
     function(_shape(x, padding), *pointers, ctypes.c_double(slope))

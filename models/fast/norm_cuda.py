@@ -1,7 +1,8 @@
-"""The fused normalisation for NVIDIA GPUs, in Triton; images in channels-last order. Compiled at first use.
+"""Fused normalisation for NVIDIA GPUs in Triton, for images in channels-last order. Compiled at first use.
 
-Two kernels forward (sums, result), two backward. Each program has a tile of pixels by channels, and the reflection is
-worked out where it is read, forward as backward: no two programs write to one place, so results repeat exactly.
+There are two kernels forward (sums, result) and two backward. Each program handles a tile of pixels and channels. The
+reflection is computed when reading, in both directions, so that no two programs write to the same address and results
+are deterministic.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import triton.language as tl
 from torch import Tensor
 
 PIXELS, CHANNELS = 32, 64
-"""Of a tile."""
+"""Size of a tile."""
 WIDE = {torch.float32: tl.float32, torch.float64: tl.float64}
 
 
 @triton.jit
 def _mirror(position, size):
-    """Where a reflected position lies."""
+    """Map a position in the padding to the position that it reflects."""
     position = tl.abs(position)
     return tl.where(position < size, position, 2 * (size - 1) - position)
 
 
 @triton.jit
 def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):
-    """Both sums of a tile's channels, out of (images, splits, 2, channels)."""
+    """Add up both partial sums (images, splits, 2, channels) for the channels of a tile."""
     split = tl.arange(0, SPLITS)[:, None]
     at = partial + ((n * SPLITS + split) * 2) * channels + channel[None, :]
     mask = inside[None, :] & (split < SPLITS)
@@ -36,7 +37,7 @@ def _total(partial, n, channel, inside, channels, SPLITS: tl.constexpr):
 
 @triton.jit
 def _sums(x, partial, pixels, channels, WIDE: tl.constexpr, SPLITS: tl.constexpr, BP: tl.constexpr, BC: tl.constexpr):
-    """Sums of the values and of their squares, relative to the first pixel, lest a far mean cost digits."""
+    """Sum the values and their squares, relative to the first pixel to keep precision if the mean is far from 0."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
     inside = channel < channels
@@ -77,7 +78,7 @@ def _forward(
     BP: tl.constexpr,
     BC: tl.constexpr,
 ):
-    """Normalise, add, activate, and write each pixel of the padded image."""
+    """Normalise, add the residual, activate, and write each pixel of the padded image."""
     n, tile = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
     inside = channel < channels
@@ -124,7 +125,7 @@ def _gathered(
     BP: tl.constexpr,
     BC: tl.constexpr,
 ):
-    """The gradient of a tile of `plain`: what was mirrored adds to where it came from."""
+    """Compute the gradient of a tile of `plain`: gradients of reflected pixels are added to their originals."""
     gradient = tl.zeros([BP, BC], WIDE)
     if HAS_PLAIN:
         gradient += tl.load(of_plain + (n * height * width + pixel)[:, None] * channels + channel[None, :], mask, 0.0)
@@ -132,7 +133,7 @@ def _gathered(
         row, column = pixel // width, pixel % width
         padded_width = width + 2 * PADDING
         base = n * (height + 2 * PADDING) * padded_width
-        # The pixel itself, and its images in the mirrors before and behind, where the padding reaches them.
+        # The pixel itself, and its reflections at both borders as far as the padding extends.
         for mirror in tl.static_range(9 if PADDING > 0 else 1):
             vertical, horizontal = mirror // 3, mirror % 3
             i = row if vertical == 0 else (-row if vertical == 1 else 2 * (height - 1) - row)
@@ -169,7 +170,7 @@ def _backward_sums(
     BP: tl.constexpr,
     BC: tl.constexpr,
 ):
-    """Sums of the gradient before the activation, and of it along the normalised values; the residual's gradient."""
+    """Sum the gradient before the activation, and its product with the normalised values; write the residual's."""
     n, split = tl.program_id(0).to(tl.int64), tl.program_id(1)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
     inside = channel < channels
@@ -232,7 +233,7 @@ def _backward(
     BP: tl.constexpr,
     BC: tl.constexpr,
 ):
-    """The gradient of x."""
+    """Compute the gradient of x."""
     n = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(2) * BC + tl.arange(0, BC)
     inside = channel < channels
@@ -270,14 +271,14 @@ def _backward(
 
 
 def _splits(images: int, pixels: int, channels: int) -> int:
-    """In how many programs an image's pixels are summed: enough to fill a large GPU, a power of 2."""
+    """Return the number of programs that sum an image's pixels: a power of 2 that fills a large GPU."""
     tiles = triton.cdiv(pixels, PIXELS)
     wanted = max(1, min(tiles, 512 // (images * triton.cdiv(channels, CHANNELS)), 64))
     return int(2 ** (wanted.bit_length() - 1))
 
 
 def _setting(x: Tensor, wide: torch.dtype) -> tuple[Tensor, dict[str, Any]]:
-    """A buffer for partial sums, and what all kernels are compiled for."""
+    """Create a buffer for partial sums, and the compile-time arguments of all kernels."""
     images, channels, height, width = x.shape
     splits = _splits(images, height * width, channels)
     partial = torch.empty((images, splits, 2, channels), dtype=wide, device=x.device)
@@ -333,7 +334,7 @@ def backward(
     padding: int,
     slope: float,
 ) -> None:
-    """See `models.fast.norm`; fills of_x and, where it is given, of_residual."""
+    """See `models.fast.norm`; fills of_x and, if given, of_residual."""
     images, channels, height, width = x.shape
     partial, setting = _setting(x, mean.dtype)
     setting |= {
@@ -343,7 +344,7 @@ def backward(
         "HAS_PLAIN": of_plain is not None,
     }
     blocks = triton.cdiv(channels, CHANNELS)
-    # What is absent is never read: any tensor stands in for it.
+    # Absent tensors are never read, so that any other tensor can be passed instead.
     tensors = [x if tensor is None else tensor for tensor in (of_padded, of_plain, of_residual)]
     shape = (height, width, channels, slope)
     tiles = triton.cdiv(height * width, PIXELS)

@@ -1,6 +1,7 @@
-"""How fast the networks run: precision, layout, compilation, kernels. Nothing here changes what is computed.
+"""Speed of the networks: precision, memory format, compilation and kernels. The results do not change.
 
-`SpeedOptions` is what a user asks for, `Speed` what a device can do of it, and `accelerate` puts it into a network.
+`SpeedOptions` are the user's settings, `Speed` is what the device supports of them, and `accelerate` applies it to a
+network.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from util.device import set_cudnn_benchmark
 from util.distributed import place
 
 SPEEDUPS = {
-    "merge": "the identity pass in one with the translation",
-    "kernels": "own kernels for normalisation, activation and padding",
-    "winograd": "3 x 3 convolutions by Winograd's filtering",
+    "merge": "identity pass merged with the translation",
+    "kernels": "custom kernels for normalisation, activation and padding",
+    "winograd": "3 x 3 convolutions with Winograd's algorithm",
     "adam": "fused Adam",
 }
-"""Savings that are exact, up to rounding: each can be left out, to see what it is worth."""
+"""Optimisations that are exact up to rounding. Each can be disabled to measure its effect."""
 FORMER_SPEEDUPS = {"bias", "rows"}
-"""Names that runs of older versions may have saved; they saved too little to stay."""
+"""Names of removed optimisations, which runs of older versions may have saved."""
 COMPILE_MODES = ("none", "default", "reduce-overhead", "max-autotune")
 
 
 def speedup_names(text: str) -> tuple[str, ...]:
-    """`all`, `none`, or names of SPEEDUPS with commas between. Raises ArgumentTypeError."""
+    """Parse `all`, `none`, or comma-separated names of SPEEDUPS. Raises ArgumentTypeError."""
     if text in ("all", "none"):
         return tuple(SPEEDUPS) if text == "all" else ()
     names = set(text.split(",")) - FORMER_SPEEDUPS
@@ -47,53 +48,57 @@ class SpeedOptions:
 
     precision: str = option(
         "auto",
-        help="what the networks compute in: float32; tf32 (NVIDIA GPUs); bf16; fp16 (GPUs), with scaled losses; auto: "
-        "in training bf16 where the device has units for it, else float32",
+        help="precision of the networks' computations; tf32: only on NVIDIA GPUs; fp16: only on GPUs, with loss "
+        "scaling; auto: bf16 for training if the hardware supports it, otherwise float32",
         choices=PRECISIONS,
     )
     channels_last: str = option(
         "auto",
-        help="images in memory pixel by pixel: on, off; auto: where there are kernels for it",
+        help="channels-last memory format of images; auto: if there are kernels for it",
         choices=("auto", "on", "off"),
         bare="on",
     )
     compile: str = option(
         "none",
-        help="compile the networks by torch.compile: a minute at first, in place of the own kernels",
+        help="mode of torch.compile for the networks, which takes about a minute at the start and replaces the custom "
+        "kernels",
         choices=COMPILE_MODES,
         bare="default",
     )
     cuda_graphs: str = option(
         "auto",
-        help="replay each training step as one CUDA graph: on, off; auto: on NVIDIA GPUs, where it works",
+        help="replay each training step as a CUDA graph; auto: on NVIDIA GPUs, if it works",
         choices=("auto", "on", "off"),
         bare="on",
         train_only=True,
     )
     speedups: tuple[str, ...] = option(
         tuple(SPEEDUPS),
-        help="exact savings: all, none, or some of "
+        help="optimisations that do not change the results: all, none, or a comma-separated list of "
         + "; ".join(f"{name} ({meaning})" for name, meaning in SPEEDUPS.items()),
         parse=speedup_names,
     )
 
     def resolve(self, device: torch.device, *, training: bool) -> Speed:
-        """What of it a device can do. Sets torch's switches for it. Raises OptionError where something asked for by
-        name cannot be."""
+        """Determine which settings the device supports, and set torch's flags accordingly. Raises OptionError if a
+        setting that was explicitly requested is not supported."""
         precision = resolve_precision(self.precision, device, training=training)
         compiled = self.compile != "none"
         wants_kernels = "kernels" in self.speedups and not compiled
         reason = "" if not wants_kernels else kernels_work(device, AUTOCAST.get(precision, torch.float32))
         speedups = set(self.speedups) - ({"kernels"} if reason or compiled else set())
-        if device.type != "cpu" or "kernels" not in speedups:  # its sums are formed by kernels of their own
+        if device.type != "cpu" or "kernels" not in speedups:  # Winograd's sums need custom kernels, too
             speedups.discard("winograd")
         channels_last = "kernels" in speedups or (compiled and device.type == "cuda")
         if self.channels_last != "auto":
             channels_last = self.channels_last == "on"
         if self.cuda_graphs == "on" and (device.type != "cuda" or precision == "fp16"):
-            raise OptionError("--cuda_graphs on needs an NVIDIA GPU, and another --precision than fp16")
+            raise OptionError("--cuda_graphs on needs an NVIDIA GPU and a --precision other than fp16")
         if self.cuda_graphs == "on" and place().processes > 1:
-            raise OptionError("--cuda_graphs on is for one process: several exchange gradients within each step")
+            raise OptionError(
+                "--cuda_graphs on is only available with one process: several processes exchange gradients within each "
+                "step"
+            )
         graphs = training and device.type == "cuda" and self.cuda_graphs != "off" and precision != "fp16"
         if device.type == "cuda":
             set_cudnn_benchmark(training)
@@ -105,7 +110,7 @@ class SpeedOptions:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a run really uses."""
+    """The settings that a run uses."""
 
     precision: str = "float32"
     channels_last: bool = False
@@ -113,22 +118,22 @@ class Speed:
     cuda_graphs: bool = False
     speedups: frozenset[str] = frozenset()
     kernels_missing: str = ""
-    """why there are no own kernels, though they were asked for"""
+    """why custom kernels are not used although they were requested"""
     graphs_missing: str = ""
-    """why there are no CUDA graphs, though there could be"""
+    """why CUDA graphs are not used although the device supports them"""
 
     def describe(self) -> str:
-        """One line for the console."""
+        """Describe the settings in one line for the console."""
         parts = [self.precision, "channels last" if self.channels_last else "channels first"]
         parts += [f"compiled ({self.compile})"] * (self.compile != "none") + ["CUDA graphs"] * self.cuda_graphs
         parts += [SPEEDUPS[name] for name in SPEEDUPS if name in self.speedups]
-        missing = f"; no own kernels: {self.kernels_missing}" if self.kernels_missing else ""
+        missing = f"; no custom kernels: {self.kernels_missing}" if self.kernels_missing else ""
         no_graphs = f"; no CUDA graphs: {self.graphs_missing}" if self.graphs_missing else ""
         return ", ".join(parts) + missing + no_graphs
 
 
 def accelerate(network: Network, speed: Speed) -> None:
-    """Make a network compute as `speed` says. Its layers, parameters and state dict stay as they are."""
+    """Apply speed settings to a network. Its layers, parameters and state dict do not change."""
     for part in network.parts():
         _accelerate_part(part, speed)
 
@@ -146,10 +151,10 @@ def _accelerate_part(network: Network, speed: Speed) -> None:
     if not speed.channels_last:
         return
     if chain is None and any(isinstance(layer, nn.InstanceNorm2d) for layer in network.modules()):
-        network.channels_last = False  # torch's own instance norm is wrong there: see models.fast.norm
+        network.channels_last = False  # torch's instance norm has a bug with it: see models.fast.norm
         return
-    if chain is not None:  # its layers themselves are not to be computed in this order, for the same reason
+    if chain is not None:  # torch's layers must not be used in this format, for the same reason
         network.smooth_body = fuse(network.body, ResnetBlock, kernels=False, winograd=False)
     for parameter in network.parameters():
-        if parameter.dim() == 4:  # with its gradients and moments: nothing is turned round in a step
+        if parameter.dim() == 4:  # gradients and moments follow, so that steps never convert formats
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

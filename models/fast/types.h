@@ -1,4 +1,4 @@
-// Loading and storing images of three types; what is computed with is float, or double for double.
+// Loading and storing images of three types. Computations are in float, or in double for double images.
 
 #pragma once
 
@@ -24,5 +24,5 @@ inline void store(bfloat16* p, long i, float value) {
   uint32_t wide;
   std::memcpy(&wide, &value, sizeof wide);
   uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16;      // to nearest, ties to even
-  p[i].bits = value != value ? 0x7fc0 : static_cast<uint16_t>(rounded);  // what is no number stays none
+  p[i].bits = value != value ? 0x7fc0 : static_cast<uint16_t>(rounded);  // NaN remains NaN
 }

@@ -1,10 +1,10 @@
-"""3 x 3 convolutions in two thirds of the products: Winograd's F(2, 3) along image rows, on CPUs.
+"""3 x 3 convolutions on CPUs with two thirds of the multiplications: Winograd's F(2, 3) along image rows.
 
-Winograd 1980, "Arithmetic Complexity of Computations"; for networks Lavin and Gray 2016, arXiv:1509.09308. In one
-dimension alone: both dimensions would save more products still (2.25 times), and move 4 times the memory for it.
+See Winograd 1980, "Arithmetic Complexity of Computations"; for networks, Lavin and Gray 2016, arXiv:1509.09308. Only
+one dimension is transformed: with two, there would be 2.25 times fewer products, but 4 times the memory traffic.
 
-What is done here is forming sums and differences (winograd_cpu.cpp); the four convolutions with kernels of 3 x 1 that
-remain are torch's, and so are their gradients. Exact but for rounding: in 16 bits, the sums are rounded too.
+The kernels in winograd_cpu.cpp compute sums and differences; the remaining four convolutions with 3 x 1 kernels and
+their gradients are computed by torch. The result is exact up to rounding; in 16 bits, the sums are rounded too.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from models.fast.norm import channels_last
 
 SOURCE = Path(__file__).with_name("winograd_cpu.cpp")
 SMALLEST_CHANNELS = 16
-"""With fewer, forming the sums takes longer than it saves."""
+"""With fewer channels, computing the sums takes longer than it saves."""
 
 
 def pays(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    """Whether a layer is one of those that this is for: 3 x 3, of stride 1, on images that were padded before."""
+    """Return whether `convolve_3x3` speeds a layer up: 3 x 3, stride 1, no padding of its own, enough channels."""
     return (
         type(layer) is nn.Conv2d
         and layer.kernel_size == (3, 3)
@@ -37,15 +37,15 @@ def pays(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 
 def fits(x: Tensor) -> bool:
-    """Whether images (N, C, H, W) can be taken: on a CPU, of even width."""
+    """Return whether `convolve_3x3` supports images (N, C, H, W): on a CPU and of even width."""
     return x.device.type == "cpu" and x.dtype in SUFFIXES and x.shape[3] % 2 == 0 and min(x.shape[2:]) > 3
 
 
 def convolve_3x3(x: Tensor, weight: Tensor) -> Tensor:
-    """Images x (N, C, H, W), W even, convolved with weight (O, C, 3, 3) without padding: (N, O, H - 2, W - 2).
+    """Convolve images x (N, C, H, W), W even, with weight (O, C, 3, 3) without padding. Returns (N, O, H - 2, W - 2).
 
-    weight is float32 (float64 where x is); the result is in channels-last order and of x's type, under autocast of
-    autocast's. Differentiable once.
+    weight is float32 (float64 if x is float64). The result is in channels-last order and has x's type, or autocast's
+    under autocast. Differentiable once.
     """
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -74,7 +74,7 @@ class _Convolve(torch.autograd.Function):
         images, outputs, height, width = of_y.shape
         of_m = [_empty(images, height, width // 2, outputs, x.dtype) for _ in range(4)]
         _call("output_backward", x.dtype, numbers(images, height, width, outputs), of_y, of_m)
-        # Formed anew: they are twice as large as what they are formed of, and quickly made.
+        # Computed again instead of saved: they are twice as large as x and weight, and fast to compute.
         pairs = zip(of_m, _input_parts(x), _weight_parts(weight, x.dtype), strict=True)
         parts = [
             torch.ops.aten.convolution_backward(
@@ -119,8 +119,8 @@ def _join_weight(of_u: Sequence[Tensor], weight: Tensor, dtype: torch.dtype) -> 
 
 
 def _call(name: str, dtype: torch.dtype, shape: ctypes.Array[ctypes.c_long], *tensors: Tensor | list[Tensor]) -> None:
-    """A kernel by its name, for images of `dtype`; four tensors that belong together are handed over as four
-    addresses. Raises TypeError where a tensor is of another type than the kernel would read."""
+    """Call a kernel by name for images of `dtype`. A list of four tensors is passed as an array of four addresses.
+    Raises TypeError if a tensor does not have the type that the kernel reads."""
     of_one = torch.promote_types(dtype, torch.float32) if name.startswith("weight") else dtype
     for tensor in tensors:
         parts, expected = (tensor, dtype) if isinstance(tensor, list) else ([tensor], of_one)

@@ -6,7 +6,7 @@
 //     y = (m0 + m1 + m2, m1 - m2 - m3)
 //
 // so a convolution becomes four with kernels of one column on images of half the width. T is the type of images (float, double
-// or bfloat16), A that of weights and of all arithmetic. Of the four images or kernels in v, m and u, each is given on its own.
+// or bfloat16), A that of weights and of all arithmetic. The four images or kernels in v, m and u are separate arrays.
 
 #include "types.h"
 
