@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,26 +53,17 @@ def start(
     return subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
 
 
-def run(script: str, *words: str | Path, cwd: Path = ROOT, status: int = 0, seconds: float = 240) -> str:
-    """Run a script to its end; returns its output. Fails the test unless it ends with `status`."""
-    process = start(script, *words, cwd=cwd)
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    finally:
-        process.kill()
-    assert process.returncode == status, output
-    return output
-
-
-NURSERY = """
-import json, os, sys
-import torch, train
+SERVER = """
+import importlib, json, os, runpy, sys, time
+import torch, torchvision.models
 torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports a second's worth of modules
-from util.errors import told_in_one_line
 for line in sys.stdin:
     task = json.loads(line)
     if "wait" in task:
-        print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), flush=True)
+        end = time.monotonic() + task["seconds"]
+        while not (ended := os.waitpid(task["wait"], os.WNOHANG))[0] and time.monotonic() < end:
+            time.sleep(0.005)
+        print(json.dumps(os.waitstatus_to_exitcode(ended[1]) if ended[0] else None), flush=True)
         continue
     child = os.fork()
     if child:
@@ -82,7 +74,10 @@ for line in sys.stdin:
     os.dup2(output, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = open(os.devnull)
-    sys.argv = ["train.py", *task["words"]]
+    sys.argv = task["command"]
+    sys.path[0] = os.path.dirname(sys.argv[0])
+    os.environ.update(task["variables"])
+    os.chdir(task["folder"])
     if task["nan_photo"]:
         import math
         from data import photos
@@ -94,20 +89,17 @@ for line in sys.stdin:
     if task["file_limit"]:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (task["file_limit"], resource.RLIM_INFINITY))
-    with told_in_one_line("train.py"):
-        sys.exit(train.main())
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.exit()
 """
 
 
-class Nursery:
-    """Starts `train.py` many times: each a process of its own, forked from one that has imported torch already.
-
-    Use as a context manager.
-    """
+class Server:
+    """Forks processes from one that has imported torch already, which takes longer than what most tests are about."""
 
     def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-c", NURSERY],
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SERVER],
             cwd=ROOT,
             env=ENVIRONMENT,
             text=True,
@@ -115,40 +107,78 @@ class Nursery:
             stdout=subprocess.PIPE,
         )
 
-    def __enter__(self) -> Nursery:
-        return self
+    def ask(self, **task: Any) -> Any:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
-    def __exit__(self, *exception: object) -> None:
-        self._parent.kill()
-        self._parent.communicate()
 
-    def start(self, output: Path, *words: str | Path, nan_photo: str = "", file_limit: int = 0) -> int:
-        """Start a training that appends what it prints to `output`; returns its process number.
+server = cache(Server)
+"""One for all tests; it ends with them, when there is nobody to ask any more."""
 
-        nan_photo: the name of a photo whose pixels are NaN. file_limit: no file can become larger (bytes; 0: no limit).
-        """
-        task = {
-            "words": [str(word) for word in words],
-            "output": str(output),
-            "nan_photo": nan_photo,
-            "file_limit": file_limit,
-        }
-        return self._ask(task)
 
-    def run(self, output: Path, *words: str | Path, status: int = 0, **faults: Any) -> str:
-        """Run a training to its end; returns what it printed. Fails the test unless it ends with `status`."""
-        before = output.stat().st_size if output.exists() else 0
-        ended = self.wait(self.start(output, *words, **faults))
-        text = output.read_text()[before:]
-        assert ended == status, text
-        return text
+class Forked:
+    """A script of the project at work; has what tests use of subprocess.Popen."""
 
-    def wait(self, process: int) -> int:
-        """Wait for its end; returns the exit status, that of a killed process being negative."""
-        return self._ask({"wait": process})
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
 
-    def _ask(self, task: dict) -> int:
-        assert self._parent.stdin and self._parent.stdout
-        self._parent.stdin.write(json.dumps(task) + "\n")
-        self._parent.stdin.flush()
-        return int(self._parent.stdout.readline())
+    def poll(self, seconds: float = 0) -> int | None:
+        """The exit status, that of a killed process being negative; None if it goes on after so many seconds."""
+        if self.returncode is None:
+            self.returncode = server().ask(wait=self.pid, seconds=seconds)
+        return self.returncode
+
+    def wait(self, seconds: float = 240) -> int:
+        status = self.poll(seconds)
+        assert status is not None, f"still at work after {seconds} s"
+        return status
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def fork(
+    output: Path,
+    script: str,
+    *words: str | Path,
+    cwd: Path = ROOT,
+    variables: Mapping[str, str] | None = None,
+    nan_photo: str = "",
+    file_limit: int = 0,
+) -> Forked:
+    """Start a script that appends what it prints, errors included, to `output`.
+
+    variables: of its environment, beside ENVIRONMENT. nan_photo: the name of a photo whose pixels are NaN. file_limit:
+    no file can become larger (bytes; 0: no limit).
+    """
+    pid = server().ask(
+        command=[str(ROOT / script), *map(str, words)],
+        output=str(output),
+        folder=str(cwd),
+        variables=dict(variables or {}),
+        nan_photo=nan_photo,
+        file_limit=file_limit,
+    )
+    return Forked(pid)
+
+
+def run(script: str, *words: str | Path, status: int = 0, seconds: float = 240, **settings: Any) -> str:
+    """Run a script to its end, with the settings of `fork`; returns its output. Fails the test unless it ends with
+    `status`."""
+    with tempfile.TemporaryDirectory(prefix="output") as folder:
+        output = Path(folder) / "output.txt"
+        process = fork(output, script, *words, **settings)
+        try:
+            ended = process.poll(seconds)
+        finally:
+            process.kill()
+        text = output.read_text()
+    assert ended == status, text
+    return text

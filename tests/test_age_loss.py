@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from measured_faces import LevelEstimator, write_estimator
-from processes import Nursery, run
+from processes import run
 from torch import Tensor
 
 from models.age_loss import AgeLoss
@@ -103,15 +102,7 @@ def test_grey_images_have_no_age(teacher: Path) -> None:
         CycleGANModel(build(CycleGANOptions, options), CPU, training=True)
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
-
-
-def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(
-    nursery: Nursery, demo_faces: Path, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(demo_faces: Path, teacher: Path, tmp_path: Path) -> None:
     other = write_estimator(tmp_path / "other.pth", 2)
     own = tmp_path / "own.pth"
     own.write_bytes(teacher.read_bytes())
@@ -121,22 +112,22 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(
         *("--max_dataset_size", "4", "--n_epochs", "1", "--n_epochs_decay", "0", "--checkpoints_dir", tmp_path),
         *("--name", "run", "--print_freq", "1"),
     ]
-    printed = nursery.run(tmp_path / "output", *words, "--age_loss", own)
+    printed = run("train.py", *words, "--age_loss", own)
     assert "age_A" in printed
     saved = json.loads((tmp_path / "run" / "opt.json").read_text())
     assert saved["age_loss_sha256"] == sha256_of(own) and saved["age_loss"] == str(own)
 
     own.write_bytes(other.read_bytes())
     going_on = ["--continue_train", "--n_epochs", "2"]
-    assert "is not the estimator that the run in" in nursery.run(tmp_path / "output", *words, *going_on, status=2)
+    assert "is not the estimator that the run in" in run("train.py", *words, *going_on, status=2)
     own.write_bytes(teacher.read_bytes())
     for message, *more in (
         ("needs --direction AtoB", "--age_loss", own, "--direction", "BtoA"),
         ("none.pth does not exist", "--age_loss", tmp_path / "none.pth"),
         ("is what --age_loss trains against", "--age_loss", own, "--eval_freq", "1", "--age_estimator", teacher),
     ):
-        assert message in nursery.run(tmp_path / "output", *words, "--name", "new", *more, status=2)
-    assert "training finished at epoch 2" in nursery.run(tmp_path / "output", *words, *going_on)
+        assert message in run("train.py", *words, "--name", "new", *more, status=2)
+    assert "training finished at epoch 2" in run("train.py", *words, *going_on)
 
     measuring = [
         "--dataroot",

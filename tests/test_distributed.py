@@ -17,7 +17,7 @@ import distributed_checks
 import numpy as np
 import pytest
 import torch
-from processes import ENVIRONMENT, ROOT, TINY, run
+from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run
 
 from data.loader import EpochSampler, LoaderOptions
 from models.fast.speed import SpeedOptions
@@ -28,11 +28,10 @@ from util.device import select_device
 from util.distributed import ALONE, Place
 from util.run.progress import Progress
 
-Process = subprocess.Popen[str]
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 
 
-def start_processes(count: int, script: str, *words: str | Path, folder: Path, **variables: str) -> list[Process]:
+def start_processes(count: int, script: str, *words: str | Path, folder: Path, **variables: str) -> list[Forked]:
     """So many processes that train together, as a launcher other than torchrun starts them; each prints into a file
     `process_RANK.txt` of `folder`."""
     with socket.socket() as probe:
@@ -47,16 +46,9 @@ def start_processes(count: int, script: str, *words: str | Path, folder: Path, *
     }
     started = []
     for rank in map(str, range(count)):
-        with (folder / f"process_{rank}.txt").open("w") as output:
-            started.append(
-                subprocess.Popen(
-                    [sys.executable, str(ROOT / script), *map(str, words)],
-                    text=True,
-                    env={**ENVIRONMENT, **together, "RANK": rank, "LOCAL_RANK": rank},
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                )
-            )
+        output = folder / f"process_{rank}.txt"
+        output.write_text("")
+        started.append(fork(output, script, *words, variables={**together, "RANK": rank, "LOCAL_RANK": rank}))
     return started
 
 
@@ -65,7 +57,7 @@ def printed(folder: Path) -> list[str]:
     return [path.read_text() for path in sorted(folder.glob("process_*.txt"))]
 
 
-def statuses(processes: list[Process], seconds: float = 120) -> list[int]:
+def statuses(processes: list[Forked], seconds: float = 120) -> list[int]:
     try:
         return [process.wait(seconds) for process in processes]
     finally:
@@ -312,7 +304,7 @@ def test_one_process_writes_and_speaks(straight: Path) -> None:
     assert not torch.equal(state["random"]["torch"], state["processes"][0]["random"]["torch"])
 
 
-def worker_pids(torchrun: Process) -> list[int]:
+def worker_pids(torchrun: subprocess.Popen[str]) -> list[int]:
     """The processes that torchrun started, by rank."""
     children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
     ranks = {}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import TINY, Nursery, run
+from processes import TINY, run
 from selenium.webdriver.common.by import By
 
 import train
@@ -376,22 +376,20 @@ def test_networks_of_an_epoch_train_on_at_that_epochs_rate_and_nothing_logged_is
         rows = csv.DictReader(log.open())
         return {int(row["epoch"]): float(row["learning_rate"]) for row in rows if row["restart"] == str(restart)}
 
-    with Nursery() as nursery:
-        output = tmp_path / "output.txt"
-        nursery.run(output, *words)
-        whole = rates(0)
-        assert whole == pytest.approx({1: 2e-4, 2: 1.5e-4, 3: 1e-4, 4: 5e-5})
-        assert "(2) at epoch 3, with new optimizers" in nursery.run(output, *again, "--epoch", "2")
-        assert rates(0) == whole and rates(1) == pytest.approx({3: 1e-4, 4: 5e-5})
-        nursery.run(output, *again, "--epoch", "2", "--epoch_count", "1", "--lr_policy", "cosine")
-        assert list(rates(2)) == [1, 2, 3, 4] and rates(2)[1] == 2e-4, "a typed --epoch_count wins, 1 as well"
-        nursery.run(output, *again, "--load_iter", "4", "--lr_policy", "linear")
-        assert rates(3) == pytest.approx({3: 1e-4, 4: 5e-5}), "what was saved after 2 of 4 epochs"
-        told = nursery.run(output, *again, "--epoch_count", "4")
-        assert "--epoch_count 4 is used, although the run was saved at epoch 5, image 0" in told
-        assert rates(4) == pytest.approx({4: 5e-5}) and rates(0) == whole
-        before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.name != ".lock"}
-        told = nursery.run(output, *again, "--n_epochs_decay", "0")
+    run("train.py", *words)
+    whole = rates(0)
+    assert whole == pytest.approx({1: 2e-4, 2: 1.5e-4, 3: 1e-4, 4: 5e-5})
+    assert "(2) at epoch 3, with new optimizers" in run("train.py", *again, "--epoch", "2")
+    assert rates(0) == whole and rates(1) == pytest.approx({3: 1e-4, 4: 5e-5})
+    run("train.py", *again, "--epoch", "2", "--epoch_count", "1", "--lr_policy", "cosine")
+    assert list(rates(2)) == [1, 2, 3, 4] and rates(2)[1] == 2e-4, "a typed --epoch_count wins, 1 as well"
+    run("train.py", *again, "--load_iter", "4", "--lr_policy", "linear")
+    assert rates(3) == pytest.approx({3: 1e-4, 4: 5e-5}), "what was saved after 2 of 4 epochs"
+    told = run("train.py", *again, "--epoch_count", "4")
+    assert "--epoch_count 4 is used, although the run was saved at epoch 5, image 0" in told
+    assert rates(4) == pytest.approx({4: 5e-5}) and rates(0) == whole
+    before = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*") if path.name != ".lock"}
+    told = run("train.py", *again, "--n_epochs_decay", "0")
     assert "is already at epoch 4" in told and "increase --n_epochs or --n_epochs_decay" in told
     assert {path: path.read_bytes() for path in before} == before, "a run that is over stays as it was"
     text = (tmp_path / "run" / "loss_log.txt").read_text()

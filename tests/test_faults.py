@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import Nursery
+from processes import Forked, fork, run
 
 from data import LoaderOptions, create_loader
 from data.unaligned_dataset import UnalignedOptions
@@ -33,29 +33,23 @@ KILLS = 6
 """In one run; scripts/development/soak.py has many more."""
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
-
-
 class Case:
     """A training in a folder of its own."""
 
-    def __init__(self, nursery: Nursery, folder: Path, faces: Path) -> None:
-        self.nursery, self.folder, self.path, self.output = nursery, folder, folder / "run", folder / "output.txt"
+    def __init__(self, folder: Path, faces: Path) -> None:
+        self.folder, self.path, self.output = folder, folder / "run", folder / "output.txt"
         self.words = ["--dataroot", str(faces), "--checkpoints_dir", str(folder), *SMALL]
 
     def run(self, *words: str, **settings: object) -> str:
-        return self.nursery.run(self.output, *self.words, *words, **settings)  # type: ignore[arg-type]
+        return run("train.py", *self.words, *words, **settings)  # type: ignore[arg-type]
 
-    def start(self, *words: str, **settings: object) -> int:
-        return self.nursery.start(self.output, *self.words, *words, **settings)  # type: ignore[arg-type]
+    def start(self, *words: str, **settings: object) -> Forked:
+        return fork(self.output, "train.py", *self.words, *words, **settings)  # type: ignore[arg-type]
 
-    def wait_until(self, condition: Callable[[], object], process: int) -> None:
+    def wait_until(self, condition: Callable[[], object], process: Forked) -> None:
         deadline = time.monotonic() + 90
         while not condition():
-            alive = Path(f"/proc/{process}/stat").read_text().split(")")[-1].split()[0] != "Z"
+            alive = Path(f"/proc/{process.pid}/stat").read_text().split(")")[-1].split()[0] != "Z"
             assert alive and time.monotonic() < deadline, self.output.read_text()
             time.sleep(0.01)
 
@@ -92,13 +86,13 @@ class Case:
 
 
 @pytest.fixture
-def case(nursery: Nursery, tmp_path: Path, demo_faces: Path) -> Case:
-    return Case(nursery, tmp_path, demo_faces)
+def case(tmp_path: Path, demo_faces: Path) -> Case:
+    return Case(tmp_path, demo_faces)
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory, demo_faces: Path) -> Case:
-    case = Case(nursery, tmp_path_factory.mktemp("uninterrupted"), demo_faces)
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, demo_faces: Path) -> Case:
+    case = Case(tmp_path_factory.mktemp("uninterrupted"), demo_faces)
     case.run()
     return case
 
@@ -114,12 +108,12 @@ def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(case: Case, u
             break
         case.wait_until((case.path / ".lock").exists, process)
         time.sleep(moments.uniform(0.0, 1.0))
-        os.kill(process, signal.SIGKILL)
-        if case.nursery.wait(process) == 0:
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
             shutil.rmtree(case.path)  # it was done already: once more
             continue
         done += 1
-    assert case.nursery.wait(process) == 0, case.output.read_text()
+    assert process.wait() == 0, case.output.read_text()
     assert case.is_like(uninterrupted)
     assert not list(case.path.rglob("*.tmp"))
 
@@ -128,8 +122,8 @@ def test_a_run_killed_at_random_moments_ends_like_one_that_was_not(case: Case, u
 def test_sigterm_and_ctrl_c_save_first(number: int, workers: str, case: Case, uninterrupted: Case) -> None:
     process = case.start("--num_threads", workers, "--save_latest_freq", "1000")
     case.wait_until(lambda: case.reports() >= 3, process)
-    os.kill(process, number)
-    assert case.nursery.wait(process) == 128 + number
+    process.send_signal(number)
+    assert process.wait() == 128 + number
     stopped = re.search(r"stopped and saved at epoch 1, image (\d+)", case.output.read_text())
     assert stopped
     state = torch.load(case.path / "latest_state.pth", weights_only=True)
@@ -142,10 +136,10 @@ def test_sigterm_and_ctrl_c_save_first(number: int, workers: str, case: Case, un
 def test_a_killed_worker_is_replaced_and_the_run_ends_like_one_without(case: Case, uninterrupted: Case) -> None:
     process = case.start("--num_threads", "1")
     case.wait_until(lambda: case.reports() >= 2, process)
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
-    assert case.nursery.wait(process) == 0, case.output.read_text()
+    assert process.wait() == 0, case.output.read_text()
     assert "a process that loads photos was killed" in case.output.read_text()
     assert case.is_like(uninterrupted)
 
@@ -185,7 +179,7 @@ def test_a_full_disk_is_told_of_and_a_freed_one_used_again(small_disk: Path, cas
     case.wait_until(lambda: "could not be saved" in case.output.read_text(), process)
     assert any(small_disk.glob("snapshots/0*/manifest.json")), "the last good one stays"
     filler.unlink()
-    assert case.nursery.wait(process) == 0, case.output.read_text()
+    assert process.wait() == 0, case.output.read_text()
     assert case.is_like(uninterrupted), "with every line of the logs"
 
 
@@ -197,7 +191,7 @@ def test_photos_deleted_or_cut_off_meanwhile_are_named_and_passed_over(case: Cas
     gone, half = faces / "trainA" / "0003.png", faces / "trainB" / "0005.png"
     gone.unlink()
     half.write_bytes(half.read_bytes()[:200])
-    assert case.nursery.wait(process) == 0, case.output.read_text()
+    assert process.wait() == 0, case.output.read_text()
     output = case.output.read_text()
     assert output.count(f"skipped {gone}") == 1 and output.count(f"skipped {half}") == 1 and "Traceback" not in output
     output = case.run("--dataroot", str(faces), "--no_dropout", "--continue_train", "--n_epochs_decay", "3")
@@ -211,7 +205,7 @@ def test_when_no_photo_is_left_the_run_is_saved_before_it_ends(case: Case, demo_
     case.wait_until(lambda: case.reports() >= 2, process)
     for path in (faces / "trainB").iterdir():
         path.unlink()
-    assert case.nursery.wait(process) == 2
+    assert process.wait() == 2
     output = case.output.read_text()
     assert "none of the 20 photos" in output and "Traceback" not in output
     state = torch.load(case.path / "latest_state.pth", weights_only=True)
@@ -287,14 +281,14 @@ def test_a_read_only_folder_is_told_at_the_start(case: Case) -> None:
 def test_a_second_run_of_the_same_name_is_refused_whatever_it_wants(case: Case, uninterrupted: Case) -> None:
     process = case.start()
     case.wait_until(lambda: case.reports() >= 2, process)
-    os.kill(process, signal.SIGSTOP)
-    second = Case(case.nursery, case.folder, Path("unused"))
+    process.send_signal(signal.SIGSTOP)
+    second = Case(case.folder, Path("unused"))
     second.words, second.output = case.words, case.folder / "second.txt"
     for wish in ((), ("--overwrite",), ("--continue_train",)):
         output = second.run(*wish, status=2)
-        assert "another training is running" in output and f"process {process} on {os.uname().nodename}" in output
-    os.kill(process, signal.SIGCONT)
-    assert case.nursery.wait(process) == 0
+        assert "another training is running" in output and f"process {process.pid} on {os.uname().nodename}" in output
+    process.send_signal(signal.SIGCONT)
+    assert process.wait() == 0
     assert case.is_like(uninterrupted), "and the first was not disturbed"
 
 
@@ -319,8 +313,8 @@ def test_what_would_make_another_run_is_refused_and_the_rest_is_logged(case: Cas
 def test_a_damaged_newest_checkpoint_costs_nothing_but_time(case: Case, uninterrupted: Case) -> None:
     process = case.start()
     case.wait_until(lambda: case.reports() >= 5, process)
-    os.kill(process, signal.SIGKILL)
-    case.nursery.wait(process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     newest = max((case.path / "snapshots").glob("0*"))
     with (newest / "latest_state.pth").open("rb+") as file:
         file.truncate(1000)

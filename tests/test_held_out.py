@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from measured_faces import LevelEstimator, face, instruments, write_estimator
-from processes import Nursery
+from processes import fork, run
 from torch import Tensor
 
 from evaluation.held_out import Best, HeldOut
@@ -98,12 +97,6 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="module")
 def estimator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_estimator(tmp_path_factory.mktemp("estimator") / "ages.pth", seed=3, spread=1.0)
 
@@ -126,15 +119,13 @@ def same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
     return all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
-def test_a_run_measures_shows_and_keeps_the_best(
-    nursery: Nursery, demo_faces: Path, estimator: Path, tmp_path: Path
-) -> None:
+def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Path, tmp_path: Path) -> None:
     words = ["--dataroot", str(demo_faces), *SMALL]
     measuring = ["--eval_freq", "1", "--eval_faces", "5", "--age_estimator", str(estimator), "--face_model", "none"]
     whole, plain, broken = tmp_path / "whole", tmp_path / "plain", tmp_path / "broken"
     for folder in (whole, plain, broken):
         folder.mkdir()
-    output = nursery.run(whole / "output.txt", *words, *measuring, "--tensorboard", "--checkpoints_dir", str(whole))
+    output = run("train.py", *words, *measuring, "--tensorboard", "--checkpoints_dir", str(whole))
     measured = rows(whole)
     assert [row["epoch"] for row in measured] == ["1", "2", "3", "4"]
     scores = [float(row["score"]) for row in measured]
@@ -146,26 +137,24 @@ def test_a_run_measures_shows_and_keeps_the_best(
     assert 'src="held_out.png"' in page and (whole / "run" / "web" / "held_out.png").stat().st_size > 5000
 
     # Neither measuring nor the page's fixed faces change anything, and a resumed run has measured just as often.
-    nursery.run(plain / "output.txt", *words, "--no_html", "--checkpoints_dir", str(plain))
+    run("train.py", *words, "--no_html", "--checkpoints_dir", str(plain))
     assert same(networks(plain, "latest"), networks(whole, "latest")) and not (plain / "run" / "held_out.csv").exists()
-    process = nursery.start(broken / "output.txt", *words, *measuring, "--checkpoints_dir", str(broken))
+    process = fork(broken / "output.txt", "train.py", *words, *measuring, "--checkpoints_dir", str(broken))
     (broken / "output.txt").touch()
     while "epoch 2/4, held-out faces" not in (broken / "output.txt").read_text():
         time.sleep(0.005)
-    os.kill(process, signal.SIGKILL)
-    assert nursery.wait(process) == -signal.SIGKILL
-    nursery.run(broken / "output.txt", *words, *measuring, "--checkpoints_dir", str(broken), "--continue_train")
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    run("train.py", *words, *measuring, "--checkpoints_dir", str(broken), "--continue_train")
     assert rows(broken) == measured
     assert same(networks(broken, "best"), networks(whole, "best"))
     lines = (broken / "run" / "loss_log.txt").read_text()
     assert lines.count("held out) years_A: ") == 4
 
 
-def test_what_is_missing_is_told_before_the_first_step(
-    nursery: Nursery, demo_faces: Path, estimator: Path, tmp_path: Path
-) -> None:
+def test_what_is_missing_is_told_before_the_first_step(demo_faces: Path, estimator: Path, tmp_path: Path) -> None:
     words = ["--dataroot", str(demo_faces), *SMALL, "--eval_freq", "1", "--checkpoints_dir", str(tmp_path)]
-    printed = nursery.run(tmp_path / "a", *words, "--age_estimator", str(tmp_path / "none.pth"), status=2)
+    printed = run("train.py", *words, "--age_estimator", str(tmp_path / "none.pth"), status=2)
     assert "none.pth does not exist" in printed
-    printed = nursery.run(tmp_path / "b", *words, "--age_estimator", str(estimator), "--eval_phase", "val", status=2)
+    printed = run("train.py", *words, "--age_estimator", str(estimator), "--eval_phase", "val", status=2)
     assert "valA is not a folder" in printed

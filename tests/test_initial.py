@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import TINY, Nursery
+from processes import TINY, run
 from torch import Tensor, nn
 
 from models.discriminators import DiscriminatorOptions, create_discriminator
@@ -160,49 +160,47 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
         "1",
         "--no_html",
     ]
-    with Nursery() as nursery:
-        log = tmp_path / "output.txt"
-        nursery.run(log, *words, "--name", "small", "--residual")
-        options = parse_train_options([*new, "--epoch", "1", "--ndf", "6", "--load_size", "72", "--crop_size", "64"])
-        assert options.model.generator.residual and options.model.generator.ngf == 4
-        assert options.model.discriminator.ndf == 6 and options.data.transform.crop_size == 64
-        assert options.model.schedule.n_epochs == 100, "other options are those of a new run"
-        for typed, complaint in (
-            (["--ngf", "8"], r"--ngf 8 contradicts the networks of --init_from .*small, trained with --ngf 4"),
-            (["--direction", "BtoA"], "--direction BtoA contradicts .* --direction AtoB"),
-            (["--continue_train"], "leave one of them out"),
-        ):
-            with pytest.raises(OptionError, match=complaint):
-                parse_train_options([*new, *typed])
-        size = [
-            "--load_size",
-            "52",
-            "--crop_size",
-            "48",
-            "--n_epochs",
-            "1",
-            "--n_epochs_decay",
-            "0",
-            "--lr",
-            "1e-9",
-            "--max_dataset_size",
-            "2",
-            "--num_threads",
-            "0",
-            "--no_visdom",
-            "--no_html",
-            "--gpu_ids",
-            "-1",
-            "--precision",
-            "float32",
-        ]
-        told = nursery.run(log, *new, *size, "--epoch", "1", "--ndf", "6")
-        assert "starting from G_A, G_B of" in told and "small (1)" in told
-        assert "D_A starts from random weights" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told
-        told = nursery.run(log, *new[:5], "same", *new[6:], *size)
-        assert "starting from G_A, G_B, D_A, D_B of" in told
-        again = nursery.run(log, "--name", "same", *new[2:4], "--continue_train", "--n_epochs_decay", "1")
-        assert "at epoch 2, image 0" in again and "starting from" not in again
+    run("train.py", *words, "--name", "small", "--residual")
+    options = parse_train_options([*new, "--epoch", "1", "--ndf", "6", "--load_size", "72", "--crop_size", "64"])
+    assert options.model.generator.residual and options.model.generator.ngf == 4
+    assert options.model.discriminator.ndf == 6 and options.data.transform.crop_size == 64
+    assert options.model.schedule.n_epochs == 100, "other options are those of a new run"
+    for typed, complaint in (
+        (["--ngf", "8"], r"--ngf 8 contradicts the networks of --init_from .*small, trained with --ngf 4"),
+        (["--direction", "BtoA"], "--direction BtoA contradicts .* --direction AtoB"),
+        (["--continue_train"], "leave one of them out"),
+    ):
+        with pytest.raises(OptionError, match=complaint):
+            parse_train_options([*new, *typed])
+    size = [
+        "--load_size",
+        "52",
+        "--crop_size",
+        "48",
+        "--n_epochs",
+        "1",
+        "--n_epochs_decay",
+        "0",
+        "--lr",
+        "1e-9",
+        "--max_dataset_size",
+        "2",
+        "--num_threads",
+        "0",
+        "--no_visdom",
+        "--no_html",
+        "--gpu_ids",
+        "-1",
+        "--precision",
+        "float32",
+    ]
+    told = run("train.py", *new, *size, "--epoch", "1", "--ndf", "6")
+    assert "starting from G_A, G_B of" in told and "small (1)" in told
+    assert "D_A starts from random weights" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told
+    told = run("train.py", *new[:5], "same", *new[6:], *size)
+    assert "starting from G_A, G_B, D_A, D_B of" in told
+    again = run("train.py", "--name", "same", *new[2:4], "--continue_train", "--n_epochs_decay", "1")
+    assert "at epoch 2, image 0" in again and "starting from" not in again
     for name in ("G_A", "D_B"):
         first, now = (torch.load(tmp_path / run / f"latest_net_{name}.pth") for run in ("small", "same"))
         assert all(torch.allclose(first[key], now[key], atol=1e-6) for key in first)
