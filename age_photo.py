@@ -1,11 +1,11 @@
-"""Show what the faces of photos may look like when they are older, or younger.
+"""Show what the faces of photos may look like when they are older or younger.
 
     python age_photo.py me.jpg
     python age_photo.py holidays/ --direction younger --strip
     python age_photo.py clip.mp4
 
-writes results/photos/me_older.jpg, the photo with its faces aged in full resolution, and me_older_compare.jpg, before
-and after. docs/ageing_photos.md says what the results can mean. `python age_photo.py --help` lists all options.
+writes results/photos/me_older.jpg, the photo with its faces aged at full resolution, and me_older_compare.jpg, which
+shows before and after. docs/ageing_photos.md explains the results. `python age_photo.py --help` lists all options.
 """
 
 from __future__ import annotations
@@ -33,72 +33,77 @@ ROOT = Path(__file__).resolve().parent
 
 
 def _paths(text: str) -> tuple[Path, ...]:
-    """`older.onnx,younger.onnx` as paths."""
+    """Parse `older.onnx,younger.onnx` as paths."""
     if not all(text.split(",")):
-        raise ArgumentTypeError(f"{text!r}: expected files, separated by commas")
+        raise ArgumentTypeError(f"{text!r}: expected file names separated by commas")
     return tuple(map(Path, text.split(",")))
 
 
 @dataclass(frozen=True)
 class AgingOptions:
-    """what to do"""
+    """aging"""
 
     direction: str = option("older", help="make faces older or younger", choices=("older", "younger"))
-    strength: float = option(1.0, help="how much: 0 changes nothing, 1 is what the model predicts, 1.5 exaggerates")
-    face: int | None = option(None, help="change only the face of this number, counted from the left; none: all faces")
-    strip: bool = option(False, help="write also a row of each face from younger to older")
+    strength: float = option(
+        1.0, help="factor of the change: 0 changes nothing, 1 is the change that the model predicts, 1.5 exaggerates it"
+    )
+    face: int | None = option(
+        None, help="change only the face with this number, counted from the left; none: all faces"
+    )
+    strip: bool = option(False, help="also write an image that shows each face in a row from younger to older")
     output: Path = option(Path("results/photos"), help="folder of the results")
     keep_metadata: bool = option(
-        False, help="keep date, camera and author (EXIF) of the photo, without the place where it was taken"
+        False, help="keep date, camera and author (EXIF) of the photo, but not the place where it was taken"
     )
-    keep_location: bool = option(False, help="keep metadata and also the place where the photo was taken (GPS)")
+    keep_location: bool = option(False, help="keep metadata including the place where the photo was taken (GPS)")
 
     def __post_init__(self) -> None:
         if self.face is not None and self.face < 1:
-            raise OptionError(f"--face {self.face}: faces are counted from 1, from the left")
+            raise OptionError(f"--face {self.face}: faces are numbered from the left, starting at 1")
         if not -3 <= self.strength <= 3:
             raise OptionError(f"--strength {self.strength}: expected a number between -3 and 3")
 
     @property
     def signed_strength(self) -> float:
-        """Positive for older, negative for younger."""
+        """The strength, positive for older and negative for younger."""
         return self.strength if self.direction == "older" else -self.strength
 
     @property
     def chosen(self) -> list[int] | None:
-        """Numbers of the faces to change, from 0; None: all."""
+        """Indices of the faces to change, starting at 0, or None for all faces."""
         return None if self.face is None else [self.face - 1]
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """which model"""
+    """model"""
 
     name: str = option("young2old", help="name of the run whose generators are used")
-    checkpoints_dir: Path = option(ROOT / "checkpoints", help="folder of all runs' checkpoints")
+    checkpoints_dir: Path = option(ROOT / "checkpoints", help="folder that contains the checkpoints of all runs")
     model: tuple[Path, ...] = option(
         (),
-        help="files of export.py instead of a run: FILE.onnx, or one for each direction, separated by a comma",
+        help="ONNX files written by export.py, instead of a run: FILE.onnx, or two files, one for each direction, "
+        "separated by a comma",
         parse=_paths,
     )
     engine: str = option(
         "auto",
-        help="onnx: the run's exported files by onnxruntime, a quick start; torch: its checkpoint; auto: "
-        "onnx if export.py has written files of the checkpoint's weights",
+        help="onnx: use the run's exported files through onnxruntime, which starts quickly; torch: use the run's "
+        "checkpoint; auto: onnx if export.py has exported the current weights of the checkpoint, otherwise torch",
         choices=ENGINES,
     )
 
 
 class NothingDoneError(UserError):
-    """A photo of which there is no result, with the reason."""
+    """There is no result for a photo; the message gives the reason."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Age the photos of the command line; returns the exit status: 2 where there is no result of one or more."""
-    parser = Parser(prog="age_photo.py", description="Show what the faces of photos may look like older, or younger.")
-    parser.usage = "%(prog)s PHOTO... [options]   (--help lists them)"
+    """Age the photos of the command line; returns the exit status, which is 2 if a photo has no result."""
+    parser = Parser(prog="age_photo.py", description="Show what the faces of photos may look like older or younger.")
+    parser.usage = "%(prog)s PHOTO... [options]   (--help lists the options)"
     parser.add_argument(
-        "photos", nargs="+", metavar="PHOTO", help="photo files, folders of them, patterns ('*.jpg'), or videos"
+        "photos", nargs="+", metavar="PHOTO", help="photos, folders of photos, patterns such as '*.jpg', or videos"
     )
     parser.add_section(AgingOptions)
     parser.add_section(SourceOptions)
@@ -109,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
     if source.engine == "auto" and any(generator.source.suffix != ".onnx" for generator in generators.values()):
         print(
-            f"note: python export.py --name {printable(source.name)} makes this start without PyTorch", file=sys.stderr
+            f"note: to start faster, without PyTorch, run: python export.py --name {printable(source.name)}",
+            file=sys.stderr,
         )
     if not options.strip:
         generators = needed_for(options.signed_strength, generators)
@@ -131,13 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def find_photos(words: Sequence[str], output: Path) -> list[Path]:
-    """The photo files that the command line names, each once. Raises UserError where a word names none."""
+    """The photo files that the arguments name, without duplicates. Raises UserError if an argument names none."""
     found: dict[Path, None] = {}
     for word in words:
         path = Path(word)
         if path.is_dir():
             if output.exists() and output.samefile(path):
-                raise UserError(f"--output {output} is itself the folder of the photos: choose another")
+                raise UserError(f"--output {output} is the folder of the photos: choose another folder")
             here = sorted(file for file in path.iterdir() if is_image(file.name) and file.is_file())
         else:
             here = (
@@ -146,14 +152,14 @@ def find_photos(words: Sequence[str], output: Path) -> list[Path]:
                 else [file for file in map(Path, sorted(glob.glob(word, recursive=True))) if file.is_file()]
             )
         if not here:
-            raise UserError(f"{word}: " + ("holds no photos" if path.is_dir() else "does not exist"))
+            raise UserError(f"{word}: " + ("contains no photos" if path.is_dir() else "does not exist"))
         found.update(dict.fromkeys(here))
     return list(found)
 
 
 def result_names(photos: Sequence[Path]) -> dict[Path, str]:
-    """What the results of each photo are called, without direction and suffix: its own stem, numbered if it is
-    another's, too."""
+    """The name of each photo's results, without direction and suffix: the stem of the photo, with a number if several
+    photos have the same stem."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for path in photos:
@@ -169,24 +175,26 @@ def result_names(photos: Sequence[Path]) -> dict[Path, str]:
 def write_results(
     photo: Photo, aged: AgedPhoto, options: AgingOptions, name: str, protected: Collection[FileIdentity]
 ) -> str:
-    """Write the photo with its faces aged and the pictures of it; returns what was done, in words.
+    """Write the aged photo and the comparison pictures; returns a description of the result for the console.
 
-    protected: files that must not be replaced. Raises NothingDoneError where there is no such face, and where a result
-    would replace one of these.
+    protected: files that must not be overwritten. Raises NothingDoneError if there is no (such) face, or if a result
+    would overwrite a protected file.
     """
     count = len(aged.faces)
     if not count:
         raise NothingDoneError(
-            "no face was found: the face must be seen from the front or half from the side, with "
-            "both eyes, and not be tiny"
+            "no face was found; a face must show both eyes, be seen from the front or half from the side, and "
+            "not be tiny"
         )
     if options.face is not None and options.face > count:
-        raise NothingDoneError(f"--face {options.face}: only {count} found")
+        raise NothingDoneError(f"--face {options.face}: only {count} face{'s were' if count > 1 else ' was'} found")
     result = options.output / f"{name}_{options.direction}{SUFFIXES[photo.format]}"
     compare, row = options.output / f"{name}_{options.direction}_compare.jpg", options.output / f"{name}_strip.jpg"
     for target in (result, compare, *[row] * options.strip):
         if target.exists() and _identity(target) in protected:
-            raise NothingDoneError(f"would be written to {target}, which is one of the photos: choose another --output")
+            raise NothingDoneError(
+                f"the result would overwrite {target}, which is one of the photos: use another --output"
+            )
     keeps = options.keep_metadata or options.keep_location
     exif = kept_exif(photo.exif, location=options.keep_location) if keeps else b""
     write_photo(result, aged.at(options.signed_strength, options.chosen), photo, exif)
@@ -204,14 +212,17 @@ def age_clip(
     name: str,
     protected: Collection[FileIdentity],
 ) -> str:
-    """Write a video with its faces aged; returns what was done, in words. Raises VideoError, NothingDoneError."""
+    """Write the aged video; returns a description of the result for the console.
+
+    Raises VideoError, NothingDoneError.
+    """
     try:
         from aging.video import age_video
     except ImportError as error:
-        raise VideoError(f"videos need two more packages: pip install imageio-ffmpeg scipy ({error})") from error
+        raise VideoError(f"videos require two more packages: pip install imageio-ffmpeg scipy ({error})") from error
     target = options.output / f"{name}_{options.direction}.mp4"
     if target.exists() and _identity(target) in protected:
-        raise NothingDoneError(f"would be written to {target}, which is one of the videos: choose another --output")
+        raise NothingDoneError(f"the result would overwrite {target}, which is one of the videos: use another --output")
     count = age_video(path, target, generators, options.signed_strength, options.chosen)
     return f"{count} face{'s' if count > 1 else ''} made {options.direction}, {target}"
 
@@ -220,7 +231,7 @@ FileIdentity = tuple[int, int]
 
 
 def _identity(path: Path) -> FileIdentity:
-    """The same for all names of a file."""
+    """Device and inode, which are the same for all names of a file."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
@@ -230,5 +241,5 @@ if __name__ == "__main__":
         try:
             sys.exit(main())
         except KeyboardInterrupt:
-            print("stopped; the results that are there are whole", file=sys.stderr)
+            print("stopped; the results written so far are complete", file=sys.stderr)
             sys.exit(130)

@@ -1,9 +1,10 @@
-"""A page on this computer that shows what the faces of photos may look like older, or younger.
+"""Serve a page on this computer that shows what the faces of photos may look like older or younger.
 
     pip install -r requirements-app.txt
     python app.py
 
-prints its address. Drop a photo on the page or take one, and move the slider. `python app.py --help` lists all options.
+prints the address of the page. Drop a photo on it or take one, and move the slider. `python app.py --help` lists all
+options.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from util.errors import UserError, told_in_one_line
 
 @dataclass(frozen=True)
 class PageOptions:
-    """the page"""
+    """page"""
 
-    host: str = option("127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in: they can send photos")
+    host: str = option("127.0.0.1", help="address to listen on; with 0.0.0.0, other machines can open the page, too")
     port: int = option(7860, help="port to listen on", most=65535)
-    most_megabytes: int = option(40, help="largest file that is accepted", unit="MB", most=4096)
-    most_megapixels: int = option(50, help="largest photo that is accepted", unit="million pixels", most=1000)
+    most_megabytes: int = option(40, help="maximum size of an uploaded file", unit="MB", most=4096)
+    most_megapixels: int = option(50, help="maximum size of a photo", unit="million pixels", most=1000)
 
     def __post_init__(self) -> None:
         for flag in ("port", "most_megabytes", "most_megapixels"):
@@ -42,8 +43,8 @@ class PageOptions:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until it is interrupted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the visitors' files are deleted then, too
-    parser = Parser(prog="app.py", description="A page that shows what faces may look like older, or younger.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the visitors' files are deleted, too
+    parser = Parser(prog="app.py", description="Serve a page that shows what faces may look like older or younger.")
     parser.add_section(PageOptions)
     parser.add_section(SourceOptions)
     typed = parser.parse(argv)
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="face_aging_") as folder:
         launch = import_page(Path(folder))
         generators = find_generators(source.checkpoints_dir / source.name, source.model, source.engine)
-        print(f"http://{options.host}:{options.port} is the page; Ctrl-C ends it", flush=True)
+        print(f"open http://{options.host}:{options.port} in a browser; press Ctrl-C to stop", flush=True)
         try:
             launch(Sessions(Path(folder), generators), options.host, options.port, options.most_megabytes)
         except OSError as error:
@@ -60,15 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def import_page(folder: Path) -> Callable[[Sessions, str, int, int], None]:
-    """What serves the page, with all its files in `folder`. Raises UserError without Gradio."""
-    # Gradio reads these when it is imported: where to store files, and to tell nobody.
+    """The function that serves the page, with all its files in `folder`. Raises UserError if Gradio is missing."""
+    # Gradio reads these when it is imported: where to store files, and that no usage statistics are sent.
     os.environ.update(
         GRADIO_TEMP_DIR=str(folder), GRADIO_ANALYTICS_ENABLED="False", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1"
     )
     try:
         from aging.page import launch
     except ImportError as error:
-        raise UserError(f"the page needs Gradio: pip install -r requirements-app.txt ({error})") from error
+        raise UserError(f"the page requires Gradio: pip install -r requirements-app.txt ({error})") from error
     return launch
 
 

@@ -1,10 +1,10 @@
-"""Measure translations: aging, identity, realism, cycle error, of a run or of a folder of results.
+"""Measure the aging, identity, realism and cycle error of translations, of a run or of a folder of results.
 
     python evaluate.py --dataroot ./datasets/young2old --name aging_cyclegan
     python evaluate.py --results results/aging_cyclegan/latest_test
 
-prints a table, and writes report.html, metrics.json, metrics.csv, per_photo.csv into the folder `evaluation` beside the
-results. What is measured, and how far to trust it: docs/evaluation.md. `python evaluate.py --help` lists all options.
+prints a table and writes report.html, metrics.json, metrics.csv and per_photo.csv to the folder `evaluation` beside the
+results. docs/evaluation.md describes the metrics and their weaknesses. `python evaluate.py --help` lists all options.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from util.terminal import CountedWork
 from util.text import printable
 
 FEW_PAIRS = 10_000
-"""Of different people: with fewer, a false-accept rate of 0.1 % rests on less than ten pairs."""
+"""Pairs of different people: with fewer, a false-accept rate of 0.1 % depends on less than ten pairs."""
 
 
 def main() -> None:
-    """Measure each photo and its translation, sum up, and tell."""
+    """Measure each photo and its translation, print the summary, and write the report."""
     options = parse_evaluate_options()
     device = select_device(options.gpu_ids)
     print(options.table)
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def open_source(options: EvaluateOptions, device: torch.device) -> Source:
-    """Where the pairs come from."""
+    """The source of the pairs: a run or a folder of results."""
     if options.run is not None:
         return run_source(options.run, device)
     assert options.folder is not None and options.measures.results is not None
@@ -67,7 +67,7 @@ def open_source(options: EvaluateOptions, device: torch.device) -> Source:
 
 
 def run_source(options: TestOptions, device: torch.device) -> ModelSource:
-    """The test photos of a run and its networks. Raises CheckpointError, DataError, OptionError."""
+    """A source that translates the test photos of a run. Raises CheckpointError, DataError, OptionError."""
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
     channels = options.model.channels
@@ -97,22 +97,24 @@ def remarks(
     measured: Mapping[str, Measured],
     summary: Summary,
 ) -> list[str]:
-    """What a reader of the numbers has to know: what was left out, what was not computed, what they rest on."""
+    """Notes for the reader of the report: what was left out, what was not computed, and what the figures depend on."""
     notes = [*source.notes, *instruments.notes]
     if people.path is None:
         notes.append(
-            "no manifest.csv: true ages are unknown, so the estimator's error is, too; genders are estimated; "
-            "each photo counts as a person of its own"
+            "there is no manifest.csv: true ages and the estimator's error are unknown, genders are estimated, and "
+            "each photo counts as a different person"
         )
     elif people.missing:
-        notes.append(f"{people.missing} photos are not in {people.path}: each counts as a person of its own")
+        notes.append(f"{people.missing} photos are not in {people.path}: each counts as a different person")
     if not options.saved:
-        notes.append("what the model was trained with is not known: take care that it was none of these estimators")
+        notes.append(
+            "it is unknown how the model was trained: make sure that none of these estimators was used in its training"
+        )
     for direction in summary.columns:
         if not any(key != direction and own.names for key, own in measured.items()):
             target = DOMAINS[direction][1]
             notes.append(
-                f"{TITLES[direction]}: without photos real_{target} there is no distance from real target faces"
+                f"{TITLES[direction]}: distances from real target faces need images real_{target}, which are missing"
             )
     if summary.verification:
         notes.append(describe_threshold(summary.verification))
@@ -120,17 +122,17 @@ def remarks(
 
 
 def describe_threshold(verified: Verification) -> str:
-    """What counts as one person, and what that rests on."""
-    text = f"one person: a cosine of {verified.threshold:.3f} or more, which {verified.accepted:.2%} of "
+    """The verification threshold, and the number of pairs that it is based on."""
+    text = f"verified means a cosine of at least {verified.threshold:.3f}, which {verified.accepted:.2%} of "
     text += f"{verified.impostor_pairs:,} pairs of different people reach"
     if verified.genuine_pairs:
         text += f", and {verified.genuine_accepted:.0%} of {verified.genuine_pairs:,} pairs of photos of one person"
-    few = f"; fewer than {FEW_PAIRS:,} pairs are little to set it by" if verified.impostor_pairs < FEW_PAIRS else ""
-    return text + few
+    few = f"; with fewer than {FEW_PAIRS:,} pairs, the threshold is inaccurate"
+    return text + (few if verified.impostor_pairs < FEW_PAIRS else "")
 
 
 def overlap_warnings(instruments: Instruments, measured: Mapping[str, Measured]) -> list[str]:
-    """A warning for each estimator that was trained on test people: it knows their ages by heart."""
+    """A warning for each estimator that was trained on test people, because it has memorised their ages."""
     persons = [person for own in measured.values() for person in own.persons]
     warnings = []
     for name, estimator in instruments.estimators.items():
@@ -139,8 +141,8 @@ def overlap_warnings(instruments: Instruments, measured: Mapping[str, Measured])
         if common:
             warnings.append(
                 f"WARNING: the estimator {name} was trained on {common} of the {known} test people "
-                f"({common / known:.0%}): its error on them says nothing, and its ages are theirs, not their faces'. "
-                "Measure by an estimator that was trained without them"
+                f"({common / known:.0%}). It may have memorised their ages, so neither its error nor its ages are "
+                "reliable here. Use an estimator that was trained without them"
             )
     return warnings
 
@@ -153,7 +155,7 @@ def write_report(
     summary: Summary,
     notes: Sequence[str],
 ) -> str:
-    """Write all files; returns the page's path. Raises OSError."""
+    """Write all files of the report; returns the path of the page. Raises OSError."""
     weights = [*instruments.weights, *source.weights]
     record = json_record(source.title, summary, options.values, weights, notes)
     size = options.run.results.display_winsize if options.run else 256

@@ -1,9 +1,9 @@
-"""Write a run's generators as files for other programs.
+"""Export a run's generators to files for other programs.
 
     python export.py --name young2old --format onnx
 
-writes checkpoints/young2old/latest_older.onnx and latest_younger.onnx, and compares them with the networks. What is in
-the files, and how to use them without this project: docs/export.md. `python export.py --help` lists all options.
+writes checkpoints/young2old/latest_older.onnx and latest_younger.onnx, and compares them with the networks.
+docs/export.md describes the files and how to use them elsewhere. `python export.py --help` lists all options.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ class ExportOptions:
 
     format: str = option(
         "onnx",
-        help="onnx: for onnxruntime and many others; torchscript: for C++ with libtorch; safetensors: weights alone",
+        help="onnx: for onnxruntime and many other programs; torchscript: for C++ with libtorch; safetensors: only the "
+        "weights",
         choices=tuple(FORMATS),
     )
-    half: bool = option(False, help="store weights in 16 bits, which halves the files; computation stays in 32")
-    output: Path | None = option(None, help="folder of the files; none: that of the run")
+    half: bool = option(False, help="store weights in 16 bits, which halves the files; computation stays in 32 bits")
+    output: Path | None = option(None, help="folder of the exported files; none: the folder of the run")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write a file for each direction, and say how it compares with the network."""
+    """Export a file for each direction, and print its difference from the network."""
     run = read_run(
-        "export.py", "Write a run's generators as files for other programs.", {"export": ExportOptions}, argv
+        "export.py", "Export a run's generators to files for other programs.", {"export": ExportOptions}, argv
     )
     options: ExportOptions = run.further["export"]
     for direction in run.generators:
@@ -43,10 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def export(run: ChosenRun, direction: str, options: ExportOptions) -> str:
-    """Write one direction; returns a line for the console."""
+    """Export one direction; returns a line for the console."""
     kind = FORMATS[options.format]
     trained = plain_copy(run.generators[direction], half=options.half)
-    # Weights keep the name by which the other commands look for them; the rest is named by what it does.
+    # safetensors files keep the names that the other commands expect; other files are named after the direction.
     name = f"{run.label}_{direction}" if kind.read else f"{run.label}_net_{trained.card.network}"
     path = (options.output or run.folder.path) / f"{name}{kind.suffix}"
     kind.write(trained, path)

@@ -1,7 +1,7 @@
-"""A photo, its faces, and the change that is predicted for each: the photo younger or older, at any strength.
+"""A photo with its faces and their predicted changes, which gives the photo younger or older at any strength.
 
-Translating is done once; each further strength only scales the change, which is output minus input of a generator at
-the size that it was trained at. faces/paste.py enlarges it and adds it to the photo's own pixels.
+Faces are translated once; each further strength only scales the change. The change is the generator's output minus its
+input, at the size that it was trained at; faces/paste.py enlarges it and adds it to the photo's own pixels.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from faces.detect import Face, find_faces
 from faces.paste import paste_change
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Shares of red, green and blue in a grey level, as Pillow takes them."""
+"""Weights of red, green and blue in a grey level, the same as Pillow's."""
 
 
 @dataclass(frozen=True)
 class AgedFace:
-    """A face of a photo, with the changes that make it older or younger."""
+    """A face of a photo with its predicted changes."""
 
     face: Face
     alignment: Alignment
     changes: Mapping[str, np.ndarray]
-    """by direction: float32 (size, size, 3), in levels of 255, of the aligned face"""
+    """by direction: the change of the aligned face, float32 (size, size, 3), in levels of 255"""
 
     def change(self, strength: float) -> np.ndarray:
-        """The change at a strength: positive ones are older, negative ones younger; 1 is what the network predicts.
+        """The change at a strength: positive is older, negative is younger, and 1 is the change as predicted.
 
-        Where only one direction has a generator, the other is its change the other way round.
+        If only one direction has a generator, the negative of its change is used for the other direction.
         """
         direction = "older" if strength >= 0 else "younger"
         if direction in self.changes:
@@ -44,7 +44,7 @@ class AgedFace:
 
 @dataclass(frozen=True)
 class AgedPhoto:
-    """A photo whose faces can be shown at any age."""
+    """A photo whose faces can be made older or younger by any strength."""
 
     pixels: np.ndarray
     """uint8 RGB (H, W, 3), upright"""
@@ -54,8 +54,8 @@ class AgedPhoto:
     def at(self, strength: float, chosen: Collection[int] | None = None) -> np.ndarray:
         """The photo at a strength, as uint8 RGB (H, W, 3).
 
-        strength: 0 is the photo itself, 1 what the network predicts for older, -1 for younger, 1.5 more than that.
-        chosen: numbers of the faces to change, from 0; None: all.
+        strength: 0 gives the photo itself, 1 the predicted older photo, -1 the younger one; 1.5 exaggerates.
+        chosen: indices of the faces to change, starting at 0; None: all.
         """
         pixels = self.pixels
         for number, face in enumerate(self.faces):
@@ -64,8 +64,10 @@ class AgedPhoto:
         return pixels
 
     def part(self, box: tuple[float, float, float, float], height: int) -> AgedPhoto:
-        """A part of the photo (left, top, right, bottom in pixels), at most `height` pixels high, with its faces: for
-        pictures that are smaller than the photo. Parts beyond the photo's border are cut off."""
+        """A part of the photo with its faces, resized to at most `height` pixels, for pictures smaller than the photo.
+
+        box: left, top, right, bottom in pixels; it is clipped to the photo.
+        """
         left, top = max(0, round(box[0])), max(0, round(box[1]))
         right, bottom = min(self.pixels.shape[1], round(box[2])), min(self.pixels.shape[0], round(box[3]))
         scale = min(1.0, height / (bottom - top))
@@ -78,7 +80,7 @@ class AgedPhoto:
 
 
 def _in_part(alignment: Alignment, corner: tuple[int, int], scales: tuple[float, float]) -> Alignment:
-    """The alignment in a part of the photo that begins at `corner` and was scaled."""
+    """The alignment within a part of the photo that starts at `corner` and was scaled."""
     (a, b, c), (d, e, f) = alignment.matrix
     x, y = corner
     rows: Matrix = (
@@ -89,15 +91,15 @@ def _in_part(alignment: Alignment, corner: tuple[int, int], scales: tuple[float,
 
 
 def age_photo(photo: Image.Image, generators: Mapping[str, Generator]) -> AgedPhoto:
-    """Find the faces of an upright RGB photo, and what changes each, from left to right.
+    """Detect the faces of an upright RGB photo and predict their changes, from left to right.
 
-    generators: by direction. Raises UserError where the face detector is not installed.
+    generators: by direction. Raises UserError if the face detector is not installed.
     """
     return age_faces(photo, sorted(find_faces(photo), key=lambda face: face.box[0] + face.box[2]), generators)
 
 
 def age_faces(photo: Image.Image, faces: Sequence[Face], generators: Mapping[str, Generator]) -> AgedPhoto:
-    """The same for faces that are known."""
+    """Predict the changes of faces that were detected before."""
     return AgedPhoto(np.asarray(photo), [_aged(photo, face, generators) for face in faces])
 
 
@@ -112,16 +114,17 @@ def _aged(photo: Image.Image, face: Face, generators: Mapping[str, Generator]) -
 
 
 def to_network(face: np.ndarray, card: Card) -> np.ndarray:
-    """A face, uint8 RGB (size, size, 3), as what a generator expects: float32 (1, channels, size, size) in [-1, 1]."""
+    """Convert a face, uint8 RGB (size, size, 3), to a generator's input: float32 (1, channels, size, size) in [-1,
+    1]."""
     pixels = face.astype(np.float32)
     pixels = (pixels @ GREY)[..., None] if card.input_channels == 1 else pixels
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None]) / np.float32(127.5) - np.float32(1)
 
 
 def change_of(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """What a generator did to one image (1, channels, size, size), as float32 (size, size, 3) in levels of 255.
+    """The change of one image (1, channels, size, size), as float32 (size, size, 3) in levels of 255.
 
-    A network between colour and grey gives the change of the grey levels.
+    If the numbers of channels differ, because the network converts between colour and grey, it is the change in grey.
     """
     if before.shape[1] != after.shape[1]:
         before, after = (

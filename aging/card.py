@@ -1,4 +1,4 @@
-"""What must be known to use a generator: its card, which exported files carry as metadata. Needs no torch."""
+"""The card of a generator describes its input and output. Exported files contain it as metadata. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from util.errors import UserError
 
 METADATA_KEY = "face_aging"
-"""The entry of an exported file's metadata that holds the card as JSON."""
+"""The entry of an exported file's metadata that contains the card as JSON."""
 DIRECTIONS = {"G_A": "older", "G_B": "younger"}
-"""What each generator of a run does: A is young, B is old."""
+"""The direction of each generator of a run: A is young, B is old."""
 OPPOSITE = {"older": "younger", "younger": "older"}
 
 
 class CardError(UserError):
-    """A file without a card, or with one that cannot be understood; the message names the remedy."""
+    """A file has no card or an unknown version of it; the message names the remedy."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a generator expects and gives.
+    """Describes the input and output of a generator.
 
-    It maps images (N, input_channels, H, W), RGB or grey, float32 in [-1, 1], to images (N, output_channels, H, W) in
-    the same range. The output is a whole image: output minus input is the predicted change.
+    A generator maps images (N, input_channels, H, W), RGB or grey, float32 in [-1, 1], to images (N, output_channels,
+    H, W) in the same range. The output is a whole image: output minus input is the predicted change.
     """
 
     name: str
@@ -33,29 +33,29 @@ class Card:
     network: str
     """name of the generator in the run: G_A or G_B"""
     direction: str
-    """older, younger"""
+    """older or younger"""
     size: int
-    """height and width of the images that it was trained on, in pixels"""
+    """height and width of the training images in pixels"""
     size_multiple: int
-    """height and width must be multiples of it"""
+    """height and width of the input must be multiples of this number"""
     input_channels: int
-    """3: RGB, 1: grey"""
+    """3 for RGB, 1 for grey"""
     output_channels: int
     residual: bool
-    """whether the network predicts the change itself, and adds it to its input"""
+    """whether the network predicts the change internally and adds it to its input"""
     weights_bits: int
     """32 or 16"""
     source_sha256: str
-    """SHA-256 of the checkpoint file that the weights are from"""
+    """SHA-256 of the checkpoint file that contains the weights"""
     eye_distance: float = 0.25
-    """framing, see faces/align.py: the distance between the eyes, which are level and around the image's middle, in
-    units of its width"""
+    """framing of faces/align.py: the distance between the eyes, which are level and symmetric about the image's middle,
+    in units of its width"""
     eye_height: float = 0.45
-    """framing: where the eyes are, in units of the image's height, from above"""
+    """framing: the position of the eyes from the top, in units of the image's height"""
     range: tuple[float, float] = (-1.0, 1.0)
-    """smallest and largest value of a pixel, of input and output"""
+    """smallest and largest pixel value of input and output"""
     output: str = "image"
-    """what the network gives: a whole image"""
+    """the kind of output: a whole image"""
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS.values() or self.output != "image" or self.range != (-1.0, 1.0):
@@ -65,16 +65,18 @@ class Card:
             raise ValueError(f"size {self.size}, multiple {self.size_multiple}, channels {channels}")
 
     def to_metadata(self) -> dict[str, str]:
-        """As the metadata of a file."""
+        """The card as metadata of a file."""
         return {METADATA_KEY: json.dumps(dataclasses.asdict(self))}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], source: object) -> Card:
-        """The card in a file's metadata; `source` is what errors call the file. Raises CardError."""
+        """Read the card from a file's metadata; `source` names the file in errors. Raises CardError."""
         if METADATA_KEY not in metadata:
-            raise CardError(f"{source} does not say what images it expects: make it by this project's export.py")
+            raise CardError(f"{source} does not describe its input images: create it with this project's export.py")
         try:
             values = json.loads(metadata[METADATA_KEY])
             return cls(**{**values, "range": tuple(values["range"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise CardError(f"{source} has a card of another version ({error}): export it again") from error
+            raise CardError(
+                f"{source} was exported by another version of this project ({error}): export it again"
+            ) from error

@@ -1,4 +1,4 @@
-"""Frames of video files by FFmpeg, which the package imageio-ffmpeg brings along."""
+"""Read and write the frames of video files by FFmpeg, which is part of the package imageio-ffmpeg."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aging.media import VideoError
 from util.files import atomic_path
 
 QUALITY = ("-crf", "17", "-preset", "medium")
-"""of the H.264 encoder: hardly a visible loss"""
+"""Settings of the H.264 encoder, with hardly any visible loss."""
 COLOURS = (
     "-vf",
     "scale=out_color_matrix=bt709:out_range=tv",
@@ -35,14 +35,14 @@ class Clip:
 
     path: Path
     size: tuple[int, int]
-    """width and height of its frames as they are shown, in pixels"""
+    """width and height of the frames as displayed, in pixels"""
     rate: float
-    """frames a second; those of a varying rate are shown or left out to keep it"""
+    """frames per second; if the rate varies, frames are repeated or dropped to keep this rate"""
     frames: int
-    """their number, which may be off by a few"""
+    """number of frames, which may be off by a few"""
 
     def read(self, first: int = 0) -> Iterator[np.ndarray]:
-        """The frames from number `first` on, uint8 RGB (H, W, 3), turned as the file says."""
+        """The frames from number `first` on, uint8 RGB (H, W, 3), rotated as the file's metadata say."""
         chosen = f"fps={self.rate},select=gte(n\\,{first})"
         reader = imageio_ffmpeg.read_frames(self.path, output_params=["-vf", chosen, "-fps_mode", "passthrough"])
         try:
@@ -54,7 +54,7 @@ class Clip:
 
 
 def open_clip(path: Path) -> Clip:
-    """What a video file holds. Raises VideoError."""
+    """Open a video file. Raises VideoError."""
     try:
         reader = imageio_ffmpeg.read_frames(path)
         meta = next(reader)
@@ -62,13 +62,13 @@ def open_clip(path: Path) -> Clip:
         _, seconds = imageio_ffmpeg.count_frames_and_secs(path)
     except (OSError, RuntimeError, StopIteration) as error:
         raise VideoError(
-            f"{path} cannot be read as a video: it is damaged, or FFmpeg does not know its kind"
+            f"{path} cannot be read as a video: it is damaged, or FFmpeg does not support its format"
         ) from error
     return Clip(path, meta["size"], meta["fps"], max(1, round(seconds * meta["fps"])))
 
 
 def write_part(path: Path, clip: Clip, frames: Iterable[np.ndarray]) -> None:
-    """Write some frames of a clip without sound, whole or not at all. Raises OSError."""
+    """Write frames of a clip without sound, as a complete file or not at all. Raises OSError."""
     is_even = clip.size[0] % 2 == clip.size[1] % 2 == 0
     with atomic_path(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
@@ -91,11 +91,11 @@ def write_part(path: Path, clip: Clip, frames: Iterable[np.ndarray]) -> None:
 
 
 def join_parts(path: Path, parts: Sequence[Path], sound_of: Path) -> None:
-    """Write an MP4 file of all parts and the sound of another file, if it has any. What the camera noted about place
-    and time is left out. Raises VideoError."""
+    """Write an MP4 file from all parts and the sound of another file, if it has any. Metadata such as the place and
+    time of recording are left out. Raises VideoError."""
     listing = parts[0].with_name("parts.txt")
     listing.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
-    for sound in ("copy", "aac"):  # MP4 takes most kinds of sound as they are
+    for sound in ("copy", "aac"):  # MP4 supports most sound formats without conversion
         with atomic_path(path) as temporary:
             words = [
                 imageio_ffmpeg.get_ffmpeg_exe(),

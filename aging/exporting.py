@@ -1,4 +1,4 @@
-"""Generators as files for other programs: ONNX, TorchScript, safetensors; see docs/export.md."""
+"""Export generators to files for other programs: ONNX, TorchScript and safetensors. See docs/export.md."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from util.files import atomic_path
 
 Translate = Callable[[Tensor], Tensor]
 INPUT, OUTPUT = "images", "aged"
-"""Names of an ONNX file's input and output."""
+"""Names of the input and output of an ONNX file."""
 OPSET = 20
-"""Version of ONNX's operators."""
+"""Version of the ONNX operator set."""
 TOLERANCE = 1e-3
-"""Largest difference to the network, of a range of 2, with which a file is accepted: an eighth of a grey level."""
+"""Largest accepted difference between a file and the network, in a range of 2: an eighth of a grey level."""
 
 
 class ExportError(UserError):
-    """A file that cannot be made, or that computes something else than the network."""
+    """A file cannot be created, or its output differs from the network's."""
 
 
 def plain_copy(trained: Trained, *, half: bool) -> Trained:
-    """A copy of a generator that computes layer by layer in float32, without own kernels and other layouts.
+    """A copy of a generator that computes layer by layer in float32, without own kernels and memory layouts.
 
-    half: with its convolutions' weights rounded to 16 bits (float16), as they are to be stored.
+    half: round the convolutions' weights to 16 bits (float16), as they will be stored.
     """
     network = copy.deepcopy(trained.network).float().cpu().eval()
     for part in network.modules():
@@ -51,14 +51,14 @@ def plain_copy(trained: Trained, *, half: bool) -> Trained:
 
 
 class _Widened(nn.Module):
-    """A parameter that is stored in 16 bits and used in 32."""
+    """Converts a parameter that is stored in 16 bits to 32 bits."""
 
     def forward(self, stored: Tensor) -> Tensor:
         return stored.float()
 
 
 def _with_stored_bits(trained: Trained) -> Network:
-    """The network to be written: if its card says 16 bits, a copy whose convolutions hold such weights."""
+    """The network to be written; if the card says 16 bits, a copy whose convolutions have 16-bit weights."""
     if trained.card.weights_bits == 32:
         return trained.network
     network = copy.deepcopy(trained.network)
@@ -70,9 +70,9 @@ def _with_stored_bits(trained: Trained) -> Network:
 
 
 def write_onnx(trained: Trained, path: Path) -> None:
-    """Write an ONNX file of any batch size, height and width. Raises ExportError where the exporter is missing."""
+    """Write an ONNX file for any batch size, height and width. Raises ExportError if the exporter is missing."""
     if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
-        raise ExportError(f"to write ONNX files, install: pip install {' '.join(missing)}")
+        raise ExportError(f"writing ONNX files requires more packages: pip install {' '.join(missing)}")
     multiple, dim = trained.card.size_multiple, torch.export.Dim
     sizes = {0: dim("batch"), 2: multiple * dim("rows"), 3: multiple * dim("columns")}
     with _quietly(), torch.no_grad():
@@ -86,17 +86,17 @@ def write_onnx(trained: Trained, path: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # it is None where a file is named
+    assert program is not None  # it is None only if a file name is given
     program.model.producer_name = "FaceAging-by-cycleGAN"
     program.model.metadata_props.update(trained.card.to_metadata())
     for node in program.model.graph:
-        node.metadata_props.clear()  # tracebacks with this machine's paths
+        node.metadata_props.clear()  # they contain tracebacks with paths of this machine
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
 
 
 def write_torchscript(trained: Trained, path: Path) -> None:
-    """Write a TorchScript file of any batch size, height and width."""
+    """Write a TorchScript file for any batch size, height and width."""
     with _quietly(), torch.no_grad():
         traced = torch.jit.trace(_with_stored_bits(trained), (_example(trained.card),), check_trace=False)
         buffer = io.BytesIO()
@@ -106,8 +106,8 @@ def write_torchscript(trained: Trained, path: Path) -> None:
 
 
 def write_safetensors(trained: Trained, path: Path) -> None:
-    """Write the weights alone, under the names of the public code base, which this project's commands read in the
-    place of a `.pth` file."""
+    """Write only the weights, under the names of the public code base. This project's commands load such a file if
+    there is no `.pth` file."""
     from safetensors.torch import save
 
     half = trained.card.weights_bits == 16
@@ -116,11 +116,13 @@ def write_safetensors(trained: Trained, path: Path) -> None:
         for name, value in trained.network.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata=trained.card.to_metadata()))  # save_file hides it from other users
+        temporary.write_bytes(
+            save(state, metadata=trained.card.to_metadata())
+        )  # save_file makes the file unreadable for other users
 
 
 def read_onnx(path: Path) -> Translate:
-    """What an ONNX file computes, by onnxruntime on the CPU."""
+    """The network in an ONNX file as a function, run by onnxruntime on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -128,7 +130,7 @@ def read_onnx(path: Path) -> Translate:
 
 
 def read_torchscript(path: Path) -> Translate:
-    """What a TorchScript file computes."""
+    """The network in a TorchScript file as a function."""
     with _quietly():
         network = torch.jit.load(path, map_location="cpu")
     return lambda images: network(images)
@@ -136,12 +138,12 @@ def read_torchscript(path: Path) -> Translate:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One kind of file."""
+    """A file format."""
 
     suffix: str
     write: Callable[[Trained, Path], None]
     read: Callable[[Path], Translate] | None
-    """None: the file holds no computation"""
+    """None if the file contains only weights"""
 
 
 FORMATS: dict[str, Format] = {
@@ -152,16 +154,16 @@ FORMATS: dict[str, Format] = {
 
 
 def largest_difference(trained: Trained, translate: Translate) -> float:
-    """The largest difference between a file's and the network's output, of a range of 2, over images that are small,
-    wide, tall, of odd multiples and several at a time.
+    """The largest difference between the outputs of a file and of the network, in a range of 2, for images that are
+    small, wide and tall, of odd multiples, and for several images at a time.
 
-    Raises ExportError where it is larger than TOLERANCE.
+    Raises ExportError if it is larger than TOLERANCE.
     """
     most = max(_difference(trained, translate, shape) for shape in _test_shapes(trained.card))
     if not most <= TOLERANCE:
         raise ExportError(
-            f"the file computes something else than the network: it differs by {most:.3g} of a range of "
-            "2; please report this with the command and the versions of torch and onnx"
+            f"the output of the exported file differs from the network's by {most:.3g}, in a range of 2; "
+            "please report this with the command and the versions of torch and onnx"
         )
     return most
 
@@ -187,7 +189,7 @@ def _example(card: Card) -> Tensor:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporters' remarks: on sizes that they follow, on TorchScript's end of life, on their progress."""
+    """Suppress the exporters' messages on traced sizes, on the deprecation of TorchScript, and on their progress."""
     former = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -199,7 +201,7 @@ def _quietly() -> Iterator[None]:
 
 
 def card_of(path: Path) -> Card:
-    """The card that an exported file of any format carries. Raises CardError."""
+    """The card in an exported file of any format. Raises CardError."""
     if path.suffix == FORMATS["torchscript"].suffix:
         extra: dict[str, str | bytes] = {METADATA_KEY: ""}
         with _quietly():

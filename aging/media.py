@@ -1,4 +1,4 @@
-"""Which files are videos, and what is wrong with one: needs no package that videos do."""
+"""Video file extensions and errors, for modules that must not import the packages for videos."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpe
 
 
 class VideoError(UserError):
-    """A video that cannot be read, aged or written, with the reason."""
+    """A video cannot be read, aged or written; the message gives the reason."""

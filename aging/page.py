@@ -1,6 +1,6 @@
-"""The page of app.py, made by Gradio; imported only after the environment says where Gradio may store files.
+"""The page of app.py, built with Gradio. Import it only after the environment variables for Gradio's files are set.
 
-Nothing on it comes from elsewhere: no fonts, no scripts, no counting of visitors.
+The page loads no fonts or scripts from other servers and sends no usage statistics.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from starlette.types import Message, Receive, Scope, Send
 from aging.sessions import Session, Sessions
 from util.errors import UserError
 
-TITLE = "How you may look when you are older, or younger"
+TITLE = "How you may look when you are older or younger"
 ABOUT = (
-    "What you see is one guess by a network that has compared photos of people in their twenties and in their fifties. "
+    "The result is one guess by a network that was trained on photos of people in their twenties and in their fifties. "
     "It knows nothing about you, your health or your family. Photos stay on the computer that runs this page, and are "
-    "deleted when you close it."
+    "deleted when you close the page."
 )
 STRONGEST = 1.5
 MOST_WAITING = 128
-"""Requests that wait at the same time, at most; further ones are told to try again."""
+"""Maximum number of waiting requests; visitors who send more are asked to try again."""
 FORGET_UPLOADS = (60, 900)
-"""How often uploads that were never read are looked for, and the age at which they are deleted; both in seconds."""
+"""Interval at which uploads that were never read are deleted, and their minimum age; both in seconds."""
 CSS = (
     "footer { display: none !important; } .gradio-container { max-width: 1100px !important; margin: auto !important; }"
 )
@@ -43,7 +43,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Shown(NamedTuple):
-    """What the page shows of a session: both photos of the slider, the faces to click on, the rest hidden again."""
+    """Updates of the page for a new session: both photos of the slider, the faces to click, and the rest hidden."""
 
     upload: Any
     results: Any
@@ -54,18 +54,18 @@ class Shown(NamedTuple):
 
 
 def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blocks:
-    """The page. at_once: how many photos are translated, or written in full size, at the same time."""
+    """Build the page. at_once: number of photos that are translated, or written in full size, at the same time."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FORGET_UPLOADS) as page:
         gr.Markdown(f"# {TITLE}\n{ABOUT}")
         upload = gr.Image(
-            label="A photo with one face or several",
+            label="A photo with one or more faces",
             sources=["upload", "webcam", "clipboard"],
             type="filepath",
             height=220,
             buttons=[],
             elem_id="upload",
         )
-        setattr(upload, "preprocess", path_of)  # noqa: B010  # Gradio writes files beside classes that inherit its own
+        setattr(upload, "preprocess", path_of)  # noqa: B010  # Gradio writes files beside its subclasses
         with gr.Column(visible=False) as results:
             strength = gr.Slider(
                 -STRONGEST,
@@ -85,7 +85,7 @@ def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blo
                 elem_id="compared",
             )
             faces = gr.Image(
-                label="Click a face to change it, or not",
+                label="Click a face to change it or leave it unchanged",
                 type="filepath",
                 interactive=False,
                 buttons=[],
@@ -117,18 +117,18 @@ def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blo
 
 
 def path_of(payload: Any) -> str | None:
-    """The file of an upload as it is: aging/photo_file.py decides what is a photo."""
+    """The path of an uploaded file, which is not checked here: aging/photo_file.py decides whether it is a photo."""
     return payload.path if payload is not None else None
 
 
 class Answers:
-    """What happens when the visitor does something."""
+    """The page's event handlers."""
 
     def __init__(self, sessions: Sessions, uploads: Uploads) -> None:
         self.sessions, self.uploads = sessions, uploads
 
     def open(self, upload: str | None, strength: float, request: gr.Request) -> Shown:
-        """A photo was dropped, chosen or taken."""
+        """Open a photo that was dropped, selected or taken."""
         if upload is None:
             raise gr.Error("Choose a photo.", print_exception=False)
         with told():
@@ -147,19 +147,19 @@ class Answers:
             )
 
     def show(self, strength: float, request: gr.Request) -> tuple[str, str]:
-        """The slider was moved: the predicted change is scaled, and nothing is translated anew."""
+        """Show another strength after the slider moved. Only scales the predicted change."""
         with told():
             return self._compared(self.sessions.get(key_of(request)), strength)
 
     def choose(self, strength: float, request: gr.Request, click: gr.SelectData) -> tuple[tuple[str, str], str]:
-        """A face was clicked."""
+        """Select or deselect the face that was clicked."""
         with told():
             session = self.sessions.get(key_of(request))
             session.toggle(*click.index)
             return self._compared(session, strength), str(session.show_faces())
 
     def strip(self, request: gr.Request) -> Any:
-        """The row from younger to older was asked for."""
+        """Show the row from younger to older."""
         with told():
             session = self.sessions.get(key_of(request))
             if not session.chosen:
@@ -167,12 +167,12 @@ class Answers:
             return gr.Image(str(session.show_strip()), visible=True)
 
     def save(self, strength: float, request: gr.Request) -> Any:
-        """The photo in full size was asked for."""
+        """Write the photo in full size."""
         with told():
             return gr.File(str(self.sessions.get(key_of(request)).save(strength)), visible=True)
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
+        """Delete the visitor's photo after the page was closed."""
         self.sessions.close(key_of(request))
 
     @staticmethod
@@ -182,7 +182,7 @@ class Answers:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """Show the visitor a UserError raised within."""
+    """Show a UserError raised inside the context to the visitor."""
     try:
         yield
     except UserError as error:
@@ -190,15 +190,15 @@ def told() -> Iterator[None]:
 
 
 def key_of(request: gr.Request) -> str:
-    """What the browser calls its session."""
+    """The browser's key for its session."""
     return str(request.session_hash)
 
 
 class Uploads:
     """Deletes each uploaded file as soon as it has been read.
 
-    Files with the same content have one path, so readers are counted; while uploads are on their way nothing is
-    deleted, and what stays is left to FORGET_UPLOADS.
+    Files with the same content share a path, so readers are counted. Nothing is deleted while an upload is in progress;
+    files that remain are deleted after the time in FORGET_UPLOADS.
     """
 
     def __init__(self) -> None:
@@ -207,18 +207,18 @@ class Uploads:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """An upload begins."""
+        """Note that an upload has started."""
         with self._lock:
             self._on_their_way += 1
 
     def end(self, paths: Sequence[str]) -> None:
-        """An upload has become these files, or none if it failed."""
+        """Note that an upload has ended with these files, or with none if it failed."""
         with self._lock:
             self._on_their_way -= 1
             self._readers.update(paths)
 
     def read(self, path: str) -> None:
-        """A file has been read, once."""
+        """Note that a file has been read once, and delete it after its last reader."""
         with self._lock:
             self._readers[path] -= 1
             if self._readers[path] <= 0:
@@ -228,7 +228,7 @@ class Uploads:
 
 
 class UploadsSeen:
-    """Tells `uploads` which files the page receives."""
+    """Middleware that reports the files of each upload to `uploads`."""
 
     def __init__(self, app: Application, uploads: Uploads) -> None:
         self.app, self.uploads = app, uploads
@@ -252,7 +252,7 @@ class UploadsSeen:
 
 
 def _paths_in(answer: bytes) -> list[str]:
-    """The files that an answer to an upload names: a list in JSON, unless it is an error."""
+    """The files named in the response to an upload, which is a JSON list unless the upload failed."""
     try:
         paths = json.loads(answer)
     except ValueError:
@@ -261,7 +261,7 @@ def _paths_in(answer: bytes) -> list[str]:
 
 
 class OwnFilesOnly:
-    """Answers 404 to requests for other files of the machine, and for other addresses."""
+    """Middleware that answers 404 to requests for files outside `root`, and for other addresses."""
 
     def __init__(self, app: Application, root: Path) -> None:
         self.app, self.root = app, root.resolve()
@@ -280,7 +280,7 @@ class OwnFilesOnly:
 
 
 def launch(sessions: Sessions, host: str, port: int, megabytes: int) -> None:
-    """Serve the page until interrupted. megabytes: size of the largest upload. Raises OSError if the port is taken."""
+    """Serve the page until interrupted. megabytes: maximum size of an upload. Raises OSError if the port is in use."""
     uploads = Uploads()
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
     middleware = [Middleware(OwnFilesOnly, root=sessions.root), Middleware(UploadsSeen, uploads=uploads)]

@@ -1,4 +1,4 @@
-"""Photo files: reading them with what a changed photo has to keep, and writing them."""
+"""Read photo files together with everything that a changed photo has to keep, and write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from util.files import atomic_path
 from util.photos import opened_photo, upright
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-"""Formats that results are written in; photos of others become JPEG or, if their pixels are exact, PNG files."""
+"""Formats of the results. Photos in other formats become PNG files if their format is lossless, otherwise JPEG
+files."""
 EXACT_FORMATS = ("TIFF", "BMP", "DIB", "PPM", "GIF")
 WRITING: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -33,40 +34,41 @@ KEPT_TAGS = (
     Base.HostComputer,
     Base.Copyright,
 )
-"""Of the EXIF data's main part. Not kept: the orientation, which the pixels have taken on; the photo's thumbnail, which
-shows the face as it was; and what describes the file's own layout."""
+"""Tags of the main EXIF directory that may be kept. The orientation is dropped because the result is upright, the
+thumbnail because it shows the unchanged face, and tags on the layout of the file because they no longer apply."""
 DROPPED_DETAILS = (Base.MakerNote, Base.ExifImageWidth, Base.ExifImageHeight, Base.ExifInteroperabilityOffset)
-"""Of the details of the shot. Makers' notes may hold places, and are broken by being moved."""
+"""Tags of the EXIF directory of exposure settings that are dropped. Maker notes may contain places, and become invalid
+when they are moved."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that was read."""
+    """A photo with everything that a changed version has to keep."""
 
     image: Image.Image
-    """upright RGB; transparent parts lie on white"""
+    """upright RGB; transparent parts are white"""
     format: str
-    """of the results, a key of SUFFIXES"""
+    """format of the results, a key of SUFFIXES"""
     is_grey: bool
     alpha: Image.Image | None
-    """mode L, if parts are transparent"""
+    """mode L; None unless parts are transparent"""
     colour_profile: bytes | None
     """ICC profile of `image`"""
     exif: Image.Exif
 
 
 def read_photo(path: Path) -> Photo:
-    """Read a photo of any format that Pillow reads safely, turned as its EXIF data say. Raises UnreadableImageError."""
+    """Read a photo in any safe format and turn it upright by its EXIF data. Raises UnreadableImageError."""
     with opened_photo(path) as opened:
         mode, profile, found = opened.mode, opened.info.get("icc_profile"), opened.format or ""
-        image = upright(opened)  # which has turned `opened` itself, too
+        image = upright(opened)  # this has rotated `opened`, too
         has_alpha = mode in TRANSPARENT_MODES or "transparency" in opened.info
         alpha = opened.convert("RGBA").getchannel("A") if has_alpha else None
         exif = opened.getexif()
     if alpha is not None and alpha.getextrema()[0] == 255:
         alpha = None
     is_grey = mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
-    fits = mode in ("RGB", "RGBA", "P", "L", "LA")  # other profiles are of colour spaces that the image has left
+    fits = mode in ("RGB", "RGBA", "P", "L", "LA")  # profiles of other modes do not fit the converted image
     return Photo(image, _result_format(found, alpha is not None), is_grey, alpha, profile if fits else None, exif)
 
 
@@ -77,9 +79,8 @@ def _result_format(read: str, transparent: bool) -> str:
 
 
 def write_photo(path: Path, pixels: np.ndarray, like: Photo, exif: bytes = b"") -> None:
-    """Write uint8 RGB pixels (H, W, 3) in a photo's format, with its transparency, colour profile and greyness.
-
-    The file appears whole or not at all. Raises OSError.
+    """Write uint8 RGB pixels (H, W, 3) in the format of the photo `like`, with its transparency and colour profile, and
+    in grey if it is grey. The file is complete or absent. Raises OSError.
     """
     image = Image.fromarray(pixels)
     image = image.convert("L") if like.is_grey else image
@@ -91,18 +92,18 @@ def write_photo(path: Path, pixels: np.ndarray, like: Photo, exif: bytes = b"") 
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 RGB pixels (H, W, 3) as a JPEG file, whole or not at all. Raises OSError."""
+    """Write uint8 RGB pixels (H, W, 3) as a JPEG file, which is complete or absent. Raises OSError."""
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="JPEG", quality=92)
 
 
 def kept_exif(exif: Image.Exif, *, location: bool) -> bytes:
-    """The EXIF data that may stay with a changed photo; empty where there are none, or none that can be read.
+    """The EXIF data that a changed photo may keep; empty if there are none, or if they cannot be read.
 
-    location: keep the place where it was taken, too.
+    location: also keep the place where the photo was taken.
     """
     kept = Image.Exif()
-    with contextlib.suppress(Exception):  # damaged EXIF data raise nearly everything
+    with contextlib.suppress(Exception):  # damaged EXIF data raise many kinds of exceptions
         kept.update({tag: exif[tag] for tag in KEPT_TAGS if tag in exif})
         details = {tag: value for tag, value in exif.get_ifd(IFD.Exif).items() if tag not in DROPPED_DETAILS}
         kept.get_ifd(IFD.Exif).update(details)

@@ -1,4 +1,4 @@
-"""Pictures of what was done: before and after, and faces from younger to older."""
+"""Comparison pictures: before and after, and rows of faces from younger to older."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from faces.align import corners_in_photo
 
 STRIP_STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 STRIP_HEIGHT = 320
-"""of a face in the strip, in pixels, if the photo has so many"""
+"""Height of a face in the strip in pixels, unless the photo has fewer."""
 PICTURE_HEIGHT = 900
-"""of a before/after picture, at most, in pixels"""
+"""Maximum height of a before-and-after picture in pixels."""
 GAP = 6
 CAPTION = 26
-"""Heights in pixels: between images, and of the text above them"""
+"""Space between images, and height of the text above them, in pixels."""
 
 
 def before_and_after(photo: AgedPhoto, strength: float, chosen: Collection[int] | None = None) -> np.ndarray:
-    """The part of the photo around its faces, as it was and as it became, side by side, as uint8 RGB."""
+    """The region around the faces before and after, side by side, as uint8 RGB (H, W, 3)."""
     boxes = np.array(
         [
             _surroundings(face, margin=0.3)
@@ -37,7 +37,7 @@ def before_and_after(photo: AgedPhoto, strength: float, chosen: Collection[int] 
 def strip(
     photo: AgedPhoto, strengths: Sequence[float] = STRIP_STRENGTHS, chosen: Collection[int] | None = None
 ) -> np.ndarray:
-    """A row for each face, from younger to older, as uint8 RGB."""
+    """A row for each face from younger to older, as uint8 RGB (H, W, 3)."""
     rows = []
     for number, face in enumerate(photo.faces):
         if chosen is None or number in chosen:
@@ -48,14 +48,15 @@ def strip(
 
 
 def caption(strength: float) -> str:
-    """A strength in words."""
+    """The caption for a strength."""
     if strength == 0:
         return "photo"
     return f"{'older' if strength > 0 else 'younger'} {abs(strength):g}"
 
 
 def _surroundings(face: AgedFace, margin: float = 0.0) -> tuple[float, float, float, float]:
-    """left, top, right, bottom of the upright box around the aligned face, and a margin in units of its sides."""
+    """left, top, right, bottom of the upright box around the aligned face, enlarged by a margin in units of its
+    sides."""
     corners = corners_in_photo(face.alignment)
     low, high = corners.min(axis=0), corners.max(axis=0)
     (left, top), (right, bottom) = low - margin * (high - low), high + margin * (high - low)
@@ -63,7 +64,7 @@ def _surroundings(face: AgedFace, margin: float = 0.0) -> tuple[float, float, fl
 
 
 def _row(images: Sequence[np.ndarray], captions: Sequence[str]) -> np.ndarray:
-    """Images of one size side by side, on white, with captions."""
+    """Images of equal size side by side, on white, with captions."""
     height, width = images[0].shape[:2]
     sheet = Image.new("RGB", (len(images) * (width + GAP) - GAP, height + CAPTION), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)

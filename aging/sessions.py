@@ -1,7 +1,7 @@
-"""The photos that visitors of the page have open: few at a time, each forgotten when its visitor leaves.
+"""The photos that visitors of the page have open. Their number is limited, and each is deleted when its visitor leaves.
 
-Of each photo a small copy with its faces stays in memory, which every strength is shown on; the file stays in a folder
-of the session's own, for the full size.
+A small copy of each photo with its faces is kept in memory, on which all strengths are shown. The file is kept in a
+folder of the session, for the result in full size.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from util.errors import UserError
 from util.photos import UnreadableImageError
 
 PREVIEW_HEIGHT = 900
-"""Height in pixels, at most, of what is shown on the page."""
+"""Maximum height of the images on the page in pixels."""
 IDLE_SECONDS = 3600.0
-"""A photo that nobody has done anything with for so long is forgotten when the next one is opened."""
+"""A photo that has been unused for this time is closed when the next one is opened."""
 MOST_LEFT = 10_000
 MOST_SESSIONS = 64
-"""Photos open at the same time. The one that has not been used for longest is forgotten first."""
-FORGOTTEN = "This photo is not open any more: choose it again."
+"""Maximum number of open photos. The least recently used one is closed first."""
+FORGOTTEN = "This photo is no longer open. Please choose it again."
 NO_FACE = (
-    "No face was found: the face must be seen from the front or half from the side, with both eyes, and not be tiny."
+    "No face was found. A face must show both eyes, be seen from the front or half from the side, and not be tiny."
 )
 
 
@@ -44,31 +44,31 @@ class Session:
     """One visitor's photo."""
 
     folder: Path
-    """where everything of it is stored"""
+    """contains all files of the session"""
     photo: Path
     full: AgedPhoto
-    """its faces, without pixels: these are read from the file again"""
+    """its faces without the pixels, which are read from the file again"""
     preview: AgedPhoto
     chosen: set[int] = field(default_factory=set)
-    """numbers of the faces to change, from 0"""
+    """indices of the faces to change, starting at 0"""
     used_at: float = field(default_factory=time.monotonic)
     _written: int = 0
 
     @property
     def before(self) -> Path:
-        """The preview of the photo as it is."""
+        """The preview of the unchanged photo."""
         return self.folder / "before.jpg"
 
     def show(self, strength: float) -> Path:
-        """Write the preview at a strength (see AgedPhoto.at); returns the file, which the next but one replaces."""
+        """Write the preview at a strength (see AgedPhoto.at); returns the file, which later previews replace."""
         return self._write("aged", self.preview.at(strength, self.chosen))
 
     def show_strip(self) -> Path:
-        """Write the row of the chosen faces from younger to older."""
+        """Write the selected faces in a row from younger to older; returns the file."""
         return self._write("strip", strip(self.preview, chosen=self.chosen))
 
     def show_faces(self) -> Path:
-        """Write the preview with a frame around each face, a bright one around those that are chosen."""
+        """Write the preview with a frame around each face, which is green if the face is selected; returns the file."""
         image = Image.fromarray(self.preview.pixels)
         draw = ImageDraw.Draw(image)
         width = max(2, image.height // 150)
@@ -80,7 +80,7 @@ class Session:
         return self._write("faces", np.asarray(image))
 
     def save(self, strength: float) -> Path:
-        """Write the whole photo at a strength, in its own size and format; returns the file."""
+        """Write the photo at a strength in its own size and format; returns the file."""
         photo = read_photo(self.photo)
         aged = AgedPhoto(np.asarray(photo.image), self.full.faces)
         direction = "older" if strength >= 0 else "younger"
@@ -89,7 +89,7 @@ class Session:
         return path
 
     def toggle(self, x: float, y: float) -> bool:
-        """Choose the face at a point of the preview, or leave it out again; returns whether there is one."""
+        """Select or deselect the face at a point of the preview; returns whether there is one."""
         for number, face in enumerate(self.preview.faces):
             corners = corners_in_photo(face.alignment)
             (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
@@ -100,7 +100,7 @@ class Session:
 
     def _write(self, kind: str, pixels: np.ndarray) -> Path:
         self._written += 1
-        if not self.folder.is_dir():  # which writing would make again
+        if not self.folder.is_dir():  # writing would create it again
             raise UserError(FORGOTTEN)
         path = self.folder / f"{kind}_{self._written}.jpg"
         write_picture(path, pixels)
@@ -111,7 +111,7 @@ class Session:
 
 
 class Sessions:
-    """All open photos, by what the visitor's browser calls its session. Safe in several threads."""
+    """All open photos by the browser's session key. Thread-safe."""
 
     def __init__(
         self,
@@ -124,21 +124,21 @@ class Sessions:
         self.root, self.generators, self.most, self._find = root, generators, most, find
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._left: OrderedDict[str, None] = OrderedDict()
-        """visitors who may have left while their photo was waiting"""
+        """visitors who left, maybe while their photo was waiting to be opened"""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def open(self, key: str, upload: Path) -> Session:
-        """Find and age the faces of an uploaded photo; it takes the place of the session's former one.
+        """Open an uploaded photo, and detect and age its faces. It replaces the session's previous photo.
 
-        Raises UserError for what is no photo, and for photos without a face.
+        Raises UserError if the file is not a photo, or if the photo has no face.
         """
         try:
             photo = read_photo(upload)
         except UnreadableImageError as error:
-            raise UserError(f"This file cannot be read as a photo ({error.reason}).") from error
+            raise UserError(f"This file cannot be read as a photo: {error.reason}.") from error
         aged = self._find(photo.image, self.generators)
         if not aged.faces:
             raise UserError(NO_FACE)
@@ -159,7 +159,7 @@ class Sessions:
         return session
 
     def _replace(self, key: str, session: Session) -> list[Session]:
-        """Remember a session, unless its visitor has left; returns those that are forgotten."""
+        """Store a session, unless its visitor has left; returns the sessions that are closed."""
         with self._lock:
             forgotten = [self._open.pop(key)] if key in self._open else []
             self._open[key] = session
@@ -172,7 +172,7 @@ class Sessions:
         return time.monotonic() - session.used_at > IDLE_SECONDS
 
     def get(self, key: str) -> Session:
-        """The visitor's photo. Raises UserError if it has been forgotten."""
+        """The visitor's session. Raises UserError if it has been closed."""
         with self._lock:
             if key not in self._open:
                 raise UserError(FORGOTTEN)
@@ -181,8 +181,8 @@ class Sessions:
             return self._open[key]
 
     def close(self, key: str) -> None:
-        """Forget the photo of a visitor who has left, and delete all files of it. One that is still waiting to be
-        opened is forgotten as soon as it is."""
+        """Close the session of a visitor who has left, and delete all its files. A photo that is still waiting to be
+        opened is closed as soon as it has been opened."""
         with self._lock:
             session = self._open.pop(key, None)
             self._left[key] = None

@@ -1,4 +1,4 @@
-"""Faces through a clip: which faces of successive frames are one, and where each is, without jitter."""
+"""Track faces through a clip: link the faces of successive frames, and smooth their landmarks."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 from scipy.signal import savgol_filter
 
 SMOOTHING = 0.35
-"""Seconds over which a parabola is fitted to each landmark's path (Savitzky and Golay 1964). It follows a moving head,
-which a mean would lag behind."""
+"""Seconds over which a parabola is fitted to each landmark's path (Savitzky and Golay 1964). A parabola follows a
+moving head, while a mean would lag behind."""
 LONGEST_GAP = 0.5
-"""For how many seconds a face may be missed and still be the same; its landmarks in between are interpolated."""
+"""Maximum number of seconds for which a face may be missed by the detector; its landmarks are interpolated."""
 SHORTEST = 0.2
-"""Faces seen for fewer seconds are taken for errors, unless the whole clip is hardly longer."""
+"""Faces that are visible for fewer seconds count as false detections, unless the clip is hardly longer."""
 FADING = 0.2
-"""Seconds in which the change comes in where a face appears within the clip, and goes out where it disappears."""
+"""Seconds over which the change fades in if a face appears within the clip, and fades out if it disappears."""
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One face through successive frames."""
+    """One face in successive frames."""
 
     first: int
-    """number of its first frame, from 0"""
+    """index of its first frame, starting at 0"""
     landmarks: np.ndarray
     """float64 (frames, 5, 2), see faces.detect.Face"""
     weights: np.ndarray
-    """float64 (frames,) in [0, 1]: how much of the change to show"""
+    """float64 (frames,) in [0, 1]: factor of the change"""
 
     def at(self, frame: int) -> tuple[np.ndarray, float] | None:
-        """Landmarks (5, 2) and weight in a frame; None if the face is not in it."""
+        """Landmarks (5, 2) and weight in a frame, or None if the face is not in it."""
         place = frame - self.first
         return (self.landmarks[place], float(self.weights[place])) if 0 <= place < len(self.landmarks) else None
 
 
 def tracks_of(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[Track]:
-    """The faces of a clip, from left to right as they first appear.
+    """The faces of a clip, from left to right by the positions at which they first appear.
 
-    found: for each frame the landmarks (5, 2) of its faces. rate: frames a second.
+    found: the landmarks (5, 2) of the faces in each frame. rate: frames per second.
     """
     shortest = min(SHORTEST * rate, len(found) / 2)
     tracks = [_smoothed(seen, rate, len(found)) for seen in _linked(found, rate) if len(seen) >= shortest]
@@ -47,7 +47,7 @@ def tracks_of(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[Track]
 
 
 def _linked(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[dict[int, np.ndarray]]:
-    """By face, its landmarks by frame. Each face goes on as the nearest one of the next frame, if that is near."""
+    """The landmarks of each face by frame. A face is linked to the nearest face of the next frame if it is near."""
     faces: list[dict[int, np.ndarray]] = []
     for frame, here in enumerate(found):
         free = list(here)

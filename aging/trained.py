@@ -1,4 +1,4 @@
-"""The generators of a run, ready to translate, with a card each. This imports torch; the other files here do not."""
+"""Load the generators of a run, each with its card. Imports torch, unlike most modules of this package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from util.run.run_folder import LATEST, RunFolder
 class PictureOptions:
     """images"""
 
-    crop_size: int = option(256, help="size of the images that the networks were trained on", unit="pixels", most=4096)
+    crop_size: int = option(256, help="height and width of the training images", unit="pixels", most=4096)
 
     def __post_init__(self) -> None:
         if self.crop_size < 1:
@@ -30,7 +30,7 @@ class PictureOptions:
 
 
 ARCHITECTURE: Sections = {"network": NetworkOptions, "generator": GeneratorOptions, "pictures": PictureOptions}
-"""What a checkpoint's weights belong to. A run that was trained here has saved it."""
+"""Options that define the networks of a checkpoint. Runs of this project save them."""
 SECTIONS: Sections = {"run": RunOptions, "checkpoint": CheckpointChoice, **ARCHITECTURE}
 
 
@@ -38,26 +38,26 @@ class Trained(NamedTuple):
     """One direction of a run."""
 
     network: Network
-    """in evaluation mode; float32, on the CPU, layer by layer"""
+    """in evaluation mode, in float32 on the CPU, layer by layer"""
     card: Card
 
 
 class ChosenRun(NamedTuple):
-    """What a command line that names a run says."""
+    """The run that a command line names, and the command's options."""
 
     folder: RunFolder
     label: str
-    """of the checkpoint, such as latest"""
+    """label of the checkpoint, such as latest"""
     generators: dict[str, Trained]
-    """by direction: older, younger"""
+    """by direction: older or younger"""
     further: dict[str, Any]
-    """the command's own sections, built"""
+    """the command's own option sections by name"""
 
 
 def read_run(program: str, description: str, further: Sections, argv: Sequence[str] | None) -> ChosenRun:
-    """Read the command line of a command whose options are SECTIONS and `further`, and load the run's generators.
+    """Parse the command line of a command whose options are SECTIONS and `further`, and load the run's generators.
 
-    Raises CheckpointError where there are none, OptionError; exits with a message on bad values.
+    Raises CheckpointError if there are none, OptionError; exits with a message if a value is invalid.
     """
     sections = {**SECTIONS, **further}
     command = Command(program, description, lambda choice: sections, False, lambda values: ChoiceOptions())
@@ -69,7 +69,7 @@ def read_run(program: str, description: str, further: Sections, argv: Sequence[s
 
 
 def run_generators(folder: RunFolder, label: str = LATEST) -> dict[str, Trained]:
-    """The generators of a run by direction, older and younger, built as its saved options say. Raises CheckpointError,
+    """The generators of a run by direction (older, younger), built from its saved options. Raises CheckpointError,
     OptionError."""
     return load_generators(folder, label, _restored(folder.read_options()))
 
@@ -80,9 +80,10 @@ def _restored(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) -> dict[str, Trained]:
-    """Those of a run's two generators that are there, by direction.
+    """The existing generators of a run by direction.
 
-    values: of the options in ARCHITECTURE, and `direction`, that of the training. Raises CheckpointError.
+    values: the options in ARCHITECTURE, and the `direction` of the training. Raises CheckpointError if there is no
+    generator.
     """
     found = {}
     for file_name, direction in {"G": "older", **DIRECTIONS}.items():
@@ -93,8 +94,8 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
             found[trained.card.direction] = trained
     if not found:
         raise CheckpointError(
-            f"{folder.path} holds no generator: expected {folder.network_path(label, 'G_A').name}; "
-            "choose a run by --name and --checkpoints_dir"
+            f"{folder.path} contains no generator: expected {folder.network_path(label, 'G_A').name}; "
+            "select a run with --name and --checkpoints_dir"
         )
     return found
 

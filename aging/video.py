@@ -1,6 +1,6 @@
-"""A video with its faces older or younger: the faces of all frames first, then frame by frame, in parts.
+"""Age the faces of a video: detect the faces in all frames first, then age frame by frame, in parts.
 
-What is finished is kept beside the result until the end, so that an interrupted command goes on where it was.
+Finished parts are kept beside the result until the end, so that an interrupted command can resume.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from util.files import write_text
 from util.terminal import CountedWork
 
 PART = 100
-"""Frames that are looked at, or written, before they are kept."""
+"""Number of frames in a part."""
 MEMORY = 0.05
 """Seconds over which the change of a face is averaged."""
 SEARCH_SIZE = 640
-"""Longer side, in pixels, of what is searched for faces: quicker than for photos, and without a crowd's small ones."""
+"""Longer side of the frames for detection, in pixels: faster than for photos, but misses the small faces of a crowd."""
 
 
 def age_video(
     path: Path, target: Path, generators: Mapping[str, Generator], strength: float, chosen: Sequence[int] | None = None
 ) -> int:
-    """Write a clip with its faces aged, with its sound, as an MP4 file; returns how many faces it has.
+    """Write a clip with aged faces and its sound as an MP4 file; returns the number of its faces.
 
-    generators, strength: see AgedPhoto. chosen: numbers of the faces to change, from 0, from left to right; None: all.
-    Raises VideoError for what is no video, and for one without a face.
+    generators, strength: see AgedPhoto. chosen: indices of the faces to change, from left to right, starting at 0;
+    None: all. Raises VideoError if the file is not a video, or if it has no face.
     """
     clip = open_clip(path)
     wanted = needed_for(strength, generators)
@@ -59,7 +59,7 @@ def age_video(
 def _work_folder(
     clip: Clip, target: Path, generators: Mapping[str, Generator], strength: float, chosen: Sequence[int] | None
 ) -> Path:
-    """The folder of what is finished; empty unless it is of the same clip, model and options."""
+    """The folder of finished parts. It is emptied if they belong to another clip, model or strength."""
     folder = target.with_name(f".{target.stem}.parts")
     state = clip.path.stat()
     of = [
@@ -79,14 +79,14 @@ def _work_folder(
 
 
 def find_in_frames(clip: Clip, work: Path) -> list[list[np.ndarray]]:
-    """The landmarks (5, 2) of all faces, for each frame. Parts that `work` holds are not looked at again."""
+    """The landmarks (5, 2) of all faces in each frame. Parts that are in `work` already are read from there."""
     found: list[list[np.ndarray]] = []
     while (kept := work / f"faces_{len(found) // PART:05d}.json").is_file():
         part = json.loads(kept.read_text(encoding="utf-8"))
         found += [[np.array(landmarks) for landmarks in faces] for faces in part]
         if len(part) < PART:
             return found
-    with CountedWork(f"{clip.path.name}: finding faces", clip.frames, "frames") as line:
+    with CountedWork(f"{clip.path.name}: detecting faces", clip.frames, "frames") as line:
         line.advance(len(found))
         frames = clip.read(len(found))
         while True:
@@ -102,10 +102,10 @@ def find_in_frames(clip: Clip, work: Path) -> list[list[np.ndarray]]:
 
 
 class FrameAger:
-    """Ages the frames of a clip, one after another.
+    """Ages the frames of a clip in their order.
 
-    The change of a face is the running mean of what the network has predicted for it in the last frames, face on face:
-    networks answer to a movement of half a pixel with another pattern, which would be seen as flicker.
+    The change of a face is a running mean of the changes predicted for its last frames, in aligned coordinates. Without
+    it, the video would flicker, because networks predict a different pattern if a face moves by half a pixel.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FrameAger:
         self._changes: dict[int, dict[str, np.ndarray]] = {}
 
     def __call__(self, number: int, frame: np.ndarray) -> np.ndarray:
-        """A frame, uint8 RGB (H, W, 3), with the faces aged that are in it. number: from 0."""
+        """Age the faces of a frame, uint8 RGB (H, W, 3). number: index of the frame, starting at 0."""
         here = [(key, *place) for key, track in enumerate(self.tracks) if (place := track.at(number)) is not None]
         faces = [Face((*points.min(axis=0), *points.max(axis=0)), 1.0, points) for _, points, _ in here]
         aged = age_faces(Image.fromarray(frame), faces, self.generators)
@@ -137,12 +137,12 @@ class FrameAger:
 
 
 def write_parts(clip: Clip, work: Path, count: int, change: Callable[[int, np.ndarray], np.ndarray]) -> list[Path]:
-    """Write all frames as `change(number, frame)` makes them, in parts; returns their files. Parts that `work` holds
-    are not made again."""
+    """Write all frames, changed by `change(number, frame)`, in parts; returns their files. Parts that are in `work`
+    already are not written again."""
     parts = [work / f"part_{number:05d}.mkv" for number in range(-(-count // PART))]
     missing = next((number for number, part in enumerate(parts) if not part.is_file()), len(parts))
     first = missing * PART
-    start = max(0, first - round(5 * MEMORY * clip.rate))  # what the change remembers of the frames before
+    start = max(0, first - round(5 * MEMORY * clip.rate))  # the running mean depends on the frames before
     with CountedWork(f"{clip.path.name}: ageing", count, "frames") as line:
         line.advance(min(count, first))
         frames = enumerate(clip.read(start), start=start) if missing < len(parts) else iter(())

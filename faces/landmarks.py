@@ -1,30 +1,30 @@
-"""Five landmarks of a face as numbers: where they usually are, how to fit that to a face, whether they can be right."""
+"""The five landmarks of a face: their usual positions, fitting these to a face, and a test of plausibility."""
 
 from __future__ import annotations
 
 import numpy as np
 
 USUAL = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, 0.571), (-0.414, 1.155), (0.414, 1.155)])
-"""(5, 2): both eyes, the tip of the nose, both corners of the mouth, in units of the distance between the eyes, from
-the point between them. The proportions are those of the template that face recognisers align to (Deng et al., "ArcFace:
-Additive Angular Margin Loss for Deep Face Recognition", 2019)."""
+"""(5, 2): the usual positions of both eyes, the tip of the nose and both corners of the mouth, relative to the midpoint
+between the eyes, in units of their distance. The proportions are those of the template to which face recognisers are
+aligned (Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019)."""
 MIRRORED = [1, 0, 2, 4, 3]
 """The order of the landmarks in a mirrored photo."""
 
 FARTHEST_FROM_USUAL = 0.45
-"""Root mean square distance of landmarks to the fitted usual ones, in units of the fitted distance between the eyes. A
-full profile has about 0.4."""
+"""Maximum root mean square distance of landmarks from the fitted usual ones, in units of the fitted distance between
+the eyes. A full profile has about 0.4."""
 EYE_DISTANCES = (0.12, 0.8)
-"""Distance between the eyes, in units of the box's width, from profiles to boxes that are too small."""
+"""Range of the distance between the eyes in units of the box's width, from profiles to boxes that are too small."""
 BEYOND_BOX = 0.1
-"""How far outside the box a landmark may be, in units of the box's sides."""
+"""Maximum distance of a landmark outside the box, in units of the box's sides."""
 
 
 def fitted_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The similarity transform that brings points (N, 2) closest to others in the least squares, as a matrix (2, 3).
+    """The least-squares similarity transform from points (N, 2) to other points (N, 2), as a matrix (2, 3).
 
-    It scales, rotates and moves, and never mirrors. Source: Umeyama, "Least-squares estimation of transformation
-    parameters between two point patterns", 1991; in the plane its solution is one complex number.
+    It scales, rotates and moves, but never mirrors. Source: Umeyama, "Least-squares estimation of transformation
+    parameters between two point patterns", 1991; in the plane, its linear part is one complex number.
     """
     from_mean, to_mean = source.mean(axis=0), target.mean(axis=0)
     moved = (source - from_mean) @ (1, 1j)
@@ -36,15 +36,16 @@ def fitted_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def transformed(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2) through a matrix (2, 3)."""
+    """Apply a matrix (2, 3) to points (N, 2)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def is_plausible(landmarks: np.ndarray, box: tuple[float, float, float, float]) -> bool:
-    """Whether landmarks (5, 2) can be those of a face with this box (left, top, right, bottom).
+    """Whether landmarks (5, 2) can belong to a face with this box (left, top, right, bottom).
 
-    They must be in order (no eye, no corner of the mouth on the other's side, the mouth below the eyes, as seen from
-    the face), inside the box, at believable distances. Somebody who stands on the head passes.
+    Eyes and corners of the mouth must be on their own sides and the mouth below the eyes, in the face's own
+    orientation. All landmarks must be inside the box and at plausible distances. Faces that are upside down are
+    accepted.
     """
     if not np.isfinite(landmarks).all():
         return False
@@ -64,5 +65,5 @@ def is_plausible(landmarks: np.ndarray, box: tuple[float, float, float, float]) 
 
 
 def _turn(one: np.ndarray, other: np.ndarray) -> float:
-    """Positive where `other` points to the right-hand side of `one`, as seen on a screen whose y axis points down."""
+    """Positive if `other` points to the right of `one`, as seen on a screen whose y axis points down."""
     return float(one[0] * other[1] - one[1] * other[0])

@@ -1,8 +1,8 @@
-"""A change made to an aligned face, brought back into the photo that it came from, at the photo's full resolution.
+"""Paste the change of an aligned face back into its photo, at the photo's full resolution.
 
-What is pasted is the difference between the face after and before. It is enlarged and added to the photo's own pixels,
-so that a large photo keeps the detail that a small network never saw. A soft mask ends it inside the aligned image's
-frame; all pixels outside the mask stay as they are, bit for bit.
+The change is the difference between the face after and before. It is enlarged and added to the photo's own pixels, so a
+large photo keeps details that are too fine for the network. A soft mask fades the change out inside the aligned image;
+pixels outside the mask keep their values, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from faces.align import Alignment, Matrix, aligned, as_rgb, corners_in_photo
 
 MASK_CENTRE = (0.5, 0.51)
 MASK_RADII = (0.47, 0.48)
-"""Where the mask is, in units of the aligned image's side: hair, ears and chin are inside."""
+"""Centre and radii of the mask in units of the aligned image's side; hair, ears and chin are inside."""
 MASK_POWER = 3
-"""of the superellipse that the mask is: 2 is an ellipse, more is squarer"""
+"""Exponent of the superellipse that bounds the mask: 2 is an ellipse, larger values are more square."""
 FEATHER = 0.25
-"""The share of the radius over which the mask falls from 1 to 0."""
+"""Share of the radius over which the mask falls from 1 to 0."""
 BAND = 256
-"""Rows of the photo that are worked on at a time, so that large faces need little memory."""
+"""Rows of the photo that are processed at a time, so that large faces need little memory."""
 
 
 def paste_face(
     photo: Image.Image | np.ndarray, face: np.ndarray, alignment: Alignment, *, strength: float = 1.0
 ) -> np.ndarray:
-    """The photo with an aligned face that was made from it, as uint8 RGB (H, W, 3).
+    """The photo with a changed version of its aligned face, as uint8 RGB (H, W, 3).
 
-    face: uint8 RGB (size, size, 3), what became of `aligned(photo, alignment)`, or of a version of it of another size.
-    strength: how much of the change is applied; 0 gives the photo itself, 2 exaggerates. A face that was not changed
-    leaves every pixel as it is. Raises ValueError for faces that are not square.
+    face: uint8 RGB (size, size, 3), a changed version of `aligned(photo, alignment)`, possibly at another size.
+    strength: factor of the change; 0 gives the photo itself, 2 exaggerates. If the face was not changed, every pixel
+    keeps its value. Raises ValueError if the face is not square.
     """
     framing = alignment.resized(len(face))
     before = np.asarray(aligned(photo, framing), dtype=np.float32)
@@ -42,13 +42,13 @@ def paste_face(
 def paste_change(
     photo: Image.Image | np.ndarray, change: np.ndarray, alignment: Alignment, *, strength: float = 1.0
 ) -> np.ndarray:
-    """The photo with a change made to its aligned face, as uint8 RGB (H, W, 3).
+    """The photo with a change added to its face, as uint8 RGB (H, W, 3).
 
-    change: float32 (size, size, 3), after - before in levels of [0, 255], of the face aligned to any size. strength:
-    its factor. Raises ValueError where the change is not square.
+    change: float32 (size, size, 3), after - before in levels of 255, of the face aligned to any size. strength: factor
+    of the change. Raises ValueError if the change is not square.
     """
     if change.ndim != 3 or change.shape[0] != change.shape[1] or change.shape[2] != 3:
-        raise ValueError(f"a change has the shape (size, size, 3), not {change.shape}")
+        raise ValueError(f"expected a change of shape (size, size, 3), but got {change.shape}")
     made = np.array(as_rgb(photo))
     channels, framing = _as_coarse(change * np.float32(strength), alignment.resized(len(change)))
     left, top, right, bottom = _frame(framing, made.shape[1], made.shape[0])
@@ -62,7 +62,7 @@ def paste_change(
 
 
 def _as_coarse(change: np.ndarray, alignment: Alignment) -> tuple[list[Image.Image], Alignment]:
-    """The channels of a change at no finer resolution than the photo's, where the face is small in it."""
+    """The channels of a change, reduced to the photo's resolution if the face is smaller in the photo."""
     channels = [Image.fromarray(np.ascontiguousarray(change[..., channel], dtype=np.float32)) for channel in range(3)]
     if alignment.scale <= 1:
         return channels, alignment
@@ -71,7 +71,7 @@ def _as_coarse(change: np.ndarray, alignment: Alignment) -> tuple[list[Image.Ima
 
 
 def _frame(alignment: Alignment, width: int, height: int) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of the part of a photo in which the aligned image lies; empty where it lies outside."""
+    """left, top, right, bottom of the part of a photo that the aligned image covers; empty if it is outside."""
     corners = corners_in_photo(alignment)
     left, top = np.clip(np.floor(corners.min(axis=0)), 0, (width, height)).astype(int).tolist()
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, (width, height)).astype(int).tolist()
@@ -79,20 +79,20 @@ def _frame(alignment: Alignment, width: int, height: int) -> tuple[int, int, int
 
 
 def _moved(matrix: Matrix, x: int, y: int) -> Matrix:
-    """The matrix for coordinates that count from a point of the photo."""
+    """The matrix for coordinates relative to the point (x, y) of the photo."""
     (a, b, c), (d, e, f) = matrix
     return (a, b, a * x + b * y + c), (d, e, d * x + e * y + f)
 
 
 def _resampled(channel: Image.Image, to_face: Matrix, width: int, height: int) -> np.ndarray:
-    """float32 (height, width): a channel of the aligned image as seen in a part of the photo."""
+    """A channel of the aligned image, resampled to a part of the photo: float32 (height, width)."""
     coefficients = (*to_face[0], *to_face[1])
     seen = channel.transform((width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
     return np.asarray(seen)
 
 
 def _mask(to_face: Matrix, size: int, width: int, height: int) -> np.ndarray:
-    """float32 (height, width) in [0, 1]: the weight of the change at each pixel of a part of the photo."""
+    """The weight of the change at each pixel of a part of the photo: float32 (height, width) in [0, 1]."""
     x = (np.arange(width, dtype=np.float32) + np.float32(0.5))[None, :]
     y = (np.arange(height, dtype=np.float32) + np.float32(0.5))[:, None]
     distance = np.zeros((height, width), dtype=np.float32)

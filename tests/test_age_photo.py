@@ -272,11 +272,11 @@ def test_what_cannot_be_is_told(age, tmp_path: Path, checkpoints: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     cases = {
         ("absent.png",): "absent.png: does not exist",
-        (tmp_path / "nothing",): "holds no photos",
+        (tmp_path / "nothing",): "contains no photos",
         (photo, "--name", "unknown"): "there is no model in",
-        (photo, "--model", tmp_path / "bad.onnx"): "bad.onnx is damaged or no ONNX file",
+        (photo, "--model", tmp_path / "bad.onnx"): "bad.onnx is damaged or not an ONNX file",
         (photo, "--model", "no.onnx"): "no.onnx does not exist",
-        (photo, "--face", "0"): "faces are counted from 1",
+        (photo, "--face", "0"): "faces are numbered from the left",
         (photo, "--strength", "100"): "between -3 and 3",
         (tmp_path, "--output", tmp_path, "--checkpoints_dir", checkpoints, "--name", "exported"): "choose another",
     }

@@ -357,7 +357,7 @@ def test_results_out_of_files_measure_the_same_as_the_run(
         "100",
     )
     assert "identity was not computed: for dlib's face recogniser, pip install" in output
-    assert "take care that it was none of these estimators" not in output, "test.py notes whose results these are"
+    assert "make sure that none of these estimators was used" not in output, "test.py notes whose results these are"
     ours, theirs = metrics_of(project / "again"), metrics_of(evaluated)
     assert (
         ours["AtoB", "all", "translated", "gain_mean@other"]["value"] and "age gain, mean (years), by other" in output

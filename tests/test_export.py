@@ -144,7 +144,7 @@ def test_public_weights_without_saved_options(checkpoints: Path, tmp_path: Path)
 
 def test_a_run_without_generators_is_told(tmp_path: Path) -> None:
     printed = run("export.py", "--name", "nothing", "--checkpoints_dir", tmp_path, status=2)
-    assert "holds no generator" in printed and "latest_net_G_A.pth" in printed and "Traceback" not in printed
+    assert "contains no generator" in printed and "latest_net_G_A.pth" in printed and "Traceback" not in printed
 
 
 def test_files_of_others_have_no_card() -> None:
