@@ -163,7 +163,7 @@ def introduce(
         console.say(line)
     batch = options.loading.describe_batch(place().processes)
     console.say(
-        f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images an epoch, {batch}"
+        f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images per epoch, {batch}"
     )
     console.say(f"speed: {model.speed.describe()}")
 

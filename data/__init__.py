@@ -1,4 +1,4 @@
-"""Datasets by name. To add one: a file with the class and its options, and a line in DATASETS."""
+"""Registry of the datasets. To add one, write the class and its options in a new file and add a line to DATASETS."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["DATASETS", "Batch", "DataError", "Loader", "LoaderOptions", "create_
 
 
 class DatasetMode(NamedTuple):
-    """What `--dataset_mode` chooses."""
+    """An entry of DATASETS, selected by `--dataset_mode`."""
 
     options_class: type
     folders: Callable[[Any], dict[str, Path]]
-    """from the options to the folders to translate, by domain"""
+    """returns the folders to translate by domain, given the options"""
     training: Callable[[Any, dict[str, int], int, PhotoOpener, Callable[[str], None]], ImageDataset] | None
-    """from options, channels by domain, seed, what opens photos and what is told of them to the samples to train on;
-    None where the mode is for translating only"""
+    """creates the training dataset from the options, channels by domain, seed, photo opener and a function that prints
+    messages; None for a mode that is only for translation"""
 
 
 DATASETS: dict[str, DatasetMode] = {
@@ -51,16 +51,16 @@ def create_loader(
     report: Callable[[str], None] = print,
     announce: Callable[[str], None] = print,
 ) -> Loader:
-    """The training loader of `--dataset_mode`.
+    """Create the training loader for `--dataset_mode`.
 
-    channels: of the images of domains "A" and "B". device: what the batches are for; those of cached photos come on
-    it. pin_memory, report: see Loader. announce: is told what becomes of the cache and of
-    `--match`. Raises DataError where folders are
-    missing or empty, OptionError where photos do not fit into the memory that `--cache` names.
+    channels: number of image channels of the domains "A" and "B". device: the device of the training; batches of photos
+    that are cached there are returned on it. pin_memory, report: see Loader. announce: prints messages about the cache
+    and `--match`. Raises DataError if folders are missing or empty, and OptionError if the photos do not fit into the
+    memory that `--cache` selects.
     """
     training = DATASETS[mode].training
     if training is None:
-        raise DataError(f"--dataset_mode {mode} has no pairs to train on")
+        raise DataError(f"--dataset_mode {mode} is only for translation; train with --dataset_mode unaligned")
     cache = PhotoCache(
         loading.cache,
         device,
@@ -70,7 +70,7 @@ def create_loader(
     )
     dataset = training(options, channels, seed, cache.open, announce)
     if cache.kind == "device":
-        # Nothing is left for other processes to do, and what lies on a GPU already cannot be pinned.
+        # There is no work for other processes, and tensors on a GPU cannot be pinned.
         loading, pin_memory = replace(loading, num_threads=0), False
     return Loader(
         dataset,
@@ -88,9 +88,9 @@ def create_loader(
 def create_test_loaders(
     mode: str, options: Any, loading: LoaderOptions, channels: dict[str, int], limit: int | None, **settings: Any
 ) -> dict[str, Loader]:
-    """A loader for each domain that `--dataset_mode` has; each photo comes once, in order, without random changes.
+    """Create a loader for each domain of `--dataset_mode`, which yields each photo once, in order, not augmented.
 
-    limit: at most so many photos of each domain. Raises DataError where folders are missing or empty.
+    limit: maximum number of photos of each domain. Raises DataError if folders are missing or empty.
     """
     if mode == "unaligned":
         _require_both_domains(options)
@@ -106,12 +106,12 @@ def create_test_loaders(
 
 
 def _require_both_domains(options: UnalignedOptions) -> None:
-    """Raise DataError, with what to do instead, where there are photos of one domain alone."""
+    """Raise DataError if there are photos of only one domain, saying how to translate these."""
     one_way = "--model test --model_suffix _A (G_A, young to old) or _B, with --dataroot"
     if options.dataroot.is_file():
-        raise DataError(f"--dataroot {options.dataroot} is one photo: translate it by {one_way} {options.dataroot}")
+        raise DataError(f"--dataroot {options.dataroot} is one photo: translate it with {one_way} {options.dataroot}")
     missing = [folder for folder in options.folders().values() if not folder.is_dir()]
     there = [folder for folder in options.folders().values() if folder.is_dir()]
     if missing and (there or options.dataroot.is_dir()):
         photos = there[0] if there else options.dataroot
-        raise DataError(f"{missing[0]} is not a folder: to translate photos of one kind alone, give {one_way} {photos}")
+        raise DataError(f"{missing[0]} is not a folder: to translate photos of only one domain, use {one_way} {photos}")

@@ -1,4 +1,4 @@
-"""Photos that a run is not trained on, to look at what it makes of them meanwhile."""
+"""Held-out photos, which are translated during training to display and evaluate progress."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from data.unaligned_dataset import UnalignedOptions
 from util.text import printable
 
 FACES_SHOWN = 4
-"""Of each domain, on the page of a run."""
+"""Number of faces of each domain on the HTML page of a run."""
 
 
 def load_held_out(
     options: UnalignedOptions, phase: str, channels: dict[str, int], count: int, report: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """The first `count` photos of the folders `phase` + A and B, by domain, whole and as large as the crops of the
-    training: float tensors (N, C, S, S) in [-1, 1].
+    """Load the first `count` photos of the folders `phase` + A and `phase` + B, by domain.
 
-    Photos that cannot be used are reported and left out. Raises DataError for a folder without any.
+    The photos are not cropped but resized to the training's crop size S: float tensors (N, C, S, S) in [-1, 1]. Photos
+    that cannot be used are reported and skipped. Raises DataError for a folder without usable photos.
     """
     size = options.transform.crop_size
     whole = TransformOptions(preprocess="resize", load_size=size, crop_size=size, no_flip=True)
@@ -43,17 +43,17 @@ def _load(
         try:
             images.append(load_photo(path, transform, channels, rng=None))
         except UnusablePhotoError as error:
-            report(printable(f"left out: {path}: {error.reason}"))
+            report(printable(f"skipped {path}: {error.reason}"))
     if not images:
-        raise DataError(f"{folder} holds no photo that can be used: --eval_freq measures translations of them")
+        raise DataError(f"{folder} contains no usable photos, which --eval_freq needs for evaluation")
     return torch.stack(images)
 
 
 def load_faces(
     options: UnalignedOptions, phases: Iterable[str], channels: dict[str, int], report: Callable[[str], None]
 ) -> dict[str, Tensor]:
-    """The faces that a page shows through all epochs, out of the first of the phases that has some. Without any of them
-    there is nothing to show, which ends no run."""
+    """Load the faces that the HTML page shows in all epochs, from the first of the phases that has usable photos.
+    Returns an empty dictionary if there are none, which does not end the run."""
     for phase in phases:
         with contextlib.suppress(DataError):
             return load_held_out(options, phase, channels, FACES_SHOWN, report)

@@ -1,4 +1,4 @@
-"""Finding the photos of a folder."""
+"""Finds the photos in a folder."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from util.text import printable
 
 
 class DataError(UserError):
-    """Photos that are missing or cannot be used; the message names the folder or file and the remedy."""
+    """Raised if photos are missing or cannot be used; the message names the folder or file and says what to do."""
 
 
 def list_images(folder: Path, limit: int | None = None) -> list[Path]:
-    """All image files below `folder`, sorted by path; hidden ones are left out. `limit` keeps the first ones. A single
-    file is itself the list.
+    """Return all image files below `folder` sorted by path, without hidden files; at most `limit` of them. If `folder`
+    is a file, return only this file.
 
-    Links to folders are followed, each folder once. What was left out is told, by ending. Raises DataError where the
-    folder is missing or holds no image.
+    Links to folders are followed, each folder once. The number of skipped files is printed by suffix. Raises DataError
+    if the folder is missing or contains no image.
     """
     if folder.is_file():
         return [folder]
@@ -46,48 +46,48 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
         left_out.update(ending_of(name) for name in seen if not is_image(name))
     found = f": {describe_left_out(left_out)}" if left_out else ""
     if not paths:
-        raise DataError(f"{folder} holds no image (expected files ending in {' '.join(SUFFIXES)}){found}")
+        raise DataError(f"{folder} contains no images (expected files ending in {' '.join(SUFFIXES)}){found}")
     if left_out:
-        _tell(printable(f"note: files in {folder} that are no photos by their endings are left out{found}"))
+        _tell(printable(f"note: skipping files in {folder} that are not photos by their suffix{found}"))
     return sorted(paths)[:limit]
 
 
 @functools.cache
 def _tell(line: str) -> None:
-    """Print a line, once."""
+    """Print a line once."""
     if place().is_main:
         print(line, file=sys.stderr)
 
 
 def root_of(folder: Path) -> Path:
-    """The folder to which the names of `list_images` are relative: for a single photo, where it lies."""
+    """Return the folder to which results of `list_images` are relative: for a single photo, its folder."""
     return folder.parent if folder.is_file() else folder
 
 
 def number_or_all(text: str) -> int | None:
-    """A number of photos; `inf`, which is what the public code's default looks like, for all of them."""
+    """Parse a number of photos; `inf`, the default of the public code base, means all."""
     return None if text.lower() in ("inf", "infinity", "none") else int(text)
 
 
 def check_limit(flag: str, limit: int | None) -> None:
-    """Raise OptionError where a number of photos to keep is below 1."""
+    """Raise OptionError if a maximum number of photos is below 1."""
     if limit is not None and limit < 1:
-        raise OptionError(f"--{flag} {limit}: at least 1 photo")
+        raise OptionError(f"--{flag} {limit}: must be at least 1")
 
 
 def _neighbours(folder: Path) -> str:
     if not folder.parent.is_dir():
         return f", and neither is {folder.parent}"
     found = sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return f"; {folder.parent} holds the folders {', '.join(found)}" if found else f"; {folder.parent} holds no folder"
+    return f"; {folder.parent} contains {'the folders ' + ', '.join(found) if found else 'no folders'}"
 
 
 MOST_STEM_BYTES = 200
-"""File names have 255 bytes at most; a result's label comes behind, a temporary file's number, too."""
+"""Maximum length of a stem. File names have at most 255 bytes, and labels and temporary numbers are appended."""
 
 
 def shorten(stem: str) -> str:
-    """The beginning of a name, so that a file's name can begin with it. Half a letter at its end is left out."""
+    """Truncate a name so that a file name can begin with it, without splitting a multi-byte character."""
     raw = os.fsencode(stem)
     if len(raw) <= MOST_STEM_BYTES:
         return stem
@@ -95,7 +95,7 @@ def shorten(stem: str) -> str:
 
 
 def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
-    """A name for each file, to write results under: its stem, with as much of its path as tells it from the others."""
+    """Return a unique name for the results of each file: its stem, preceded by its path if the stem is not unique."""
     stems: dict[Path, str] = {}
     taken: set[str] = set()
     for path in paths:

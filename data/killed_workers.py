@@ -1,4 +1,4 @@
-"""Worker processes of a DataLoader that someone killed, such as the kernel for lack of memory."""
+"""Detects DataLoader worker processes that were killed, for example by the kernel because memory ran out."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 MOST_KILLS = 3
-"""in a row, without a batch between them"""
+"""Maximum number of times that workers may be killed without a batch in between."""
 
 
 class WorkerKilledError(Exception):
-    """A worker process is gone; the message says how that was noticed."""
+    """Raised if a worker process was killed; the message says how that was detected."""
 
 
 def without_surprise(batches: DataLoader) -> Iterator[Any]:
-    """What `batches` yields. Raises WorkerKilledError where a worker was killed: here, and nowhere else.
+    """Yield from `batches`. Raises WorkerKilledError here if a worker was killed.
 
-    torch raises an error in the midst of whatever the process does at that moment, half a training step for instance,
-    from a handler of the signal that tells of ended children. Without that handler the loss is noticed within 5
-    seconds, by who waits for the worker's photos.
+    By default, torch raises an error from its SIGCHLD handler, at any point of the program, even in the middle of a
+    training step. Without that handler, the loss of a worker is detected within 5 seconds when waiting for its batches.
     """
     iterator = iter(batches)
     if batches.num_workers > 0 and threading.current_thread() is threading.main_thread():
@@ -42,19 +41,19 @@ def without_surprise(batches: DataLoader) -> Iterator[Any]:
 
 
 def _tells_of_a_death(error: Exception) -> bool:
-    """Whether an error means that a worker is gone, rather than that it raised something itself."""
-    if "Caught " in str(error):  # torch's beginning of an error that a worker raised
+    """Return whether an error means that a worker was killed, and not that it raised an error itself."""
+    if "Caught " in str(error):  # torch's prefix for errors that a worker raised
         return False
-    # A worker that goes while its photos are on their way breaks the connection on which they come.
+    # A worker that is killed while it sends its photos breaks the connection.
     return not isinstance(error, RuntimeError) or "exited unexpectedly" in str(error) or "is killed by" in str(error)
 
 
 @atexit.register
 def end_workers() -> None:
-    """Kill this process's workers.
+    """Kill the workers of this process.
 
-    They leave SIGTERM to their parent, and one that died may have left the others waiting for ever. At its exit Python
-    sends SIGTERM and waits for them to end: with an error on its way, nobody has told them otherwise.
+    At exit, Python sends SIGTERM to its workers and waits for them. They ignore SIGTERM, however, and after an error
+    nothing else has told them to end; others may wait for ever for a lock of one that was killed.
     """
     for child in multiprocessing.active_children():
         if child.daemon:

@@ -1,4 +1,4 @@
-"""Batches from a dataset, in an order that follows from the seed alone."""
+"""Loads batches from a dataset, in an order that depends only on the seed."""
 
 from __future__ import annotations
 
@@ -31,25 +31,20 @@ class LoaderOptions:
 
     batch_size: int = option(
         1,
-        help="photos of each domain in a step; of several processes, in each",
-        unit="photos",
+        help="number of photos of each domain per step (and per process and micro-batch)",
         aliases=["batchSize"],
         most=4096,
     )
     num_threads: int = option(
         4,
-        help="processes that load photos, at most one a core; 0: the training process itself",
-        unit="processes",
+        help="number of processes that load photos, at most one per core; 0: photos are loaded in the main process",
         aliases=["nThreads"],
         most=512,
     )
-    prefetch_factor: int = option(
-        2, help="batches that each of these processes has ready in advance", unit="batches", most=64
-    )
+    prefetch_factor: int = option(2, help="number of batches that each of these processes loads in advance", most=64)
     accumulate: int = option(
         1,
-        help="compute a step in so many parts of --batch_size photos, one after another",
-        unit="parts",
+        help="number of micro-batches of --batch_size photos per step, whose gradients are accumulated",
         train_only=True,
         most=4096,
     )
@@ -57,28 +52,28 @@ class LoaderOptions:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise OptionError(f"--batch_size {self.batch_size}: at least 1")
+            raise OptionError(f"--batch_size {self.batch_size}: must be at least 1")
         if self.accumulate < 1:
-            raise OptionError(f"--accumulate {self.accumulate}: at least 1")
+            raise OptionError(f"--accumulate {self.accumulate}: must be at least 1")
         if self.num_threads < 0:
-            raise OptionError(f"--num_threads {self.num_threads}: at least 0")
+            raise OptionError(f"--num_threads {self.num_threads}: must not be negative")
         if self.prefetch_factor < 1:
-            raise OptionError(f"--prefetch_factor {self.prefetch_factor}: at least 1")
+            raise OptionError(f"--prefetch_factor {self.prefetch_factor}: must be at least 1")
 
     def describe_batch(self, processes: int) -> str:
-        """The photos of one step in words: `16 a step (2 x 2 parts x 4 processes)`."""
-        factors = [str(self.batch_size)] + [f"{self.accumulate} parts"] * (self.accumulate > 1)
+        """Describe the photos of one step: `16 per step (2 x 2 micro-batches x 4 processes)`."""
+        factors = [str(self.batch_size)] + [f"{self.accumulate} micro-batches"] * (self.accumulate > 1)
         factors += [f"{processes} processes"] * (processes > 1)
         product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
-        return f"{self.batch_size * self.accumulate * processes} a step{product}"
+        return f"{self.batch_size * self.accumulate * processes} per step{product}"
 
 
 class EpochSampler(Sampler[list[Draw]]):
-    """The batches of one epoch as lists of draws. Set `epoch` and `start` (in samples) before iterating.
+    """Yields the batches of one epoch as lists of draws. Set `epoch` and `start` (in samples) before iterating.
 
-    batch_size: of all processes together. Each takes its own part of every batch, and the order is that of a single
-    process. All have equally many and equally large batches: the last is filled up from the epoch's beginning. A single
-    process leaves it smaller.
+    batch_size: total over all processes. Each process takes its part of every batch; the order is that of a single
+    process. With several processes, all have the same number and size of batches: the last batch is filled with samples
+    from the beginning of the epoch. With a single process, the last batch may be smaller.
     """
 
     def __init__(self, size: int, batch_size: int, seed: int, *, shuffle: bool, place: Place = ALONE) -> None:
@@ -88,7 +83,7 @@ class EpochSampler(Sampler[list[Draw]]):
 
     @property
     def samples(self) -> int:
-        """In an epoch, those that come twice counted twice."""
+        """Number of samples in an epoch, including repeated ones."""
         return self.size if self.place.processes == 1 else -(-self.size // self.batch_size) * self.batch_size
 
     def __len__(self) -> int:
@@ -109,11 +104,11 @@ class EpochSampler(Sampler[list[Draw]]):
 
 
 class Loader:
-    """Iterates over a dataset by epochs; the same batches for any number of worker processes.
+    """Iterates over a dataset by epochs. The batches do not depend on the number of worker processes.
 
-    report is called once for each file that could not be used, with a line that names it. device: what batches are for;
-    those that workers send as uint8 are brought there, and become float there. place: of several processes that share
-    each batch.
+    report: called once for each file that could not be used, with a message that names it. device: the device of the
+    training; uint8 batches are copied there and converted to float. place: the rank of this process among those that
+    share each batch.
     """
 
     def __init__(
@@ -132,7 +127,7 @@ class Loader:
         self.dataset, self.one_size, self.report, self.device = dataset, one_size, report, device
         self.reported: set[Path] = set()
         self.seconds_waited = 0.0
-        """time that the caller has spent waiting for batches, in all"""
+        """total time that the caller has spent waiting for batches"""
         batch_size = options.batch_size * options.accumulate * place.processes
         self.sampler = EpochSampler(len(dataset), batch_size, seed, shuffle=shuffle, place=place)
         self.workers = min(options.num_threads, len(self.sampler), max(1, usable_cores() // place.local_processes))
@@ -149,13 +144,13 @@ class Loader:
             prefetch_factor=self.prefetch_factor if self.workers > 0 else None,
             pin_memory=self.pin_memory,
             worker_init_fn=_leave_signals_to_the_parent,
-            # Of its own: otherwise it would draw its workers' seeds from the generator that dropout draws from.
+            # A separate generator, as otherwise the workers' seeds would be drawn from the one that dropout uses.
             generator=torch.Generator(),
         )
 
     def _collated(self) -> Iterator[Collated]:
-        """What the dataset yields from the sampler's start on; the same where worker processes were killed meanwhile,
-        and replaced. Raises DataError where that happens again and again."""
+        """Yield the dataset's batches from the sampler's start. Workers that were killed are replaced, without changing
+        the batches. Raises DataError if workers are killed again and again."""
         kills = 0
         while True:
             try:
@@ -169,21 +164,21 @@ class Loader:
                 if kills > MOST_KILLS:
                     raise DataError(
                         f"processes that load photos were killed {kills} times in a row ({error}), perhaps "
-                        "for lack of memory: try a smaller --num_threads, or 0"
+                        "because memory ran out: use a smaller --num_threads, or 0"
                     ) from error
-                self.report(f"warning: a process that loads photos was killed ({error}); others take its place")
+                self.report(f"warning: a process that loads photos was killed ({error}); restarting these processes")
                 end_workers()
                 self.batches = self._start()
 
     def __len__(self) -> int:
-        """Samples in an epoch, of all processes."""
+        """Return the number of samples in an epoch over all processes."""
         return self.sampler.samples
 
     def epoch(self, number: int = 1, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch `number` (from 1), beginning at its sample `start`; none where all lie behind it.
+        """Iterate over the batches of epoch `number` (counted from 1), beginning at its sample `start`.
 
-        Raises DataError where no photo of a folder can be used for training, and where photos of one batch differ in
-        size though `one_size` is set.
+        Raises DataError if no photo in a folder can be used for training, and if photos in a batch differ in size
+        although `one_size` is set.
         """
         self.sampler.epoch, self.sampler.start = number, start
         since = time.perf_counter()
@@ -193,8 +188,8 @@ class Loader:
                 raise DataError(errors[0])
             if self.one_size and len(batches) > 1:
                 raise DataError(
-                    "photos of one batch differ in size after preprocessing: choose --batch_size 1, or a --preprocess "
-                    "that ends in crop"
+                    "photos in one batch differ in size after preprocessing: use --batch_size 1, or a --preprocess "
+                    "mode that ends in crop"
                 )
             for batch in map(self._finish, batches):
                 self.seconds_waited += time.perf_counter() - since
@@ -202,7 +197,7 @@ class Loader:
                 since = time.perf_counter()
 
     def _finish(self, batch: Batch) -> Batch:
-        """Images still in uint8 as float in [-1, 1]. Between processes and to a GPU they are a quarter of the size."""
+        """Convert uint8 images to float in [-1, 1] on the device. As uint8, a quarter of the bytes is transferred."""
         for name, images in batch.items():
             if isinstance(images, torch.Tensor) and images.dtype == torch.uint8:
                 batch[name] = uint8_to_tensor(images.to(self.device, non_blocking=True))
@@ -216,6 +211,6 @@ class Loader:
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach every process of a group; only the parent may decide when loading ends."""
+    """Ignore Ctrl-C and SIGTERM, which all processes of a group receive: only the parent decides when loading ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

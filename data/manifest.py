@@ -1,4 +1,4 @@
-"""manifest.csv of a set that scripts/prepare_dataset.py made: a row for each photo of the collection."""
+"""Reads the manifest.csv that scripts/prepare_dataset.py writes, with a row for each photo of a collection."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RECORD = "dataset.json"
 
 
 def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """These columns of each row, "" where nothing is known. Raises UserError for a file that cannot be read, or lacks
-    one of the columns."""
+    """Yield the given columns of each row; unknown values are "". Raises UserError for a file that cannot be read or
+    lacks one of the columns."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             lacking = [name for name in columns if name not in (reader.fieldnames or ())]
             if lacking:
                 raise UserError(
-                    f"{path} lacks the columns {', '.join(lacking)}: scripts/prepare_dataset.py of this version writes "
-                    "them (--overwrite makes a set anew)"
+                    f"{path} lacks the columns {', '.join(lacking)}: prepare the photos again with this version's "
+                    "scripts/prepare_dataset.py --overwrite, which writes them"
                 )
             for row in reader:
                 yield {name: row[name] or "" for name in columns}
@@ -34,7 +34,7 @@ def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
 
 
 def is_aligned(folder: Path) -> bool:
-    """Whether a folder is a set that scripts/prepare_dataset.py made with --align, by its dataset.json."""
+    """Return whether the dataset.json in a folder says that scripts/prepare_dataset.py was run with --align."""
     try:
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))["settings"].get("align") is True
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -1,4 +1,4 @@
-"""Where a dataset has its photos from: a folder's files, decoded anew at each use."""
+"""Sources of a dataset's photos: the interface, and files that are decoded at each use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data.transforms import TransformOptions, load_photo
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """The photos of one domain, and what is to be made of them: images of 3 channels (RGB) or 1 (grey)."""
+    """The photo files of one domain, and how to transform them. channels: 3 (RGB) or 1 (grey)."""
 
     path: Path
     files: list[Path]
@@ -24,18 +24,18 @@ class PhotoFolder:
 
 
 class Photos(Protocol):
-    """The photos of one domain, by their place in its list of files."""
+    """The photos of one domain, by their index in its list of files."""
 
     def load(self, index: int, rng: np.random.Generator | None) -> Tensor:
-        """One photo, cropped and mirrored: (C, H, W), float in [-1, 1], or uint8 that the loader makes such of.
+        """Return a photo, cropped and flipped: (C, H, W), float in [-1, 1] or uint8, which the loader converts.
 
-        rng draws as it does for `transforms.transform`, wherever the photo comes from. Raises UnusablePhotoError.
+        rng: used as in `transforms.transform`, for every source. Raises UnusablePhotoError.
         """
         ...
 
 
 PhotoOpener = Callable[[Mapping[str, PhotoFolder]], Mapping[str, Photos]]
-"""From the folders of all domains to their photos."""
+"""Function from the folders of all domains to their photos."""
 
 
 class PhotoFiles:
@@ -45,10 +45,10 @@ class PhotoFiles:
         self.folder = folder
 
     def load(self, index: int, rng: np.random.Generator | None) -> Tensor:
-        """One photo as float (C, H, W) in [-1, 1]; see Photos."""
+        """Return a photo as float (C, H, W) in [-1, 1]; see Photos."""
         return load_photo(self.folder.files[index], self.folder.transform, self.folder.channels, rng)
 
 
 def open_files(folders: Mapping[str, PhotoFolder]) -> dict[str, Photos]:
-    """All photos from their files."""
+    """Open photos that are read from their files each time."""
     return {domain: PhotoFiles(folder) for domain, folder in folders.items()}

@@ -1,4 +1,4 @@
-"""What datasets hand to the loader, and how the loader makes batches of it."""
+"""Samples, which datasets pass to the loader, and batches, which the loader makes of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 Batch = dict[str, Any]
-"""A or B: tensors (N, C, H, W) in [-1, 1]; A_paths or B_paths: their N files."""
+"""Dictionary with tensors (N, C, H, W) in [-1, 1] under A and B, and their N files under A_paths and B_paths."""
 
 
 class Draw(NamedTuple):
-    """Which sample, in which epoch: with `--seed`, all that a sample's randomness follows from."""
+    """Position of a sample and its epoch. Together with `--seed`, they determine all randomness of the sample."""
 
     position: int
     epoch: int
 
 
 class Skipped(NamedTuple):
-    """A file that could not be used, and why."""
+    """A file that could not be used, and the reason."""
 
     path: Path
     reason: str
@@ -30,32 +30,32 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Sample:
-    """The photos of one sample by domain, where they come from, and the files passed over on the way to them.
+    """The photos of one sample by domain, their files, and the files that were skipped to find them.
 
-    images: (C, H, W), float in [-1, 1] or still uint8.
+    images: (C, H, W), float in [-1, 1] or uint8.
     """
 
     images: dict[str, Tensor] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     error: str = ""
-    """why the sample lacks a photo that training cannot do without"""
+    """why a photo that training needs is missing in the sample; empty if none is"""
 
 
 class ImageDataset(Protocol):
-    """What a loader needs of a dataset."""
+    """Interface of a dataset."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, draw: Draw) -> Sample: ...
 
     def files(self, domain: str) -> list[Path]:
-        """The photos of "A" or "B", in order."""
+        """Return the photos of "A" or "B" in order."""
         ...
 
 
 class Collated(NamedTuple):
-    """The samples of one step as batches of one size each (one batch, unless sizes differ)."""
+    """The samples of one step as batches of one image size each; one batch unless sizes differ."""
 
     batches: list[Batch]
     skipped: list[Skipped]
@@ -63,7 +63,7 @@ class Collated(NamedTuple):
 
 
 def collate(samples: Sequence[Sample]) -> Collated:
-    """Stack the images of samples that have some."""
+    """Stack the images of samples into batches. Samples without images are dropped."""
     groups: dict[tuple[tuple[str, torch.Size], ...], list[Sample]] = {}
     for sample in samples:
         if sample.images:

@@ -1,4 +1,4 @@
-"""One folder of photos, each once and in order: for translating, not for training."""
+"""One folder of photos, each used once and in order, for translation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from util.arguments import option, section
 class SingleOptions:
     """photos"""
 
-    dataroot: Path = option(None, help="folder of photos, at any depth, or one photo")
+    dataroot: Path = option(None, help="folder of photos, which may have subfolders, or one photo")
     max_dataset_size: int | None = option(
-        None, help="use only the first photos; inf: all", unit="photos", parse=number_or_all
+        None, help="maximum number of photos, of which the first are used; inf: all", parse=number_or_all
     )
     transform: TransformOptions = section(TransformOptions)
 
@@ -25,12 +25,12 @@ class SingleOptions:
         check_limit("max_dataset_size", self.max_dataset_size)
 
     def folders(self) -> dict[str, Path]:
-        """Where the photos to translate lie; a model takes them as its domain "A"."""
+        """Return the folder of the photos to translate, which the model takes as its domain "A"."""
         return {"A": self.dataroot}
 
 
 class SingleDataset:
-    """The photos below a folder under one domain's name. A sample whose file cannot be used has no image."""
+    """The photos below a folder as one domain. A sample whose file cannot be used has no image."""
 
     def __init__(self, folder: Path, domain: str, options: TransformOptions, channels: int, limit: int | None) -> None:
         self.domain, self.options, self.channels = domain, options, channels
@@ -40,7 +40,7 @@ class SingleDataset:
         return len(self.paths)
 
     def files(self, domain: str) -> list[Path]:
-        """The photos, of the one domain there is."""
+        """Return the photos of the dataset's domain; none for another domain."""
         return self.paths if domain == self.domain else []
 
     def __getitem__(self, draw: Draw) -> Sample:

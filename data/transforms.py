@@ -1,4 +1,4 @@
-"""From a decoded photo to the tensor that a network sees: the public `--preprocess` modes, crops and flips."""
+"""Transforms photos to input tensors of the networks: the public `--preprocess` modes, crops and flips."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from util.photos import UnreadableImageError, read_image
 
 MODES = ("resize_and_crop", "crop", "scale_width", "scale_width_and_crop", "resize", "none")
 SIZE_MULTIPLE = 4
-"""Generators halve the size twice; what is not cropped is rounded to a multiple of this."""
+"""Generators halve the size twice; the size of photos that are not cropped is rounded to a multiple of this."""
 
 
 MAX_PIXELS = 2**26
-"""Of a resized photo: some narrow ones would fill the memory where the width is what is set."""
+"""Maximum number of pixels of a resized photo. Scaling a very tall one to a given width could fill the memory."""
 
 
 class UnusablePhotoError(Exception):
-    """A photo that cannot be decoded, or is smaller than the crop that `--preprocess` takes out of it."""
+    """Raised for a photo that cannot be decoded, or that is smaller than the crop of `--preprocess`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -33,19 +33,19 @@ class UnusablePhotoError(Exception):
 
 @dataclass(frozen=True)
 class TransformOptions:
-    """preparing photos"""
+    """preprocessing"""
 
     preprocess: str = option(
         "resize_and_crop",
-        help="resize: to a square of --load_size; scale_width: to a width of --load_size, keeping the proportions; "
-        "crop: a square of --crop_size out of that, at random in training; none: only round the size to a multiple of "
-        "4",
+        help="how photos are resized and cropped; resize: to a square of --load_size; scale_width: to a width of "
+        "--load_size, keeping the aspect ratio; crop: a square of --crop_size, at a random position in training; none: "
+        "only round the size to a multiple of 4",
         choices=MODES,
         aliases=["resize_or_crop"],
     )
-    load_size: int = option(286, help="size to resize to", unit="pixels", aliases=["loadSize"], most=8192)
-    crop_size: int = option(256, help="size to crop to", unit="pixels", aliases=["fineSize"], most=8192)
-    no_flip: bool = option(False, help="do not mirror photos at random")
+    load_size: int = option(286, help="size that photos are resized to", unit="pixels", aliases=["loadSize"], most=8192)
+    crop_size: int = option(256, help="size that photos are cropped to", unit="pixels", aliases=["fineSize"], most=8192)
+    no_flip: bool = option(False, help="do not flip photos horizontally at random")
 
     def __post_init__(self) -> None:
         for flag in ("load_size", "crop_size"):
@@ -53,23 +53,23 @@ class TransformOptions:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least {SIZE_MULTIPLE} pixels")
         if self.crops and self.crop_size % SIZE_MULTIPLE:
             raise OptionError(
-                f"--crop_size {self.crop_size}: generators need a multiple of {SIZE_MULTIPLE}; "
-                f"{round_size(self.crop_size)} is near"
+                f"--crop_size {self.crop_size}: generators need a multiple of {SIZE_MULTIPLE}, for example "
+                f"{round_size(self.crop_size)}"
             )
         if self.crops and self.preprocess != "crop" and self.load_size < self.crop_size:
             raise OptionError(
                 f"--load_size {self.load_size} is smaller than --crop_size {self.crop_size}: "
-                "photos are resized to the first, then cropped to the second"
+                "photos are first resized to --load_size and then cropped to --crop_size"
             )
 
     @property
     def crops(self) -> bool:
-        """Whether the mode ends in a square of `crop_size`."""
+        """Whether the mode crops photos to a square of `crop_size`."""
         return self.preprocess.endswith("crop")
 
 
 class Window(NamedTuple):
-    """What is seen of a prepared photo: a rectangle of it in pixels, mirrored or not."""
+    """The part of a prepared photo to use: a rectangle in pixels, and whether to flip it horizontally."""
 
     left: int
     top: int
@@ -79,12 +79,12 @@ class Window(NamedTuple):
 
 
 def load_photo(path: Path, options: TransformOptions, channels: int, rng: np.random.Generator | None) -> Tensor:
-    """Read a file and `transform` it. Raises UnusablePhotoError, whatever the reason."""
+    """Read a file and `transform` it. Raises UnusablePhotoError if anything fails."""
     return transform(read_photo(path), options, channels, rng)
 
 
 def read_photo(path: Path) -> Image.Image:
-    """Decode a file into an upright RGB photo. Raises UnusablePhotoError, whatever the reason."""
+    """Decode a file to an upright RGB photo. Raises UnusablePhotoError if anything fails."""
     try:
         return read_image(path)
     except UnreadableImageError as error:
@@ -92,9 +92,9 @@ def read_photo(path: Path) -> Image.Image:
 
 
 def transform(image: Image.Image, options: TransformOptions, channels: int, rng: np.random.Generator | None) -> Tensor:
-    """An RGB photo as a tensor (channels, H, W) in [-1, 1].
+    """Transform an RGB photo to a tensor (channels, H, W) in [-1, 1].
 
-    rng draws the crop and the flip, in this order; None takes the middle and flips nothing. Raises UnusablePhotoError.
+    rng: draws the crop and the flip, in this order; None for a centre crop without flip. Raises UnusablePhotoError.
     """
     image = prepare(image, options, channels)
     window = draw_window(image.width, image.height, options, rng)
@@ -106,7 +106,8 @@ def transform(image: Image.Image, options: TransformOptions, channels: int, rng:
 
 
 def prepare(image: Image.Image, options: TransformOptions, channels: int) -> Image.Image:
-    """What is done to an RGB photo each time alike: resizing, and the luminance alone where `channels` is 1."""
+    """Apply the deterministic part of the transform to an RGB photo: resizing, and conversion to grey if `channels` is
+    1."""
     image = resize_to(image, *resized_size(image.width, image.height, options))
     if not options.crops:
         image = resize_to(image, round_size(image.width), round_size(image.height))
@@ -114,41 +115,41 @@ def prepare(image: Image.Image, options: TransformOptions, channels: int) -> Ima
 
 
 def resized_size(width: int, height: int, options: TransformOptions) -> tuple[int, int]:
-    """Width and height after the resizing part of `--preprocess`."""
+    """Return the width and height after the resizing part of `--preprocess`. Raises UnusablePhotoError."""
     if options.preprocess.startswith("resize"):
         return options.load_size, options.load_size
     if options.preprocess.startswith("scale_width"):
         scaled = round(options.load_size * height / width)
         if options.load_size * scaled > MAX_PIXELS:
             raise UnusablePhotoError(
-                f"{width} x {height} pixels would become {options.load_size} x {scaled} by --preprocess "
-                f"{options.preprocess}"
+                f"--preprocess {options.preprocess} would resize {width} x {height} pixels to {options.load_size} x "
+                f"{scaled}, which is too large"
             )
         return options.load_size, max(scaled, options.crop_size if options.crops else 1)
     return width, height
 
 
 def prepared_size(width: int, height: int, options: TransformOptions) -> tuple[int, int]:
-    """The size that `prepare` gives to a photo of `width` x `height` pixels. Raises UnusablePhotoError."""
+    """Return the size of a photo of `width` x `height` pixels after `prepare`. Raises UnusablePhotoError."""
     width, height = resized_size(width, height, options)
     return (width, height) if options.crops else (round_size(width), round_size(height))
 
 
 def resize_to(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Bicubic, with the filter widened when shrinking (no aliasing)."""
+    """Resize an image with bicubic interpolation, antialiased when shrinking."""
     return image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def round_size(size: int) -> int:
-    """The nearest multiple of SIZE_MULTIPLE that is not 0."""
+    """Round to the nearest positive multiple of SIZE_MULTIPLE."""
     return max(SIZE_MULTIPLE, round(size / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
 def draw_window(width: int, height: int, options: TransformOptions, rng: np.random.Generator | None) -> Window:
-    """The crop, then the flip, of a prepared photo of `width` x `height` pixels.
+    """Draw the crop and then the flip of a prepared photo of `width` x `height` pixels.
 
-    A square of `crop_size` lies anywhere, or in the middle where `rng` is None; without a crop it is all of the photo.
-    Raises UnusablePhotoError where the photo is smaller than its crop.
+    The crop is a square of `crop_size` at a random position, or in the centre if `rng` is None; if the mode does not
+    crop, it is the whole photo. Raises UnusablePhotoError if the photo is smaller than the crop.
     """
     left, top, right, bottom = 0, 0, width, height
     if options.crops:
@@ -162,7 +163,7 @@ def _draw_corner(width: int, height: int, size: int, rng: np.random.Generator | 
     right, down = width - size, height - size
     if right < 0 or down < 0:
         raise UnusablePhotoError(
-            f"{width} x {height} pixels are less than --crop_size {size}; --preprocess resize_and_crop enlarges"
+            f"{width} x {height} pixels are less than --crop_size {size}; --preprocess resize_and_crop would enlarge it"
         )
     if rng is None:
         return right // 2, down // 2

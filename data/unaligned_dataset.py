@@ -1,4 +1,4 @@
-"""Two folders of photos without correspondence: trainA (young) and trainB (old)."""
+"""Two folders of unpaired photos: trainA (young) and trainB (old)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from util.arguments import OptionError, option, section
 class UnalignedOptions:
     """photos"""
 
-    dataroot: Path = option(None, help="folder with trainA (young), trainB (old), testA and testB")
-    phase: str = option("train", help="which folders: PHASE followed by A and by B")
+    dataroot: Path = option(None, help="folder that contains trainA (young), trainB (old), testA and testB")
+    phase: str = option("train", help="photos to use: the folders PHASE followed by A and by B")
     direction: str = option(
-        "AtoB", help="BtoA exchanges the two domains", choices=("AtoB", "BtoA"), aliases=["which_direction"]
+        "AtoB", help="BtoA swaps the two domains", choices=("AtoB", "BtoA"), aliases=["which_direction"]
     )
     max_dataset_size: int | None = option(
-        None, help="use only the first photos of each folder; inf: all", unit="photos", parse=number_or_all
+        None,
+        help="maximum number of photos of each folder, of which the first are used; inf: all",
+        parse=number_or_all,
     )
-    serial_batches: bool = option(False, help="take the photos in order, instead of at random")
+    serial_batches: bool = option(False, help="use the photos in order instead of shuffling them")
     match: str = option(
         "none",
-        help="draw both domains from one distribution of gender, race or both, by the manifest.csv of --dataroot, so "
-        "that nothing but the age differs. A group's share is proportional to the smaller of its shares in A and B",
+        help="draw the photos of both domains with the same distribution of gender, race or both, as given by the "
+        "manifest.csv in --dataroot, so that the domains differ only in age. A group's share is proportional to the "
+        "smaller of its shares in A and B",
         choices=CHOICES,
         train_only=True,
     )
@@ -40,26 +43,26 @@ class UnalignedOptions:
 
     def __post_init__(self) -> None:
         if "/" in self.phase or "\\" in self.phase or not self.phase.isprintable():
-            raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder's name")
+            raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder name, without slashes")
         check_limit("max_dataset_size", self.max_dataset_size)
         if self.match != "none" and self.serial_batches:
             raise OptionError(
-                f"--match {self.match} draws photos at random, --serial_batches takes them in order: "
-                "leave one of them out"
+                f"--match {self.match} draws photos at random, but --serial_batches uses them in order: "
+                "omit one of them"
             )
 
     def folders(self) -> dict[str, Path]:
-        """Where the photos of the model's domains "A" and "B" lie."""
+        """Return the folders of the model's domains "A" and "B"."""
         first, second = ("A", "B") if self.direction == "AtoB" else ("B", "A")
         return {"A": self.dataroot / f"{self.phase}{first}", "B": self.dataroot / f"{self.phase}{second}"}
 
 
 class UnalignedDataset:
-    """Pairs of a photo from A and an unrelated one from B; as many as the larger folder has photos.
+    """Unpaired samples of a photo from A and a photo from B, as many as the larger folder has photos.
 
-    Each photo of A comes equally often (to within one). The partner from B is drawn at random, or in order where
-    `serial_batches`. With `match`, both are drawn as data.matching says. All draws follow from seed, epoch and index
-    alone, never from the process that makes them, nor from where `open_photos` has photos from.
+    Photos of A are used equally often (up to one). The photo of B is drawn at random, or in order with
+    `serial_batches`. With `match`, both are drawn as described in data.matching. All draws depend only on seed, epoch
+    and index, and not on the worker process or on the source of `open_photos`.
     """
 
     def __init__(
@@ -70,8 +73,8 @@ class UnalignedDataset:
         open_photos: PhotoOpener = open_files,
         announce: Callable[[str], None] = print,
     ) -> None:
-        """announce: is told the shares of groups before and after `match`. Raises DataError where folders are missing
-        or empty, or cannot be matched."""
+        """announce: prints the shares of groups before and after `match`. Raises DataError if folders are missing or
+        empty or cannot be matched."""
         self.options, self.seed = options, seed
         self.folders = options.folders()
         self.paths = {domain: list_images(folder, options.max_dataset_size) for domain, folder in self.folders.items()}
@@ -89,7 +92,7 @@ class UnalignedDataset:
         return max(len(paths) for paths in self.paths.values())
 
     def files(self, domain: str) -> list[Path]:
-        """The photos of "A" or "B", in order."""
+        """Return the photos of "A" or "B" in order."""
         return self.paths[domain]
 
     def __getitem__(self, draw: Draw) -> Sample:
@@ -101,13 +104,13 @@ class UnalignedDataset:
         return sample
 
     def _draw(self, draw: Draw, rng: np.random.Generator) -> tuple[int, int]:
-        """The places of a photo of A and of one of B."""
+        """Return the indices of a photo of A and a photo of B."""
         count_A, count_B = len(self.paths["A"]), len(self.paths["B"])
         first_B = draw.position % count_B if self.options.serial_batches else int(rng.integers(count_B))
         return draw.position % count_A, first_B
 
     def _load(self, domain: str, first: int, rng: np.random.Generator, sample: Sample) -> None:
-        """Put the photo `first` into the sample, or another in its place where it cannot be used."""
+        """Put the photo `first` into the sample, or another photo if it cannot be used."""
         paths = self.paths[domain]
         for index in self._candidates(domain, first, rng):
             try:
@@ -122,7 +125,7 @@ class UnalignedDataset:
         )
 
     def _candidates(self, domain: str, first: int, rng: np.random.Generator) -> Iterator[int]:
-        """`first`, then all other photos of the domain in a random order; with `match`, those of its group first."""
+        """Yield `first`, then the other photos of the domain in random order; those of its group first with `match`."""
         yield first
         others = rng.permutation(len(self.paths[domain]))
         if self.matching:

@@ -256,7 +256,7 @@ def test_auto_that_finds_no_room_says_so_and_reads_files(dataroot: Path, monkeyp
     lines: list[str] = []
     expected = epochs_of(loader_of(dataroot, "none"))
     assert epochs_of(loader_of(dataroot, "auto", report=lines.append)) == expected
-    why = "decoded photos take 101 KB of 150 KB that are free in memory"
+    why = "decoded photos take 101 KB, 150 KB of memory are free"
     assert lines[0] == f"cache: none (auto), {why}"
 
 

@@ -135,11 +135,11 @@ def test_a_folder_without_any_readable_photo_ends_the_run_with_its_name(dataroot
 
 
 def test_missing_and_empty_folders_say_which_and_what_was_expected(dataroot: Path) -> None:
-    with pytest.raises(DataError, match=r"valA is not a folder; .* holds the folders trainA, trainB"):
+    with pytest.raises(DataError, match=r"valA is not a folder; .* contains the folders trainA, trainB"):
         loader_of(unaligned(dataroot, phase="val"))
     (dataroot / "emptyA").mkdir()
     (dataroot / "emptyA" / "notes.txt").write_text("no photo")
-    with pytest.raises(DataError, match=r"emptyA holds no image \(expected files ending in \.jpg"):
+    with pytest.raises(DataError, match=r"emptyA contains no images \(expected files ending in \.jpg"):
         loader_of(unaligned(dataroot, phase="empty"))
     with pytest.raises(DataError, match=r"nowhere/trainA is not a folder, and neither is .*nowhere"):
         loader_of(unaligned(dataroot / "nowhere"))

@@ -114,8 +114,8 @@ def test_processes_go_on_within_an_epoch_that_others_began() -> None:
 
 
 def test_batches_are_told_by_their_factors() -> None:
-    assert LoaderOptions(2).describe_batch(1) == "2 a step"
-    assert LoaderOptions(2, accumulate=3).describe_batch(4) == "24 a step (2 x 3 parts x 4 processes)"
+    assert LoaderOptions(2).describe_batch(1) == "2 per step"
+    assert LoaderOptions(2, accumulate=3).describe_batch(4) == "24 per step (2 x 3 micro-batches x 4 processes)"
     with pytest.raises(OptionError, match="--accumulate"):
         LoaderOptions(accumulate=0)
 
@@ -291,7 +291,7 @@ def straight(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_one_process_writes_and_speaks(straight: Path) -> None:
     main, other = printed(straight)
-    assert "16 images an epoch, 2 a step (1 x 2 processes)" in main and "training finished at epoch 3" in main
+    assert "16 images per epoch, 2 per step (1 x 2 processes)" in main and "training finished at epoch 3" in main
     assert other == ""
     assert positions(straight) == list(range(4, 49, 4))
     log = (straight / "run" / "loss_log.txt").read_text().splitlines()
@@ -365,7 +365,7 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
 
     alone = run("train.py", *words, "--continue_train", "--n_epochs", "3", "--accumulate", "2")
     assert "note: the number of processes has changed from 2 to 1: image pools start empty" in alone
-    assert "16 images an epoch, 2 a step (1 x 2 parts)" in alone and "training finished at epoch 3" in alone
+    assert "16 images per epoch, 2 per step (1 x 2 micro-batches)" in alone and "training finished at epoch 3" in alone
 
     both = start_processes(2, "train.py", *words, "--continue_train", "--accumulate", "1", folder=tmp_path)
     wait_until(lambda: "epoch 4/30 8/16" in printed(tmp_path)[0] or both[0].poll() is not None)

@@ -195,7 +195,7 @@ def test_photos_deleted_or_cut_off_meanwhile_are_named_and_passed_over(case: Cas
     output = case.output.read_text()
     assert output.count(f"skipped {gone}") == 1 and output.count(f"skipped {half}") == 1 and "Traceback" not in output
     output = case.run("--dataroot", str(faces), "--no_dropout", "--continue_train", "--n_epochs_decay", "3")
-    assert "domain A has other photos" in output and "(20 now, 20 then)" in output
+    assert "photos of domain A have changed" in output and "(20 then, 20 now)" in output
 
 
 def test_when_no_photo_is_left_the_run_is_saved_before_it_ends(case: Case, demo_faces: Path) -> None:

@@ -74,7 +74,7 @@ def test_larger_photos_are_refused_by_their_headers(jail: Jail, content: bytes) 
 def test_narrow_photos_are_not_enlarged_until_the_memory_is_full(jail: Jail) -> None:
     """--preprocess scale_width of 1 x 60,000 pixels: 36 x 2,160,000; of more pixels, a MemoryError came out."""
     narrow = png(1, 2_000_000, b"\0\1\2\3" * 2_000_000)
-    assert "would become 36 x 72000000" in jail.run("photo", narrow, ".png", "scale_width").check().output
+    assert "to 36 x 72000000" in jail.run("photo", narrow, ".png", "scale_width").check().output
 
 
 def test_progressive_photos_of_very_many_scans_are_refused(jail: Jail) -> None:

@@ -76,7 +76,7 @@ def test_what_one_direction_needs_is_offered(tmp_path: Path) -> None:
         parse_test_options([*words, "--model", "test", "--model_suffix", "_A", "--dataroot", str(photo)])
     for dataroot, told in (
         (tmp_path / "data", r"testB is not a folder: .* --model test .* --dataroot .*testA"),
-        (photo, r"me\.png is one photo: translate it by --model test --model_suffix _A"),
+        (photo, r"me\.png is one photo: translate it with --model test --model_suffix _A"),
     ):
         options = parse_test_options([*words, "--dataroot", str(dataroot)])
         with pytest.raises(DataError, match=told):
@@ -169,10 +169,10 @@ def test_what_is_left_out_is_counted_by_ending_and_told_once(
     list_images(tmp_path)
     list_images(tmp_path)
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and told.rstrip().endswith("left out: 2 .raw, 1 without a suffix, 1 .txt")
+    assert told.count("\n") == 1 and told.rstrip().endswith("suffix: 2 .raw, 1 without a suffix, 1 .txt")
     assert describe_left_out({".heic": 2}) == "2 .heic (pip install pillow-heif)"
     (tmp_path / "a.png").unlink()
-    with pytest.raises(DataError, match=r"holds no image .*2 \.raw"):
+    with pytest.raises(DataError, match=r"contains no images .*2 \.raw"):
         list_images(tmp_path)
 
 

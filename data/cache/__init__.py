@@ -1,6 +1,6 @@
-"""Photos decoded and resized once, and kept: `--cache`. What is done to each photo anew is its crop and its flip.
+"""Cache of decoded and resized photos (`--cache`). Only cropping and flipping are repeated at each use.
 
-Whatever the place they are kept in, batches are the same to the bit as those of photos read from their files each time.
+Wherever the photos are cached, batches are bit for bit the same as without a cache.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["CACHES", "CacheOptions", "PhotoCache"]
 
 
 class PhotoCache:
-    """Opens folders of photos as the options say.
+    """Opens folders of photos, and caches the photos as `--cache` says.
 
-    device: of the training. threads: how many photos are decoded at the same time. report: is told what was chosen, the
-    size, and the time it took. processes: on this machine that keep photos of their own. kind: what was chosen; "none"
-    before `open`.
+    device: the device of the training. threads: number of threads that decode photos. report: prints the chosen cache,
+    its size, and the time to fill it. processes: number of processes on this machine that each keep a cache. kind: the
+    chosen cache; "none" before `open`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class PhotoCache:
         self.kind = "none"
 
     def open(self, folders: Mapping[str, PhotoFolder]) -> Mapping[str, Photos]:
-        """The photos of each domain. Raises OptionError where a memory that was asked for does not suffice."""
+        """Open the photos of each domain. Raises OptionError if an explicitly selected memory is too small."""
         if self.options.cache == "none":
             return open_files(folders)
         needed = sum(map(planned_bytes, folders.values()))
@@ -52,10 +52,10 @@ class PhotoCache:
         try:
             photos = {domain: self._open_folder(folder, choice.kind) for domain, folder in folders.items()}
         except OSError as error:
-            self.report(f"cache: none after all, photos are read from their files: {error}")
+            self.report(f"cache: failed, so photos are decoded at each use: {error}")
             return open_files(folders)
         except torch.OutOfMemoryError as error:
-            raise OptionError(f"--cache device: {error}; choose --cache ram") from error
+            raise OptionError(f"--cache device: {error}; use --cache ram") from error
         self.kind = choice.kind
         return photos
 

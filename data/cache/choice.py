@@ -1,4 +1,4 @@
-"""Where decoded photos are kept: what the options say, and what `auto` makes of the memory that is free."""
+"""Options of the photo cache, and the choice of its place by the free memory."""
 
 from __future__ import annotations
 
@@ -13,45 +13,47 @@ from util.terminal import format_bytes
 
 CACHES = ("auto", "none", "ram", "device")
 AUTO_SHARE_OF_GPU = 1 / 8
-"""At most so much of a GPU's free memory is taken unasked: the networks, not made yet, need most of it."""
+"""Largest fraction of a GPU's free memory for `auto`, as the networks, which are created later, need most of it."""
 AUTO_SHARE_OF_HOST = 1 / 2
 
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """decoded photos"""
+    """photo cache"""
 
     cache: str = option(
         "auto",
-        help="where decoded and resized photos are kept. ram: in memory that the loading processes share; "
-        "device: in the memory of the GPU, which crops and mirrors them; none: "
-        "nowhere; auto: on a GPU if they take up to an eighth of its free memory, else in ram if they take up to half "
-        "of what is free, else nowhere",
+        help="where to keep decoded and resized photos; ram: in memory shared by the loading processes; device: in "
+        "the memory of the GPU, which then crops and flips them; none: photos are decoded at each use; auto: device if "
+        "they take at most an eighth of a GPU's free memory, otherwise ram if they take at most half of the free memory, "
+        "otherwise none",
         choices=CACHES,
-        parse=lambda text: "auto" if text == "disk" else text,  # of older versions, which kept them in files, too
+        parse=lambda text: "auto" if text == "disk" else text,  # a former choice that older runs may have saved
     )
 
 
 class Choice(NamedTuple):
-    """One of CACHES but auto, and the free memory that it was chosen by (None: unknown, or it does not matter)."""
+    """The chosen cache."""
 
     kind: str
+    """a value of CACHES other than auto"""
     free: int | None
+    """free bytes of the memory considered; None if unknown"""
     where: str
-    """the free memory's"""
+    """name of that memory"""
 
 
 def choose(wanted: str, needed: int, device: torch.device, processes: int = 1) -> Choice:
-    """Where each of so many processes of this machine keeps `needed` bytes, one GPU a process.
+    """Choose the cache for `needed` bytes in each of `processes` processes on this machine, which each use one GPU.
 
-    Raises OptionError where the memory that was asked for does not suffice.
+    Raises OptionError if an explicitly selected memory is too small.
     """
     host = free_bytes(torch.device("cpu"))
     if host is not None:
         host //= processes
     if wanted == "auto":
         return _choose_by_memory(needed, device, host)
-    # Photos go to a device by way of the host.
+    # Photos are first decoded to the host's memory and then copied to the device.
     if host is not None and needed * (2 if wanted == "device" and device.type == "cpu" else 1) > host:
         raise _too_large(wanted, needed, host, "memory")
     if wanted == "ram":
@@ -72,18 +74,21 @@ def _choose_by_memory(needed: int, device: torch.device, host: int | None) -> Ch
 
 
 def _too_large(wanted: str, needed: int, free: int, where: str) -> OptionError:
-    others = {"ram": "--cache none decodes them at each use", "device": "--cache ram keeps them elsewhere"}
+    others = {
+        "ram": "--cache none, which decodes photos at each use",
+        "device": "--cache ram, which keeps photos in the host's memory",
+    }
     return OptionError(
-        f"--cache {wanted}: decoded photos take {format_bytes(needed)}, and {format_bytes(free)} of {where} are free; "
-        f"{others[wanted]}, --max_dataset_size takes fewer"
+        f"--cache {wanted}: decoded photos take {format_bytes(needed)}, but only {format_bytes(free)} of {where} are "
+        f"free; use {others[wanted]}, or fewer photos with --max_dataset_size"
     )
 
 
 def describe_choice(choice: Choice, wanted: str, needed: int) -> str:
-    """The choice in a line, with sizes."""
+    """Describe the choice and the sizes in one line."""
     by = " (auto)" if wanted == "auto" else ""
     size = f"decoded photos take {format_bytes(needed)}"
-    free = "" if choice.free is None else f" of {format_bytes(choice.free)} that are free in {choice.where}"
+    free = "" if choice.free is None else f", {format_bytes(choice.free)} of {choice.where} are free"
     if choice.kind == "none":
-        return f"cache: none{by}, {size}{free or ', and nobody tells what is free'}"
+        return f"cache: none{by}, {size}{free or ', and the free memory is unknown'}"
     return f"cache: {choice.kind}{by}, {size}{free}"

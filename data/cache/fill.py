@@ -1,4 +1,4 @@
-"""Decoding all photos of a folder once, several at a time, into one stream of bytes."""
+"""Decodes all photos of a folder in several threads and writes their pixels to one stream of bytes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from util.photos import UnreadableImageError, opened_photo
 from util.terminal import StatusLine, bar
 
 WAITING_PER_THREAD = 4
-"""Decoded photos that may wait to be written."""
+"""Maximum number of photos per thread that are being decoded or wait to be written."""
 EXIF_ORIENTATION = 0x0112
 
 
 def planned_bytes(folder: PhotoFolder) -> int:
-    """The bytes that all photos will take. Where sizes depend on the photos, their headers are read, and only those."""
+    """Return the bytes that all decoded photos will take. Reads the photos' headers if the size depends on them."""
     if folder.transform.preprocess.startswith("resize"):
         width, height = prepared_size(1, 1, folder.transform)
         return len(folder.files) * width * height * folder.channels
@@ -46,12 +46,12 @@ def _planned_bytes_of(folder: PhotoFolder, index: int) -> int:
 
 
 def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> tuple[list[Place], int]:
-    """Write the pixels of all photos of a folder, in order; those that cannot be decoded are left out. Returns each
-    photo's place and the number of bytes.
+    """Write the pixels of all photos of a folder in order, skipping photos that cannot be decoded.
 
-    All at the start, and not each at its first use: 10,000 photos take half a minute on one core and seconds on
-    several, once; filled at first use, photos of the second domain, drawn at random, would still be decoded in the
-    tenth epoch, and a folder with nothing in it that can be read would be found late.
+    Returns the place of each photo and the number of bytes. Photos are decoded at the start and not at their first use:
+    10,000 photos take half a minute on one core, and seconds on several. Otherwise, photos of the second domain, which
+    are drawn at random, would still be decoded in the tenth epoch, and a folder without a usable photo would be noticed
+    late.
     """
     places: list[Place] = []
     offset = 0
@@ -73,14 +73,14 @@ def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> tuple[list[Place
 
 
 def _decoded(folder: PhotoFolder, threads: int) -> Generator[np.ndarray | None, None, None]:
-    """Every photo's uint8 values (C, H, W) in order, None for one that cannot be decoded; few of them in memory."""
-    # Threads rather than processes: Pillow decodes and resizes outside the interpreter's lock, nothing has to be
-    # imported anew, and no pixels go through a pipe.
+    """Yield each photo's uint8 values (C, H, W) in order, and None if it cannot be decoded, with few in memory."""
+    # Threads are faster than processes here: Pillow releases the GIL when decoding and resizing, nothing has to be
+    # imported again, and pixels are not sent through a pipe.
     waiting: deque[Future[np.ndarray | None]] = deque()
     pool = ThreadPoolExecutor(threads)
     with warnings.catch_warnings():
-        # Each reading sets this filter for itself, too, and resets what it found; but filters are the whole process's,
-        # and so one thread would reset what another has set. With it set around all of them, none goes without.
+        # Reading a photo sets this filter and restores the previous ones. Filters are shared by all threads, so one
+        # thread could remove the filter that another has set; setting it here ensures that it is always present.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             for index in range(len(folder.files)):
@@ -101,17 +101,17 @@ def _decode_or_none(folder: PhotoFolder, index: int) -> np.ndarray | None:
 
 
 def fill_memory(folder: PhotoFolder, threads: int) -> tuple[list[Place], MappedPixels]:
-    """The photos of a folder in memory that worker processes share. Raises OSError where none can be had."""
+    """Decode the photos of a folder to memory that worker processes share. Raises OSError if it cannot be allocated."""
     file, path = _file_in_memory(folder.path.name)
     places, size = fill(file, folder, threads)
     return places, MappedPixels(path, size, file)
 
 
 def _file_in_memory(name: str) -> tuple[IO[bytes], Path]:
-    """A file that is gone when nobody has it open any more, and where this process and its children can open it."""
+    """Create a file that disappears when it is closed, and return it with a path for this process and its children."""
     if hasattr(os, "memfd_create"):
-        # Not in /dev/shm, which containers often limit to 64 MB, and where a page too many is a bus error.
+        # /dev/shm is not used: containers often limit it to 64 MB, and exceeding that is a bus error.
         file = os.fdopen(os.memfd_create(name), "wb+")
         return file, Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-    temporary = tempfile.NamedTemporaryFile(prefix="faces-")  # noqa: SIM115  # lives as long as the pixels
+    temporary = tempfile.NamedTemporaryFile(prefix="faces-")  # noqa: SIM115  # must live as long as the pixels
     return temporary, Path(temporary.name)

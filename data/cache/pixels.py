@@ -1,4 +1,4 @@
-"""Photos that were decoded and resized before: their crops cut out of one long row of bytes."""
+"""Pixels of decoded and resized photos in one array of bytes, from which crops are made."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from data.photos import PhotoFolder
 from data.transforms import Window, draw_window, prepare, read_photo
 
 COPIED_AT_ONCE = 64 * 2**20
-"""Bytes on their way to a device: enough to be quick, few enough not to need the set twice in the host's memory."""
+"""Bytes copied to a device at a time: enough to be fast, few enough not to need the photos twice in host memory."""
 
 
 class Place(NamedTuple):
-    """Where a photo's uint8 values (channels, height, width) begin among all bytes, and their size in pixels."""
+    """Offset of a photo's uint8 values (channels, height, width) in all bytes, and their height and width in pixels."""
 
     offset: int
     height: int
@@ -27,33 +27,34 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(-1, 0, 0)
-"""of a photo that could not be decoded"""
+"""Place of a photo that could not be decoded."""
 
 
 class Pixels(Protocol):
-    """The bytes of all photos of a folder, in one memory."""
+    """The bytes of all photos of a folder in one memory."""
 
     def cut(self, place: Place, channels: int, window: Window) -> Tensor:
-        """A crop, mirrored or not: uint8 (channels, H, W)."""
+        """Return a crop, flipped if the window says so: uint8 (channels, H, W)."""
         ...
 
 
 class CachedPhotos:
-    """The photos of a folder from their pixels. Those that could not be decoded are tried again at each use.
+    """The photos of a folder, taken from their cached pixels. Photos that could not be decoded are read again at each
+    use.
 
-    So an unreadable photo is told of in the words that it would have without a cache, and a file system's hiccup while
-    the cache was filled is not remembered for ever.
+    An unreadable photo is therefore reported as without a cache, and a temporary failure of the file system while the
+    cache was filled has no lasting effect.
     """
 
     def __init__(self, folder: PhotoFolder, places: Sequence[Place], pixels: Pixels) -> None:
         self.folder, self.pixels = folder, pixels
         self.bytes = sum(folder.channels * height * width for _, height, width in places)
-        # An array, not a list: workers that look at the entries of a list write to their counts of references, and so
-        # get copies of their own of it.
+        # An array is used because reading a list changes its entries' reference counts, so that each worker process
+        # would get its own copy of the memory.
         self._places = np.array(places, dtype=np.int64)
 
     def load(self, index: int, rng: np.random.Generator | None) -> Tensor:
-        """One photo as uint8 (C, H, W), where the pixels are; see data.photos.Photos."""
+        """Return a photo as uint8 (C, H, W) on the device of the pixels; see data.photos.Photos."""
         folder, pixels = self.folder, self.pixels
         place = Place(*self._places[index].tolist())
         if place.offset < 0:
@@ -63,7 +64,7 @@ class CachedPhotos:
 
 
 def decode(folder: PhotoFolder, index: int) -> np.ndarray:
-    """Read a photo and prepare it: uint8 (C, H, W). Raises UnusablePhotoError."""
+    """Read and prepare a photo. Returns uint8 (C, H, W). Raises UnusablePhotoError."""
     image = prepare(read_photo(folder.files[index]), folder.transform, folder.channels)
     values = np.asarray(image)
     return np.ascontiguousarray(values[None] if values.ndim == 2 else values.transpose(2, 0, 1))
@@ -84,9 +85,9 @@ class HostPixels:
 
 
 class MappedPixels(HostPixels):
-    """Pixels in a file in memory, mapped: all processes that map it share one copy.
+    """Pixels in a memory-mapped file, of which all processes share one copy.
 
-    file: kept open with the pixels, as the path leads to nothing once it is closed; workers need none of their own.
+    file: kept open as long as the pixels, because the file disappears when it is closed; workers do not need it.
     """
 
     def __init__(self, path: Path, size: int, file: IO[bytes] | None = None) -> None:
@@ -94,12 +95,12 @@ class MappedPixels(HostPixels):
         super().__init__(map_file(path, size))
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        # Where workers are not forked, they are told where to find the bytes rather than given them.
+        # If workers are not forked, they get the path of the file instead of a copy of the bytes.
         return type(self), (self.path, self.size)
 
 
 def map_file(path: Path, size: int) -> np.ndarray:
-    """The first `size` bytes of a file as a uint8 array that cannot be written to."""
+    """Map the first `size` bytes of a file to a read-only uint8 array."""
     if size == 0:
         return np.zeros(0, dtype=np.uint8)
     with open(path, "rb") as file:
@@ -107,11 +108,10 @@ def map_file(path: Path, size: int) -> np.ndarray:
 
 
 class DevicePixels:
-    """Pixels in a device's memory. A crop is cut there, by a single copy at most, in the device's own time.
+    """Pixels in the memory of a device. Crops are made there asynchronously, with at most one copy.
 
-    Slices with whole numbers for bounds, one photo after the other, need no index on the device and so nothing sent to
-    it: the host neither waits nor copies. (On a CPU one gather with computed indices takes ten times as long, at 1, 4
-    and 16 photos.)
+    Slicing each photo with integer bounds sends no index tensor to the device, so that the host neither waits nor
+    copies. (On a CPU, one gather with computed indices takes ten times as long, for 1, 4 and 16 photos.)
     """
 
     def __init__(self, values: np.ndarray, device: torch.device) -> None:
@@ -130,5 +130,5 @@ class DevicePixels:
 
 
 def pixels_like(pixels: Pixels, values: np.ndarray) -> Pixels:
-    """Other bytes, in the kind of memory that `pixels` are in."""
+    """Put other bytes into the type of memory that `pixels` uses."""
     return DevicePixels(values, pixels.values.device) if isinstance(pixels, DevicePixels) else HostPixels(values)
