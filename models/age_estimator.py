@@ -151,9 +151,9 @@ def _read_shape(values: Any, path: Path) -> EstimatorShape:
     try:
         shape = EstimatorShape(**values)
     except TypeError as error:
-        raise CheckpointError(f"{path} is damaged: its description of the network is missing or invalid") from error
+        raise CheckpointError(f"{path} is damaged: it lacks a valid description of the network") from error
     known = shape.trunk in TRUNKS and type(shape.size) is int and shape.size in SIZES
     shares = isinstance(shape.dropout, float) and isinstance(shape.seen, float)
     if not known or not shares or not 0 <= shape.dropout < 1 or not 0.1 <= shape.seen <= 1:
-        raise CheckpointError(f"{path} contains an estimator of an unknown architecture: {shape}")
+        raise CheckpointError(f"{path} is an estimator of an unknown architecture: {shape}")
     return shape

@@ -1,4 +1,4 @@
-"""Command-line options of train.py, test.py and evaluate.py, composed of what each component declares."""
+"""Command-line options of train.py, test.py and evaluate.py, composed of the components' option dataclasses."""
 
 from options.evaluate_options import EvaluateOptions, parse_evaluate_options
 from options.testing_options import TestOptions, parse_test_options

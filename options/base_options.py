@@ -1,4 +1,4 @@
-"""What train.py and test.py have in common: which run, which model, which data; composing and saving options."""
+"""Options that train.py and test.py share, and functions to compose, restore and print options."""
 
 from __future__ import annotations
 
@@ -20,86 +20,95 @@ from util.text import printable
 class ChoiceOptions:
     """model and data"""
 
-    model: str = option("cycle_gan", help="cycle_gan: both directions; test: one, on a plain folder", choices=MODELS)
+    model: str = option(
+        "cycle_gan",
+        help="cycle_gan: translates in both directions; test: translates a single folder in one direction",
+        choices=MODELS,
+    )
     dataset_mode: str = option(
-        "unaligned", help="unaligned: folders of two domains; single: one folder", choices=DATASETS
+        "unaligned", help="unaligned: a folder for each of two domains; single: one folder", choices=DATASETS
     )
 
 
 SHIPPED_MODEL = "young2old"
-"""The name of the run in checkpoints/ that comes with the project."""
+"""Name of the run in checkpoints/ that is part of the project."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """the run"""
+    """run"""
 
-    name: str = option("experiment_name", help="name of the run, and of its folders")
-    suffix: str = option("", help="appended to the name; may use options: {model}_{netG}_size{load_size}")
-    checkpoints_dir: Path = option(Path("checkpoints"), help="folder of all runs' checkpoints")
+    name: str = option("experiment_name", help="name of the run and of its folders")
+    suffix: str = option("", help="suffix of the name; may contain options, as in {model}_{netG}_size{load_size}")
+    checkpoints_dir: Path = option(Path("checkpoints"), help="folder for the checkpoints of all runs")
     gpu_ids: str = option(
-        "auto", help="GPU's number, mps (Apple), or -1 for the CPU; auto: the first GPU, the CPU where there is none"
+        "auto",
+        help="index of the GPU, mps (Apple), or -1 for the CPU; auto: the first GPU, or the CPU if there is none",
     )
-    seed: int = option(0, help="seed of weights, orders, crops, flips and pools", most=2**63 - 1)
-    verbose: bool = option(False, help="print the networks")
+    seed: int = option(0, help="seed of initial weights, shuffling, crops, flips and image pools", most=2**63 - 1)
+    verbose: bool = option(False, help="print the layers of the networks")
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         if self.name.startswith("-"):
-            raise OptionError(f"--name {self.name!r}: must not begin with a dash, as options do")
+            raise OptionError(f"--name {self.name!r}: must not begin with a dash")
         if self.seed < 0:
             raise OptionError(f"--seed {self.seed}: must not be negative")
 
 
 MOST_NAME_BYTES = 200
-"""So long a name may be, that it can be a folder's or the beginning of a file's."""
+"""Maximum length of a name, which is used for folders and as the beginning of file names."""
 
 
 def check_name(flag: str, name: str) -> None:
-    """Raise OptionError for what is no plain name of a file or folder."""
+    """Raise OptionError if `name` is not a plain name of a file or folder."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
-        raise OptionError(f"--{flag} {name!r}: must be a plain name, as of a file or folder")
+        raise OptionError(f"--{flag} {name!r}: must be the plain name of a file or folder, without a path")
     if len(os.fsencode(name)) > MOST_NAME_BYTES:
-        raise OptionError(f"--{flag} {name[:20]!r}...: must be shorter than {MOST_NAME_BYTES} bytes")
+        raise OptionError(f"--{flag} {name[:20]!r}...: must not be longer than {MOST_NAME_BYTES} bytes")
 
 
 @dataclass(frozen=True)
 class CheckpointChoice:
-    """which checkpoint"""
+    """checkpoint"""
 
-    epoch: str = option("latest", help="epoch to load: its number, or latest", aliases=["which_epoch"])
-    load_iter: int = option(0, help="load what --save_by_iter saved after so many images; 0: by --epoch", unit="images")
+    epoch: str = option(
+        "latest", help="checkpoint to load: the number of an epoch, latest or best", aliases=["which_epoch"]
+    )
+    load_iter: int = option(
+        0, help="load the networks that --save_by_iter saved after this number of images; 0: use --epoch", unit="images"
+    )
 
     def __post_init__(self) -> None:
         check_name("epoch", self.epoch)
         if self.load_iter < 0:
-            raise OptionError(f"--load_iter {self.load_iter}: at least 0")
+            raise OptionError(f"--load_iter {self.load_iter}: must not be negative")
 
     @property
     def label(self) -> str:
-        """The first part of the checkpoint's file names."""
+        """The label at the beginning of the checkpoint's file names."""
         return f"iter_{self.load_iter}" if self.load_iter > 0 else self.epoch
 
 
 Sections = dict[str, type]
-"""The dataclasses of a command's options, by the name of the field that holds each."""
+"""The option dataclasses of a command, by the field that contains each."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command's options. The model and the dataset mode, themselves options, decide what others there are."""
+    """The options of a command. The model and the dataset mode, which are options, determine which others exist."""
 
     program: str
     description: str
     sections: Callable[[ChoiceOptions], Sections]
     training: bool
     choose: Callable[[Mapping[str, Any]], ChoiceOptions]
-    """from typed or saved values to model and dataset mode"""
+    """returns the model and the dataset mode, given typed or saved values"""
     ignored: Mapping[str, Ignored] = field(default_factory=dict)
-    """options of the public command that have no effect here, by name"""
+    """options of the public code base's command that have no effect here, by name"""
 
     def parser(self, sections: Sections, *, add_help: bool) -> Parser:
-        """A parser of all the sections' flags."""
+        """Create a parser with the flags of all sections."""
         parser = Parser(prog=self.program, description=self.description, add_help=add_help)
         for options_class in sections.values():
             parser.add_section(options_class, training=self.training)
@@ -110,23 +119,23 @@ class Command:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the command line and the run's folder say."""
+    """The options from the command line and from the run's folder."""
 
     typed: dict[str, Any]
-    """with model and dataset mode in any case, and the suffix made part of the name"""
+    """options from the command line; always with model and dataset mode, and with the suffix appended to the name"""
     saved: dict[str, Any]
     sections: Sections
     folder: RunFolder
 
 
 def gather(command: Command, argv: Sequence[str] | None, wants_saved: Callable[[Mapping[str, Any]], bool]) -> Gathered:
-    """Read the command line and, where `wants_saved(typed values)`, the options saved with the run.
+    """Read the command line and, if `wants_saved(typed values)`, the options saved with the run.
 
-    Exits with a message on unknown options and bad values. Raises OptionError for a typed flag that contradicts what
-    was saved about the networks, CheckpointError for a damaged opt.json.
+    Exits with a message for unknown options and invalid values. Raises OptionError if a typed option contradicts the
+    saved options of the networks, and CheckpointError for a damaged opt.json.
     """
-    # A first, lenient reading finds the run's folder, whose saved options may choose the model and so the flags there
-    # are.
+    # A first, lenient pass finds the run's folder. The options saved there may select the model, and so which flags
+    # exist.
     first = _read_choice(argv)
     sections = command.sections(command.choose(first))
     peeked, _ = command.parser(sections, add_help=False).parse_known_args(argv)
@@ -151,8 +160,8 @@ def _folder_of(command: Command, typed: Mapping[str, Any], sections: Sections) -
 
 
 def _with_name(command: Command, typed: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
-    """The typed values with `--suffix` made part of the name. Commands that use a trained model fall back on the one
-    that comes with the project if no name is typed and there is no run of the default name."""
+    """Append `--suffix` to the name in the typed values. Commands that use a trained model use the project's own model
+    if no name was typed and there is no run of the default name."""
     values = _with_suffix(typed, sections)
     run: RunOptions = build(RunOptions, values)
     folders = run.checkpoints_dir / run.name, run.checkpoints_dir / SHIPPED_MODEL
@@ -162,16 +171,16 @@ def _with_name(command: Command, typed: Mapping[str, Any], sections: Sections) -
 
 
 def _with_suffix(typed: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
-    """The typed values with `--suffix`, its placeholders filled in, made part of the name."""
+    """Fill in the placeholders of `--suffix`, and append it to the name in the typed values."""
     values = dict(typed)
     suffix = values.pop("suffix", "")
     if suffix:
         known = {**_defaults(sections), **values}
         try:
-            # Plain names alone: str.format would take attributes and widths, too, and gigabytes for some of them.
+            # str.format is not used, because it also accepts attributes and widths, which can take gigabytes.
             filled = re.sub(r"\{(.*?)\}", lambda match: format_value(known[match[1]]), suffix)
         except KeyError as error:
-            raise OptionError(f"--suffix {suffix!r}: {error} names no option") from error
+            raise OptionError(f"--suffix {suffix!r}: {error} is not an option") from error
         values["name"] = f"{known['name']}_{filled}"
     return values
 
@@ -181,31 +190,31 @@ def _defaults(sections: Sections) -> dict[str, Any]:
 
 
 def refuse_contradictions(typed: Mapping[str, Any], saved: Mapping[str, Any], sections: Sections, where: Path) -> None:
-    """Raise OptionError where a typed flag says something else about the networks than what was saved in `where`."""
+    """Raise OptionError if a typed option contradicts the saved options of the networks in `where`."""
     for section in sections.values():
         for _, flag in flags_of(section):
             now, then = typed.get(flag.name), saved.get(flag.name)
             if flag.metadata["architecture"] and now is not None and then is not None and now != then:
                 raise OptionError(
-                    f"--{flag.name} {format_value(now)} contradicts the run in {where}, trained with "
-                    f"--{flag.name} {format_value(then)}; leave the option out"
+                    f"--{flag.name} {format_value(now)} contradicts the run in {where}, which was trained with "
+                    f"--{flag.name} {format_value(then)}; omit the option"
                 )
 
 
 def restore_all(sections: Sections, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved values of the sections' flags, as typed values are."""
+    """Convert the saved values of the sections' flags to the form of typed values."""
     return {name: value for section in sections.values() for name, value in restore(section, saved).items()}
 
 
 def build_all(sections: Sections, values: Mapping[str, Any]) -> dict[str, Any]:
-    """An instance of each section. Raises OptionError where a value is missing or refused."""
+    """Create an instance of each section. Raises OptionError if a value is missing or invalid."""
     if values.get("dataroot") is None:
         raise OptionError("--dataroot is required: the folder of the photos")
     return {name: build(options_class, values) for name, options_class in sections.items()}
 
 
 def flatten_all(built: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
-    """All options that the command offers as one flat dictionary of plain values, to be saved as JSON."""
+    """Return all options of the command as a flat dictionary of plain values, which can be saved as JSON."""
     return {
         name: value
         for options in built.values()
@@ -215,7 +224,7 @@ def flatten_all(built: Mapping[str, Any], *, training: bool) -> dict[str, Any]:
 
 
 def format_table(values: Mapping[str, Any], sections: Sections) -> str:
-    """The options for people, one a line, with the default behind those that differ from it."""
+    """Format the options as a table with one option per line, and the default for options that differ from it."""
     defaults = _defaults(sections)
     lines = ["----------------- Options ---------------"]
     for name, value in sorted(values.items()):

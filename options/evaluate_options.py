@@ -1,4 +1,4 @@
-"""Options of evaluate.py: those of test.py for a run, few for a folder of results, and what to measure by."""
+"""Options of evaluate.py: those of test.py for a run, a few for a folder of results, and those of the metrics."""
 
 from __future__ import annotations
 
@@ -18,102 +18,104 @@ from util.run.run_folder import RunFolder
 
 
 def _paths(text: str) -> tuple[Path, ...]:
-    """`a.pth,b.pth` as paths."""
+    """Parse comma-separated paths such as `a.pth,b.pth`."""
     if not all(text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected files, separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected comma-separated files")
     return tuple(map(Path, text.split(",")))
 
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """what to measure, and by what"""
+    """evaluation"""
 
     results: Path | None = option(
         None,
-        help="measure this folder of results (STEM_real_A.png, STEM_fake_B.png, ..., the public code's too) "
-        "instead of a run; further options then: --direction --batch_size --gpu_ids --seed",
+        help="evaluate this folder of results (STEM_real_A.png, STEM_fake_B.png, ..., also of the public code base) "
+        "instead of a run; the other options are then --direction --batch_size --gpu_ids --seed",
     )
     age_estimator: tuple[Path, ...] = option(
         (DEFAULT_PATH,),
-        help="files of scripts/train_age_estimator.py, separated by commas: the first measures, "
-        "the others show how far estimators differ",
+        help="comma-separated files that scripts/train_age_estimator.py wrote: the first is used for the metrics, the "
+        "others show how much estimators differ",
         parse=_paths,
     )
-    inception: Path | None = option(None, help="weights file for FID and KID by torch-fidelity; none: left out")
+    inception: Path | None = option(None, help="Inception weights for FID and KID with torch-fidelity; none: neither")
     manifest: Path | None = option(
-        None, help="manifest.csv with ages, genders and identities; none: that of --dataroot, where there is one"
+        None, help="manifest.csv with ages, genders and identities; none: the one in --dataroot, if it exists"
     )
     bootstrap: int = option(
-        2000, help="replicates behind each interval; 0: no intervals", unit="replicates", most=10**5
+        2000, help="number of bootstrap replicates for confidence intervals; 0: no intervals", most=10**5
     )
-    examples: int = option(4, help="faces shown of the best, the median and the worst each", unit="faces", most=100)
-    output: Path | None = option(None, help="folder of the report; none: evaluation/ in the folder of the results")
+    examples: int = option(4, help="number of best, median and worst faces to show in the report, each", most=100)
+    output: Path | None = option(None, help="folder for the report; none: evaluation/ in the folder of the results")
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:
         for flag in ("bootstrap", "examples"):
             if getattr(self, flag) < 0:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 0")
+                raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """measuring a folder of results"""
+    """evaluation of a folder of results"""
 
     direction: str | None = option(
         None,
-        help="AtoB: what the files call A is young, and STEM_real.png with STEM_fake.png is young to old; BtoA: the "
-        "reverse; none: as test.py noted it beside them, or as the run of that name was trained, else AtoB",
+        help="AtoB: domain A of the files is young, and STEM_real.png to STEM_fake.png is young to old; BtoA: the "
+        "reverse; none: as recorded by test.py in the folder, otherwise as the run of that name was trained, otherwise "
+        "AtoB",
         choices=("AtoB", "BtoA"),
     )
-    batch_size: int = option(8, help="pairs that are looked at together", unit="pairs", most=4096)
+    batch_size: int = option(8, help="number of pairs that are processed together", most=4096)
     gpu_ids: str = option(
-        "auto", help="GPU's number, mps (Apple), or -1 for the CPU; auto: the first GPU, if there is one"
+        "auto",
+        help="index of the GPU, mps (Apple), or -1 for the CPU; auto: the first GPU, or the CPU if there is none",
     )
-    seed: int = option(0, help="seed of the bootstrap, and of random pairs and halves", most=2**63 - 1)
+    seed: int = option(0, help="seed of the bootstrap and of random pairs and halves", most=2**63 - 1)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise OptionError(f"--batch_size {self.batch_size}: at least 1")
+            raise OptionError(f"--batch_size {self.batch_size}: must be at least 1")
         if self.seed < 0:
             raise OptionError(f"--seed {self.seed}: must not be negative")
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """All options of an evaluation: of a run, or of a folder of results."""
+    """All options of an evaluation, of a run or of a folder of results."""
 
     measures: MeasureOptions
     run: TestOptions | None
     folder: FolderOptions | None
     values: dict[str, Any]
-    """all of them, flat and plain"""
+    """all options, as a flat dictionary of plain values"""
     table: str
-    """all of them, for people"""
+    """all options, as a table for people"""
     saved: dict[str, Any] = field(default_factory=dict)
-    """what the run was trained with"""
+    """the options that the run was trained with"""
     noted: dict[str, Any] = field(default_factory=dict)
-    """of a folder of results, what test.py noted in it: its options"""
+    """the options that test.py saved in a folder of results"""
 
     @property
     def direction(self) -> str:
-        """AtoB where what the results' files call A are the young faces, else BtoA."""
+        """AtoB if domain A of the results' files is young, otherwise BtoA."""
         return known_direction({"direction": self.folder and self.folder.direction}, self.noted, self.saved)
 
     @property
     def one_way(self) -> str:
-        """What STEM_real.png and STEM_fake.png show, which do not say it themselves."""
+        """The direction of STEM_real.png to STEM_fake.png, whose names do not contain it."""
         is_reversed = self.noted.get("model_suffix") == "_B" and not (self.folder and self.folder.direction)
         return {"AtoB": "BtoA", "BtoA": "AtoB"}[self.direction] if is_reversed else self.direction
 
     @property
     def seed(self) -> int:
-        """Of everything that is drawn."""
+        """Seed of everything that is drawn at random."""
         return self.run.run.seed if self.run else self.folder.seed if self.folder else 0
 
     @property
     def output(self) -> Path:
-        """The folder of the report."""
+        """Folder for the report."""
         if self.measures.output:
             return self.measures.output
         results = self.run.result_folder if self.run else self.measures.results
@@ -121,12 +123,12 @@ class EvaluateOptions:
 
     @property
     def gpu_ids(self) -> str:
-        """The device to compute on."""
+        """The device to use."""
         return self.run.run.gpu_ids if self.run else self.folder.gpu_ids if self.folder else "auto"
 
     @property
     def manifest(self) -> Path | None:
-        """The file of ages, genders and identities: what was named, else that of the data, if there is one."""
+        """Path of the manifest: as given by --manifest, otherwise the one in --dataroot if it exists."""
         if self.measures.manifest or self.run is None:
             return self.measures.manifest
         beside: Path = self.run.data.dataroot / "manifest.csv"
@@ -134,7 +136,7 @@ class EvaluateOptions:
 
     @property
     def aligned(self) -> bool:
-        """Whether the photos were prepared with --align, as far as can be told."""
+        """Whether the photos are known to be prepared with --align."""
         return self.manifest is not None and is_aligned(self.manifest.parent)
 
 
@@ -145,21 +147,24 @@ def _sections(choice: ChoiceOptions) -> Sections:
 def _choose(values: Mapping[str, Any]) -> ChoiceOptions:
     if values.get("model") == "test":
         raise OptionError(
-            "--model test: evaluate.py measures both directions of a cycle_gan; for one, translate by "
-            "test.py, and give its folder by --results"
+            "--model test: evaluate.py evaluates both directions of a cycle_gan; for a single direction, translate "
+            "photos with test.py, and pass its folder as --results"
         )
     return choose(values)
 
 
-DESCRIPTION = "Measure aging, identity, realism, cycle of a run's translations, or of a folder of results (--results)."
+DESCRIPTION = (
+    "Evaluate aging, identity, realism and cycle consistency of a run's translations, or of a folder of results "
+    "(--results)."
+)
 COMMAND = Command("evaluate.py", DESCRIPTION, _sections, False, _choose)
 FOLDER_SECTIONS: Sections = {"folder": FolderOptions, "measures": MeasureOptions}
 
 
 def parse_evaluate_options(argv: Sequence[str] | None = None) -> EvaluateOptions:
-    """Read the command line of evaluate.py.
+    """Parse the command line of evaluate.py.
 
-    Raises OptionError for combinations that cannot be; prints help or a message and exits for what argparse refuses.
+    Raises OptionError for invalid combinations. On --help and on invalid options, prints a message and exits.
     """
     first = Parser(add_help=False)
     first.add_section(MeasureOptions)
@@ -182,20 +187,20 @@ def _parse_folder(argv: Sequence[str] | None) -> EvaluateOptions:
 
 
 def _results_of(folder: Path) -> Path:
-    """The folder NAME/LABEL_PHASE of results, for the folder `images` in it, too."""
+    """Return the folder NAME/LABEL_PHASE of results, given itself or the folder `images` in it."""
     folder = folder.resolve()
     return folder.parent if folder.name == "images" else folder
 
 
 def _noted_in(results: Path) -> dict[str, Any]:
-    """What test.py wrote of itself beside its results; empty where it did not, as in older versions."""
+    """Return the options that test.py saved in its results; empty if there are none, as in older versions."""
     folder = _results_of(results)
     return RunFolder(folder.parent, folder.name).read_options() if folder.is_dir() else {}
 
 
 def _saved_of(results: Path, noted: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run was trained with whose results these are, as noted beside them, or as they seem to be, as they lie
-    in NAME/LABEL_PHASE; empty where there is no such run."""
+    """Return the options that the run of these results was trained with. The run is the one that test.py recorded, or
+    the one named like the folder in NAME/LABEL_PHASE. Empty if there is no such run."""
     folders = [(str(noted.get("checkpoints_dir", "")), str(noted.get("name", "")))]
     folders += [(str(RunOptions.checkpoints_dir), _results_of(results).parent.name)]
     runs = [RunFolder(Path(checkpoints), name) for checkpoints, name in folders if name]

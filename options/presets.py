@@ -1,4 +1,4 @@
-"""Named sets of option values. A typed option overrides the preset's; the values are saved with the run."""
+"""Presets: named sets of option values. Typed options override them, and the values are saved with the run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_epochs_decay": 1,
     },
 }
-"""fast64: a model of small faces within minutes on a CPU. best: the recipe of the model in checkpoints/young2old."""
+"""fast64: trains on small faces within minutes on a CPU. best: the options of the model in checkpoints/young2old."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PresetOptions:
 
     preset: str = option(
         "none",
-        help="start from a named set of option values, which typed options override. "
+        help="use a named set of option values, which other options override; "
         + "; ".join(
             f"{name}: {' '.join(f'--{flag} {value}' for flag, value in values.items())}"
             for name, values in PRESETS.items()

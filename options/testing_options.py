@@ -34,51 +34,56 @@ from util.run.run_folder import RunFolder
 class ResultOptions:
     """results"""
 
-    results_dir: Path = option(Path("results"), help="folder of all results")
+    results_dir: Path = option(Path("results"), help="folder for the results of all runs")
     num_test: int | None = option(
-        None, help="translate only the first photos of each domain", unit="photos", aliases=["ntest", "how_many"]
+        None,
+        help="maximum number of photos of each domain to translate; none: all",
+        aliases=["ntest", "how_many"],
     )
-    aspect_ratio: float = option(1.0, help="width of the saved images, as a multiple of what the network made")
+    aspect_ratio: float = option(1.0, help="factor by which the width of the saved images is stretched")
     display_winsize: int = option(
-        256, help="about the width of a photo and its translation, side by side, on the page", unit="pixels", most=10000
+        256,
+        help="approximate total width of a photo and its translation on the HTML page",
+        unit="pixels",
+        most=10000,
     )
 
     def __post_init__(self) -> None:
         if self.num_test is not None and self.num_test < 1:
-            raise OptionError(f"--num_test {self.num_test}: at least 1 photo")
+            raise OptionError(f"--num_test {self.num_test}: must be at least 1")
         if not 0.1 <= self.aspect_ratio <= 10:
             raise OptionError(f"--aspect_ratio {self.aspect_ratio}: expected a factor between 0.1 and 10")
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """figures under each face"""
+    """years gained"""
 
     age_estimator: Path | None = option(
         None,
-        help=f"estimator of the years gained (a file of scripts/train_age_estimator.py); by default "
-        f"{DEFAULT_PATH} if it exists, else no years are shown",
+        help="age estimator for the years shown under each face: a file that scripts/train_age_estimator.py wrote; "
+        f"without the option, {DEFAULT_PATH} is used if it exists",
     )
 
     def load(self, device: torch.device) -> AgeEstimator | None:
-        """The estimator; None if none was named and the default one does not exist. Raises CheckpointError."""
+        """Load the estimator; None if none is given and the default does not exist. Raises CheckpointError."""
         path = self.age_estimator or DEFAULT_PATH
         return load_estimator(path, device) if self.age_estimator or path.is_file() else None
 
     def describe(self, estimator: AgeEstimator, folder: RunFolder) -> str:
-        """The estimator's file, with a warning if the run in `folder` was trained to please it."""
+        """Return the estimator's path, with a warning if the run in `folder` was trained with this estimator."""
         saved = folder.read_options()
         is_teacher = any(saved[name] == estimator.sha256 for name in saved if name.endswith(SHA256))
         return f"{self.age_estimator or DEFAULT_PATH}" + (
-            ", which this model was trained against: it overestimates" if is_teacher else ""
+            ", which this model was trained with, so that the years are overestimated" if is_teacher else ""
         )
 
 
 @dataclass(frozen=True)
 class TestOptions:
-    """All options of a test, by the component that they are for."""
+    """All options of a test, by component."""
 
-    __test__ = False  # to pytest, a class of this name would be a test
+    __test__ = False  # otherwise pytest collects this class as a test
 
     choice: ChoiceOptions
     run: RunOptions
@@ -89,22 +94,22 @@ class TestOptions:
     results: ResultOptions
     folder: RunFolder
     values: dict[str, Any]
-    """all of them, flat and plain"""
+    """all options, as a flat dictionary of plain values"""
     table: str
-    """all of them, for people"""
+    """all options, as a table for people"""
     figures: FigureOptions = FigureOptions()
     direction: str = "AtoB"
-    """AtoB where what the model calls A are the young faces, else BtoA: as typed, or as the run was trained"""
+    """AtoB if the model's domain A is young, otherwise BtoA: as typed, or as the run was trained"""
 
     @property
     def result_folder(self) -> Path:
-        """Where the page and the images go."""
+        """Folder for the page and the images."""
         phase = self.values.get("phase", "test")
         return self.results.results_dir / self.run.name / f"{self.checkpoint.label}_{phase}"
 
 
 def run_sections(choice: ChoiceOptions) -> Sections:
-    """The sections of test.py's options."""
+    """Return the sections of test.py's options."""
     return {
         "choice": ChoiceOptions,
         "run": RunOptions,
@@ -117,7 +122,7 @@ def run_sections(choice: ChoiceOptions) -> Sections:
 
 
 def choose(values: Mapping[str, Any]) -> ChoiceOptions:
-    """Model and dataset mode, from typed or saved values."""
+    """Return the model and dataset mode, given typed or saved values."""
     known = restore(ChoiceOptions, values)
     if known.get("model") == "test":
         known["dataset_mode"] = "single"
@@ -128,25 +133,32 @@ def _sections(choice: ChoiceOptions) -> Sections:
     return {**run_sections(choice), "figures": FigureOptions}
 
 
-NO_DISCRIMINATORS = Ignored("no discriminator takes part in a test")
-NOT_DRAWN = Ignored("weights are loaded, and not drawn at random")
+NO_DISCRIMINATORS = Ignored("test.py does not use discriminators")
+NOT_DRAWN = Ignored("weights are loaded and not initialised")
 IGNORED = {
-    "eval": Ignored("networks always are in evaluation mode, so that dropout and batch norms are still", False),
+    "eval": Ignored("networks are always in evaluation mode", False),
     **dict.fromkeys(("ndf", "netD", "n_layers_D"), NO_DISCRIMINATORS),
     **dict.fromkeys(("init_type", "init_gain"), NOT_DRAWN),
-    "use_wandb": Ignored("results are shown on a page; train.py reports to wandb", False),
-    "wandb_project_name": Ignored("results are shown on a page; train.py reports to wandb"),
+    "use_wandb": Ignored("results are shown on an HTML page; only train.py logs to Weights & Biases", False),
+    "wandb_project_name": Ignored("results are shown on an HTML page; only train.py logs to Weights & Biases"),
 }
-"""Options of the public test.py."""
+"""Options of the public code base's test.py that have no effect here."""
 
-COMMAND = Command("test.py", "Translate photos and show the results on a page.", _sections, False, choose, IGNORED)
+COMMAND = Command(
+    "test.py",
+    "Translate photos with a trained model and show the results on an HTML page.",
+    _sections,
+    False,
+    choose,
+    IGNORED,
+)
 
 
 def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
-    """Read the command line of test.py. Networks, preprocessing and domains are those of the run, unless typed
-    otherwise.
+    """Parse the command line of test.py. Options of networks, preprocessing and domains that are not typed are those of
+    the run.
 
-    Raises OptionError for combinations that cannot be; prints help or a message and exits for what argparse refuses.
+    Raises OptionError for invalid combinations. On --help and on invalid options, prints a message and exits.
     """
     return read_run_options(COMMAND, argv)[0]
 
@@ -154,7 +166,8 @@ def parse_test_options(argv: Sequence[str] | None = None) -> TestOptions:
 def read_run_options(
     command: Command, argv: Sequence[str] | None
 ) -> tuple[TestOptions, dict[str, Any], dict[str, Any]]:
-    """The same for a command that has further sections: also these, built, and the options saved with the run."""
+    """Parse the options of a command that may have further sections. Returns test.py's options, instances of the
+    further sections, and the options saved with the run."""
     gathered = gather(command, argv, wants_saved=lambda typed: True)
     built = build_all(gathered.sections, {**_defaults(gathered), **gathered.typed})
     offer_suffixes(built, gathered.folder)
@@ -167,7 +180,7 @@ def read_run_options(
 
 
 def offer_suffixes(built: Mapping[str, Any], folder: RunFolder) -> None:
-    """Raise OptionError where one network was asked for that is not there, and others of the run are."""
+    """Raise OptionError if --model_suffix selects a network that the run lacks although it has others."""
     if built["choice"].model != "test":
         return
     label, suffix = built["checkpoint"].label, built["model"].model_suffix
@@ -175,17 +188,17 @@ def offer_suffixes(built: Mapping[str, Any], folder: RunFolder) -> None:
     if suffix not in known and known:
         meanings = {"": "", "_A": " (young to old)", "_B": " (old to young)"}
         offers = " or ".join(f"--model_suffix {each or repr('')}{meanings[each]}" for each in known)
-        raise OptionError(f"{folder.path} holds no {label}_net_G{suffix}.pth: give {offers}")
+        raise OptionError(f"{folder.path} does not contain {label}_net_G{suffix}.pth: use {offers}")
 
 
 def known_direction(*values: Mapping[str, Any]) -> str:
-    """The first direction that some options name; AtoB where none does."""
+    """Return the first direction in the given options; AtoB if they contain none."""
     named = (each.get("direction") for each in values)
     return next((direction for direction in named if direction in ("AtoB", "BtoA")), "AtoB")
 
 
 def _defaults(gathered: Gathered) -> dict[str, Any]:
-    """What holds where nothing is typed: the run's networks, and its photos without random changes."""
+    """Return the values of options that are not typed: the run's networks, and its photos without augmentation."""
     saved = restore_all(gathered.sections, gathered.saved)
     flags = [flag for section in gathered.sections.values() for _, flag in flags_of(section)]
     of_networks = {flag.name for flag in flags if flag.metadata["architecture"]}
@@ -194,6 +207,8 @@ def _defaults(gathered: Gathered) -> dict[str, Any]:
         of_photos.add("dataroot")
     values = {name: value for name, value in saved.items() if name in of_networks | of_photos}
     known = {**{flag.name: flag.default for flag in flags}, **values, **gathered.typed}
-    if known["preprocess"] != "resize":  # no random crop: straight to the size that the networks were trained at
+    if (
+        known["preprocess"] != "resize"
+    ):  # without a random crop, photos are resized to the size that the networks were trained with
         values["load_size"] = known["crop_size"]
     return {**values, "phase": "test"}

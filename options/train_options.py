@@ -41,7 +41,7 @@ from util.visualizer import DisplayOptions
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """All options of a training run, by the component that they are for."""
+    """All options of a training run, by component."""
 
     choice: ChoiceOptions
     run: RunOptions
@@ -56,13 +56,13 @@ class TrainOptions:
     display: DisplayOptions
     folder: RunFolder
     values: dict[str, Any]
-    """all of them, flat and plain"""
+    """all options, as a flat dictionary of plain values"""
     table: str
-    """all of them, for people"""
+    """all options, as a table for people"""
     initial: Initial | None = None
-    """what a new run begins with, where that is not to be drawn at random"""
+    """source of the initial weights of a new run; None for random weights"""
     changes: tuple[str, ...] = ()
-    """where a run is continued, the options that are not what they were: `--lr 0.0002 -> 0.0001`"""
+    """options that differ from those of the resumed run, such as `--lr 0.0002 -> 0.0001`"""
 
 
 NOT_CONTINUED = (
@@ -75,7 +75,7 @@ NOT_CONTINUED = (
     "name",
     "checkpoints_dir",
 )
-"""Options of one call of train.py rather than of the run."""
+"""Options of a single call of train.py that are not restored when a run is resumed."""
 
 CHANGEABLE_SECTIONS = (
     SavingOptions,
@@ -102,9 +102,9 @@ CHANGEABLE = (
     "lr_decay_iters",
     *NOT_CONTINUED,
 )
-"""The rule: what a run that goes on may have otherwise than before. Lengths and learning rate, which people adjust;
-where photos lie, results go and progress is shown; in what and on how many processors it is computed. Every other
-option makes it another run, new ones included until they are named here."""
+"""Options that may change when a run is resumed: its length and learning rate, which people adjust; the locations of
+photos and results and the display of progress; the precision, hardware and parallelism. To change any other option, a
+new run is required. If a new option may change, add it here."""
 
 
 def _sections(choice: ChoiceOptions) -> Sections:
@@ -127,27 +127,28 @@ def _choose(values: Mapping[str, Any]) -> ChoiceOptions:
     choice: ChoiceOptions = build(ChoiceOptions, restore(ChoiceOptions, values))
     if not MODELS[choice.model].trainable or DATASETS[choice.dataset_mode].training is None:
         raise OptionError(
-            f"--model {choice.model} --dataset_mode {choice.dataset_mode} only translates; train with --model "
-            f"cycle_gan --dataset_mode unaligned"
+            f"--model {choice.model} --dataset_mode {choice.dataset_mode} can only be used for translation; train with "
+            f"--model cycle_gan --dataset_mode unaligned"
         )
     return choice
 
 
-COMMAND = Command("train.py", "Train a CycleGAN between photos of young and of old people.", _sections, True, _choose)
+COMMAND = Command("train.py", "Train a CycleGAN between photos of young and old people.", _sections, True, _choose)
 
 
 def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
-    """Read the command line of train.py. With --continue_train the run's saved options stand for those not typed.
+    """Parse the command line of train.py. With --continue_train, options that are not typed are those saved with the
+    run.
 
-    Raises OptionError for combinations that cannot be, and for options that would make it another run; prints help or a
-    message and exits for what argparse refuses.
+    Raises OptionError for invalid combinations, and for options that must not change when a run is resumed. On --help
+    and on invalid options, prints a message and exits.
     """
     gathered = gather(COMMAND, argv, wants_saved=lambda typed: typed.get("continue_train", False))
     initial = read_initial(gathered)
     kept = take_over(initial, gathered) if initial else restore_all(gathered.sections, gathered.saved)
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     preset: PresetOptions = build(PresetOptions, {**kept, **gathered.typed})
-    # What a resumed run was begun without has its default, not what the preset says today.
+    # Options that a resumed run was started without have their default, and not the preset's current value.
     preset_values = {} if gathered.saved else preset.values
     built = build_all(gathered.sections, {**preset_values, **kept, **gathered.typed})
     values = flatten_all(built, training=True)
@@ -166,11 +167,11 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
 
 
 def read_initial(gathered: Gathered) -> Initial | None:
-    """What `--init_from` names, where a new run begins. Raises OptionError, UserError."""
+    """Return the source of a new run's initial weights (`--init_from`), or None. Raises OptionError and UserError."""
     typed, folder = gathered.typed, gathered.folder
     text = typed.get("init_from", "")
     if text and typed.get("continue_train") and not under_torchrun():
-        raise OptionError("--init_from begins a new run, and --continue_train goes on with one: leave one of them out")
+        raise OptionError("--init_from starts a new run, but --continue_train resumes one: omit one of them")
     if not text or (typed.get("continue_train") and folder.has_checkpoint):
         return None
     choice = build(CheckpointChoice, {name: typed[name] for name in ("epoch", "load_iter") if name in typed})
@@ -178,10 +179,10 @@ def read_initial(gathered: Gathered) -> Initial | None:
 
 
 def take_over(initial: Initial, gathered: Gathered) -> dict[str, Any]:
-    """The options that describe the networks which a new run begins with, as they were trained.
+    """Return the options that describe the networks of `--init_from`, as they were trained.
 
-    Raises OptionError where something else was typed of the generators, which cannot be. Discriminators of another kind
-    begin anew.
+    Raises OptionError if typed options contradict those of the generators. Discriminators may differ; they then start
+    from random weights.
     """
     saved = restore_all(gathered.sections, initial.options())
     flags = [pair for section in gathered.sections.values() for pair in flags_of(section)]
@@ -191,51 +192,53 @@ def take_over(initial: Initial, gathered: Gathered) -> dict[str, Any]:
         now = gathered.typed.get(flag.name)
         if flag.name in then and now not in (None, then[flag.name]) and owner is not DiscriminatorOptions:
             raise OptionError(
-                f"--{flag.name} {format_value(now)} contradicts the networks of --init_from {initial.path}, trained "
-                f"with --{flag.name} {format_value(then[flag.name])}; leave the option out"
+                f"--{flag.name} {format_value(now)} contradicts the networks of --init_from {initial.path}, which were "
+                f"trained with --{flag.name} {format_value(then[flag.name])}; omit the option"
             )
     return then
 
 
 def note_teachers(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str]:
-    """The SHA-256 of each estimator that the run is trained against: evaluate.py must not measure by these.
+    """Return the SHA-256 of each age estimator that the run is trained with, which evaluate.py must not use.
 
-    Raises OptionError if one cannot be used, or is not that of the run that is resumed.
+    Raises OptionError if one cannot be used or differs from the one of the resumed run.
     """
     model: TrainableOptions = built["model"]
     held_out, noted = built["held_out"], {}
     for flag, path in model.teachers.items():
         if built["data"].direction == "BtoA" and flag == "age_loss":
-            raise OptionError("--age_loss needs --direction AtoB: A is to be the young faces")
+            raise OptionError("--age_loss needs --direction AtoB, because domain A must be the young faces")
         if not path.is_file():
-            raise OptionError(f"--{flag} {path} does not exist: bring it back, or make one by train_age_estimator.py")
+            raise OptionError(
+                f"--{flag} {path} does not exist: restore it, or train one with scripts/train_age_estimator.py"
+            )
         sha256, then = sha256_of(path), gathered.saved.get(flag + SHA256)
         if then not in (None, sha256):
             raise OptionError(
-                f"--{flag} {path} is not the estimator that the run in {gathered.folder.path} was trained against so "
-                f"far (its SHA-256 was {then}): bring that back"
+                f"--{flag} {path} is not the estimator that the run in {gathered.folder.path} was trained with so far: "
+                f"restore that file, whose SHA-256 is {then}"
             )
         if held_out.eval_freq and held_out.age_estimator.is_file() and sha256_of(held_out.age_estimator) == sha256:
             raise OptionError(
-                f"--age_estimator {held_out.age_estimator} is what --{flag} trains against: measure held-out faces by "
-                "another estimator"
+                f"--age_estimator {held_out.age_estimator} is the estimator that --{flag} trains with: evaluate "
+                "held-out faces with another one"
             )
         noted[flag + SHA256] = sha256
     return noted
 
 
 class Change(NamedTuple):
-    """What an option was and is, as a person types it."""
+    """The previous and the new value of an option, as typed on the command line."""
 
     then: str
     now: str
     told: str
     is_of_run: bool
-    """whether it makes another run of it"""
+    """whether the option must not change when a run is resumed"""
 
 
 def find_changes(gathered: Gathered, values: Mapping[str, Any]) -> dict[str, Change]:
-    """The options that differ from those saved with a run that is continued; those of single calls left out."""
+    """Return the options that differ from those of the resumed run, without those of single calls."""
     saved = flatten_saved(gathered)
     changes = {}
     for section in gathered.sections.values():
@@ -250,19 +253,19 @@ def find_changes(gathered: Gathered, values: Mapping[str, Any]) -> dict[str, Cha
 
 
 def flatten_saved(gathered: Gathered) -> dict[str, Any]:
-    """The saved options, in the form in which `values` are."""
+    """Return the saved options in the form of `TrainOptions.values`."""
     restored = restore_all(gathered.sections, gathered.saved)
     return {name: str(value) if isinstance(value, Path) else value for name, value in restored.items()}
 
 
 def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:
-    """Raise OptionError where a change would make another run of the one that is continued."""
+    """Raise OptionError if an option was changed that must not change when a run is resumed."""
     epochs, run = gathered.folder.describe_epochs(), gathered.folder.path.name
-    further = f"with its networks by --init_from {run}; or train them further without its state by {epochs}"
-    further = further if epochs else f"with its networks by --init_from {run}"
+    further = f"from its networks with --init_from {run}; or restart from an epoch's networks with {epochs}"
+    further = further if epochs else f"from its networks with --init_from {run}"
     for name, change in changes.items():
         if change.is_of_run:
             raise OptionError(
-                f"--{name} {change.now} would make another run of the one in {gathered.folder.path}, trained with "
-                f"--{name} {change.then}: leave the option out, or begin under another --name ({further})"
+                f"--{name} {change.now} cannot be changed when the run in {gathered.folder.path} is resumed, which was "
+                f"trained with --{name} {change.then}: omit the option, or use another --name for a new run ({further})"
             )

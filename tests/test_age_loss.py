@@ -124,7 +124,15 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(demo_faces: Path,
     for message, *more in (
         ("needs --direction AtoB", "--age_loss", own, "--direction", "BtoA"),
         ("none.pth does not exist", "--age_loss", tmp_path / "none.pth"),
-        ("is what --age_loss trains against", "--age_loss", own, "--eval_freq", "1", "--age_estimator", teacher),
+        (
+            "is the estimator that --age_loss trains with",
+            "--age_loss",
+            own,
+            "--eval_freq",
+            "1",
+            "--age_estimator",
+            teacher,
+        ),
     ):
         assert message in run("train.py", *words, "--name", "new", *more, status=2)
     assert "training finished at epoch 2" in run("train.py", *words, *going_on)

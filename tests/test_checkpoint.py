@@ -66,8 +66,8 @@ def test_batch_norms_keep_their_statistics_and_get_a_missing_counter(tmp_path: P
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"ngf": 8}, r"model.1.weight is \(8, 3, 7, 7\) in the file and \(4, 3, 7, 7\) here"),
-        ({"norm": "batch"}, r"lacks model.1.bias.* and \d+ more; has unknown"),
+        ({"ngf": 8}, r"model.1.weight has shape \(8, 3, 7, 7\) in the file and \(4, 3, 7, 7\) here"),
+        ({"norm": "batch"}, r"lacks model.1.bias.* and \d+ more; it has unknown"),
     ],
 )
 def test_a_file_of_another_network_says_how_it_differs(tmp_path: Path, other: dict, message: str) -> None:
@@ -81,7 +81,7 @@ def test_a_file_of_another_network_says_how_it_differs(tmp_path: Path, other: di
 
 def test_files_that_are_no_state_dict(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match=r"list\.pth holds list rather than"):
+    with pytest.raises(CheckpointError, match=r"list\.pth contains list instead of"):
         load_network(network(), tmp_path / "list.pth")
 
 
@@ -107,7 +107,7 @@ def test_a_pickle_that_needs_code_is_refused_with_an_explanation(tmp_path: Path,
 
 def test_whole_modules_are_refused_too(tmp_path: Path) -> None:
     torch.save(nn.Conv2d(1, 1, 1), tmp_path / "module.pth")
-    with pytest.raises(CheckpointError, match=r"state_dict\(\) alone"):
+    with pytest.raises(CheckpointError, match=r"save only its state_dict\(\)"):
         load_file(tmp_path / "module.pth")
 
 
@@ -118,7 +118,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pth").write_bytes(data)
         with pytest.raises(CheckpointError, match=rf"{name}\.pth is damaged or not a checkpoint"):
             load_file(tmp_path / f"{name}.pth")
-    with pytest.raises(CheckpointError, match=r"7_net_G_A\.pth does not exist; .* holds .*latest_net_G_A\.pth"):
+    with pytest.raises(CheckpointError, match=r"7_net_G_A\.pth does not exist; .* contains .*latest_net_G_A\.pth"):
         load_file(tmp_path / "7_net_G_A.pth")
 
 

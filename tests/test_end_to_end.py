@@ -225,7 +225,7 @@ def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces:
 def test_missing_generators_name_what_there_is(trained: Path, demo_faces: Path) -> None:
     words = ["--dataroot", demo_faces / "testA", "--name", "run", "--checkpoints_dir", trained]
     output = run("test.py", "--model", "test", *words, status=2)
-    assert "holds no latest_net_G.pth" in output and "--model_suffix _A (young to old)" in output
+    assert "does not contain latest_net_G.pth" in output and "--model_suffix _A (young to old)" in output
     output = run("test.py", "--epoch", "9", *words[2:], status=2)
     assert "9_net_G_A.pth does not exist" in output
     assert "Traceback" not in output

@@ -140,7 +140,7 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes, suffix: str) ->
 
 def test_what_is_no_recogniser_is_named(tmp_path: Path) -> None:
     embedder = load_embedder(FaceModelOptions(scripted(tmp_path / "a.pt", NoVectors()), face_size=SIZE), CPU)
-    with pytest.raises(CheckpointError, match=r"an array \(3, 3, 8, 8\) of 3 faces"):
+    with pytest.raises(CheckpointError, match=r"an array of shape \(3, 3, 8, 8\) for 3 faces"):
         embedder(images())
     strict = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 4))
     embedder = load_embedder(FaceModelOptions(scripted(tmp_path / "b.pt", strict), face_size=16), CPU)

@@ -133,4 +133,4 @@ def test_steps_that_are_all_bad_stop_even_a_run_that_skips() -> None:
     said: list[str] = []
     with pytest.raises(DivergedError, match="100 steps before were skipped"):
         run(guard("skip", model(), 100, said), *[batch(n, float("nan")) for n in range(101)])
-    assert len(said) == 100 and "100 in all" in said[-1]
+    assert len(said) == 100 and "100 skipped in total" in said[-1]

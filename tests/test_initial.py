@@ -166,9 +166,9 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
     assert options.model.discriminator.ndf == 6 and options.data.transform.crop_size == 64
     assert options.model.schedule.n_epochs == 100, "other options are those of a new run"
     for typed, complaint in (
-        (["--ngf", "8"], r"--ngf 8 contradicts the networks of --init_from .*small, trained with --ngf 4"),
+        (["--ngf", "8"], r"--ngf 8 contradicts the networks of --init_from .*small, which were trained with --ngf 4"),
         (["--direction", "BtoA"], "--direction BtoA contradicts .* --direction AtoB"),
-        (["--continue_train"], "leave one of them out"),
+        (["--continue_train"], "omit one of them"),
     ):
         with pytest.raises(OptionError, match=complaint):
             parse_train_options([*new, *typed])

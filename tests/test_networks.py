@@ -147,9 +147,9 @@ def test_initialisations_have_their_standard_deviation(init_type: str, expected:
 
 
 def test_sizes_that_do_not_fit_are_explained() -> None:
-    with pytest.raises(OptionError, match=r"multiples of 4, but got 30 x 32 pixels.*--crop_size"):
+    with pytest.raises(OptionError, match=r"multiples of 4 but got 30 x 32 pixels.*--crop_size"):
         generator("resnet_1blocks", ngf=4)(torch.zeros(1, 3, 30, 32))
-    with pytest.raises(OptionError, match=r"multiples of 256, but got 128 x 128"):
+    with pytest.raises(OptionError, match=r"multiples of 256 but got 128 x 128"):
         generator("unet_256", ngf=4)(torch.zeros(1, 3, 128, 128))
     with pytest.raises(OptionError, match=r"at least 24 pixels.*--n_layers_D"):
         discriminator(ndf=4)(torch.zeros(1, 3, 16, 64))

@@ -96,7 +96,7 @@ def test_help_lists_the_public_names_by_subject_with_units_and_defaults(capsys: 
     text = help_text(parse_train_options, capsys)
     for name in PUBLIC_NAMES:
         assert f"--{name}" in text, name
-    for heading in ("all networks:", "generators:", "losses of the CycleGAN:", "preparing photos:", "watching a run:"):
+    for heading in ("all networks:", "generators:", "CycleGAN losses:", "preprocessing:", "monitoring:"):
         assert f"\n{heading}" in text
     assert "(pixels; default: 286)" in text and "(epochs; default: 100)" in text
     assert "loadSize" not in text, "old spellings work, but are not advertised"
@@ -276,7 +276,7 @@ def test_test_needs_only_the_name(tmp_path: Path) -> None:
 
 def test_a_flag_that_contradicts_the_checkpoint_is_refused_with_both_values(tmp_path: Path) -> None:
     named = saved_run(tmp_path, "--ngf", "16")
-    with pytest.raises(OptionError, match=r"--ngf 32 contradicts .*run, trained with --ngf 16"):
+    with pytest.raises(OptionError, match=r"--ngf 32 contradicts .*run, which was trained with --ngf 16"):
         parse_test_options([*named, "--ngf", "32"])
     assert parse_test_options([*named, "--ngf", "16", "--crop_size", "128"]).data.transform.load_size == 128
     with pytest.raises(OptionError, match=r"--norm batch contradicts"):
@@ -329,7 +329,7 @@ def test_where_a_flag_is_left_out_or_repeated_nothing_has_changed(tmp_path: Path
 
 def test_another_epochs_networks_may_be_trained_on_otherwise(tmp_path: Path) -> None:
     named = saved_run(tmp_path, "--batch_size", "3")
-    with pytest.raises(OptionError, match=r"--batch_size 4 would make another run.*by --init_from run\)$"):
+    with pytest.raises(OptionError, match=r"--batch_size 4 cannot be changed.*with --init_from run\)$"):
         parse_train_options([*named, "--continue_train", "--batch_size", "4"])
     options = parse_train_options([*named, "--continue_train", "--epoch", "5", "--batch_size", "4"])
     assert options.changes == ("--batch_size 3 -> 4",)

@@ -100,7 +100,7 @@ def test_a_state_from_before_there_were_scalers_loads() -> None:
 def test_a_run_says_its_precision_and_goes_on_in_another(demo_faces: Path, tmp_path: Path) -> None:
     words = ["--dataroot", demo_faces, "--checkpoints_dir", tmp_path, *TINY.split(), "--max_dataset_size", "8"]
     printed = run("train.py", *words, "--precision", "float32", "--n_epochs", "1", "--n_epochs_decay", "0")
-    assert " in float32, 8 images an epoch" in printed
+    assert " in float32, 8 images per epoch" in printed
     printed = run("train.py", *words, "--continue_train", "--precision", "bf16", "--n_epochs", "2")
-    assert " in bf16, 8 images an epoch" in printed
+    assert " in bf16, 8 images per epoch" in printed
     assert "--precision fp16 needs a GPU" in run("train.py", *words, "--name", "x", "--precision", "fp16", status=2)

@@ -72,7 +72,7 @@ def test_what_one_direction_needs_is_offered(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"--model_suffix _A \(young to old\) or --model_suffix _B \(old to young\)"):
         parse_test_options([*words, "--model", "test", "--dataroot", str(photo)])
     (tmp_path / "run" / "latest_net_G_A.pth").unlink()
-    with pytest.raises(OptionError, match=r"latest_net_G_A\.pth: give --model_suffix _B \(old to young\)$"):
+    with pytest.raises(OptionError, match=r"latest_net_G_A\.pth: use --model_suffix _B \(old to young\)$"):
         parse_test_options([*words, "--model", "test", "--model_suffix", "_A", "--dataroot", str(photo)])
     for dataroot, told in (
         (tmp_path / "data", r"testB is not a folder: .* --model test .* --dataroot .*testA"),
@@ -107,7 +107,7 @@ def test_public_command_lines_run_and_say_what_has_no_effect(
         ]
     )
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 7 and "note: --eval has no effect: networks always are in evaluation mode" in lines[0]
+    assert len(lines) == 7 and "note: --eval has no effect: networks are always in evaluation mode" in lines[0]
     options = parse_train_options(
         ["--dataroot", "x", "--max_dataset_size", "inf", "--use_wandb", "--wandb_project_name", "faces"]
     )

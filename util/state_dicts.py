@@ -146,11 +146,11 @@ def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path
         if name in expected and value.shape != expected[name].shape
     ]
     problems = (
-        [f"lacks {_few(missing)}"] * bool(missing) + [f"has unknown {_few(surplus)}"] * bool(surplus) + shapes[:3]
+        [f"it lacks {_few(missing)}"] * bool(missing) + [f"it has unknown {_few(surplus)}"] * bool(surplus) + shapes[:3]
     )
     if problems:
         raise CheckpointError(
-            f"{path} does not fit this network: it {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
+            f"{path} does not fit this network: {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
             f"--dropout, --input_nc and --output_nc against the options that it was trained with."
         )
 

@@ -25,8 +25,8 @@ class CacheOptions:
         "auto",
         help="where to keep decoded and resized photos; ram: in memory shared by the loading processes; device: in "
         "the memory of the GPU, which then crops and flips them; none: photos are decoded at each use; auto: device if "
-        "they take at most an eighth of a GPU's free memory, otherwise ram if they take at most half of the free memory, "
-        "otherwise none",
+        "they take at most an eighth of a GPU's free memory, otherwise ram if they take at most half of the host's "
+        "free memory, otherwise none",
         choices=CACHES,
         parse=lambda text: "auto" if text == "disk" else text,  # a former choice that older runs may have saved
     )
