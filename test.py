@@ -1,9 +1,9 @@
-"""Translate test photos with a trained model and show them on a page.
+"""Translate test photos with a trained model and show them on an HTML page.
 
     python test.py --dataroot ./datasets/young2old --name aging_cyclegan --model cycle_gan
 
-writes results/NAME/latest_test/index.html, with the images beside it and opt.json, which says what made them. An
-earlier test's results of that name are replaced when all is done. `python test.py --help` lists all options.
+writes results/NAME/latest_test/index.html with the images, and opt.json with the options. The results of an earlier
+test in that folder are replaced when the new ones are complete. `python test.py --help` lists all options.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from util.staging import staged
 from util.terminal import CountedWork, format_duration
 
 RESULTS = ("index.html", "page_*.html", "opt.json", "images")
-"""What a test leaves in its folder, or left there in older versions, and the next one replaces."""
+"""Files that a test, also of older versions, writes to its folder and that the next test replaces."""
 
 
 def main() -> None:
-    """Translate every photo of every domain of the data."""
+    """Translate all photos that the command line describes."""
     options = parse_test_options()
     device = select_device(options.run.gpu_ids)
     print(options.table)
@@ -68,7 +68,7 @@ def main() -> None:
 def translate_folder(
     options: TestOptions, model: BaseModel, domain: str, loader: Loader, estimator: AgeEstimator | None, folder: Path
 ) -> list[Card]:
-    """Translate one domain's photos, write each image as a file below `folder`, and estimate the years gained."""
+    """Translate the photos of one domain, write the images below `folder`, and estimate the years gained."""
     root = root_of(options.data.folders()[domain])
     stems = unique_stems(loader.dataset.files(domain), root)
     older, cards = titles(options)[domain] == OLDER, []
@@ -88,16 +88,16 @@ def translate_folder(
 
 
 def titles(options: TestOptions) -> dict[str, str]:
-    """What becomes of the photos of domains "A" and "B"."""
-    makes_A = options.values.get("model_suffix") == "_B"  # one network alone, of which the photos are called A
+    """Return the titles of the translations of domains "A" and "B"."""
+    makes_A = options.values.get("model_suffix") == "_B"  # a single network's photos are called A, also those for G_B
     return direction_titles(is_reversed=(options.direction == "BtoA") != makes_A)
 
 
 def years_gained(images: Mapping[str, Tensor], estimator: AgeEstimator | None, *, older: bool) -> list[float | None]:
-    """By how many years the translations look older than the photos (or younger, if that is the aim), one number a
-    photo; None without an estimator.
+    """Estimate by how many years each translation looks older than its photo (younger, unless `older` is set). Returns
+    a number for each photo; None without an estimator.
 
-    images: named batches (N, C, H, W) in [-1, 1], the photos first and their translations second.
+    images: named batches (N, C, H, W) in [-1, 1], first the photos and second their translations.
     """
     photos, translated = (batch.float() for batch in list(images.values())[:2])
     if estimator is None:
@@ -107,7 +107,7 @@ def years_gained(images: Mapping[str, Tensor], estimator: AgeEstimator | None, *
 
 
 def in_colour(images: Tensor) -> Tensor:
-    """Images (N, 3 or 1, H, W) as (N, 3, H, W)."""
+    """Convert images (N, 3 or 1, H, W) to (N, 3, H, W)."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
@@ -127,7 +127,7 @@ def write_page(
 def summarize(
     options: TestOptions, sections: Mapping[str, Section], estimator: AgeEstimator | None, seconds: float
 ) -> dict[str, str]:
-    """What was translated, by what, how fast, and how its age was estimated."""
+    """Describe the model, the numbers of photos, the speed, and the years gained for the page."""
     count = sum(len(section.cards) for section in sections.values())
     years = {f"years gained, {section.title}": describe_gain(section) for section in sections.values()}
     return {
@@ -140,19 +140,19 @@ def summarize(
 
 
 def describe_gain(section: Section) -> str:
-    """The mean of the years gained, and the share of the faces that changed in the wrong direction."""
+    """Format the mean of the years gained, and the share of faces that changed in the wrong direction."""
     years = np.array([card.years for card in section.cards], dtype=float)
     return f"{years.mean():.1f} on average; {np.mean(years < 0):.0%} in the wrong direction" if len(years) else "none"
 
 
 def unbatch(images: Mapping[str, Tensor]) -> list[dict[str, np.ndarray]]:
-    """Named batches (N, C, H, W) in [-1, 1] to N dictionaries of named uint8 images (H, W, C)."""
+    """Convert named batches (N, C, H, W) in [-1, 1] to N dictionaries of named uint8 images (H, W, C)."""
     arrays = {label: tensor_to_uint8(batch) for label, batch in images.items()}
     return [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
 
 
 def stretch(image: np.ndarray, aspect_ratio: float) -> np.ndarray:
-    """A uint8 image (H, W, C) with its width multiplied by `aspect_ratio`."""
+    """Multiply the width of a uint8 image (H, W, C) by `aspect_ratio`."""
     if aspect_ratio == 1.0:
         return image
     height, width = image.shape[:2]
@@ -164,5 +164,5 @@ def stretch(image: np.ndarray, aspect_ratio: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    with told_in_one_line("test.py", interrupted="results of an earlier test, if there are some, are as they were"):
+    with told_in_one_line("test.py", interrupted="the results of an earlier test were not changed"):
         main()

@@ -1,10 +1,10 @@
-"""Train a CycleGAN between photos of young and of old people.
+"""Train a CycleGAN between photos of young and old people.
 
     python train.py --dataroot ./datasets/young2old --name aging_cyclegan --model cycle_gan
 
-Losses and images go to the console, to checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html), to visdom, and
-if wanted to TensorBoard.
-Ctrl-C or SIGTERM saves and stops; --continue_train goes on from there. `python train.py --help` lists all options.
+Losses and images are reported on the console, in checkpoints/NAME/ (loss_log.txt, loss_log.csv, web/index.html), in
+visdom, and optionally in TensorBoard and Weights & Biases. Ctrl-C or SIGTERM saves the run and stops; --continue_train
+resumes it. `python train.py --help` lists all options.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def train(
     stop: StopTogether,
     measure: Callable[[], list[str]],
 ) -> None:
-    """The training loop: from where `progress` stands to the last epoch, or to a request to stop.
+    """Train from the position `progress` to the end of the last epoch, or until a stop is requested.
 
-    measure: called after each epoch, returns labels to keep its networks by.
+    measure: called after each epoch; returns labels under which its networks are kept.
     """
     saving, model = options.saving, guard.model
     for epoch in progress.epochs() if not stop else ():
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
             images = len(batch["A"]) * place().processes
             progress.advance(images)
-            step = guard.optimize(batch)  # model.optimize(batch), and a look at whether all is finite
+            step = guard.optimize(batch)  # model.optimize(batch), and checks for NaN
             visualizer.step(
                 progress,
                 images,
@@ -83,14 +83,14 @@ def train(
 
 
 def main() -> int:
-    """Compose the run that the command line describes and train it; returns the exit status."""
+    """Set up the run that the command line describes, train it, and return the exit status."""
     keep_freed_memory()
     options = distributed.from_main(parse_train_options)
     device = select_device(options.run.gpu_ids)
     seed_everything(options.run.seed + place().rank)
-    console = ConsoleSink(None if place().is_main else open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
+    console = ConsoleSink(None if place().is_main else open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
     loader = open_loader(options, device, console)
-    distributed.require_equal(len(loader), "the processes find different numbers of photos in --dataroot")
+    distributed.require_equal(len(loader), "the processes found different numbers of photos in --dataroot")
     seed, parts = options.run.seed + 2 * place().rank, options.loading.accumulate
     model = create_model(options.choice.model, options.model, device, training=True, seed=seed, parts=parts)
     schedule = options.model.schedule
@@ -134,12 +134,12 @@ def main() -> int:
             measure = lambda: measure_if_due(options.held_out, held_out, best, model, progress.epoch, show)  # noqa: E731
             train(options, guard, loader, progress, visualizer, saver, stop, measure)
         status = conclude(saver, stop)
-    distributed.barrier()  # torchrun ends all others when one ends early, as a stopped one does
+    distributed.barrier()  # when one process exits early, as after a stop, torchrun kills the others
     return status
 
 
 def open_loader(options: TrainOptions, device: torch.device, console: ConsoleSink, batch_size: int = 0) -> Loader:
-    """The photos to train on; for a warm-up in batches of another size."""
+    """Open the training photos. batch_size: for the warm-up; 0 for --batch_size and --accumulate."""
     loading = replace(options.loading, batch_size=batch_size, accumulate=1) if batch_size else options.loading
     return create_loader(
         options.choice.dataset_mode,
@@ -157,7 +157,7 @@ def open_loader(options: TrainOptions, device: torch.device, console: ConsoleSin
 def introduce(
     options: TrainOptions, device: torch.device, model: BaseModel, loader: Loader, console: ConsoleSink
 ) -> None:
-    """Say what is trained, on what and how."""
+    """Print the options, networks, device, batch size and speed settings."""
     console.say(options.table)
     for line in model.describe(layers=options.run.verbose):
         console.say(line)
@@ -171,7 +171,7 @@ def introduce(
 def create_visualizer(
     options: TrainOptions, device: torch.device, model: BaseModel, progress: Progress, console: ConsoleSink
 ) -> Visualizer:
-    """Shows the run in all sinks that the options ask for; on the main process alone."""
+    """Create the visualizer with all enabled sinks on the main process, and without sinks on the others."""
     if not place().is_main:
         return Visualizer(options.display, [], {}, average=distributed.average)
     faces = FixedFaces(
