@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from models.age_estimator import AgeEstimator, load_estimator
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
@@ -129,18 +130,20 @@ class ProjectedDiscriminator(Network):
 
 class FrozenFeatures(Network):
     """Computes an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is not 0, a larger shorter
-    side is first reduced to `size` pixels."""
+    side is first reduced to `size` pixels. If `grey`, the estimator sees no colours."""
 
-    def __init__(self, estimator: AgeEstimator, size: int) -> None:
+    def __init__(self, estimator: AgeEstimator, size: int, grey: bool) -> None:
         super().__init__()
         self.model: AgeEstimator = estimator
-        self.size = size
+        self.size, self.grey = size, grey
 
     def forward(self, images: Tensor) -> list[Tensor]:
         shorter = min(images.shape[-2:])
         if 0 < self.size < shorter:
             height, width = (round(length * self.size / shorter) for length in images.shape[-2:])
             images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        if self.grey:
+            images = rgb_to_grayscale(images, num_output_channels=3)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
@@ -151,7 +154,7 @@ def projected_discriminator(
     options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
 ) -> ProjectedDiscriminator:
     """Create a PatchGAN with heads on the features of `--features`. Raises CheckpointError if it cannot be read."""
-    features = FrozenFeatures(load_estimator(options.features, device), options.features_size)
+    features = FrozenFeatures(load_estimator(options.features, device), options.features_size, options.features_grey)
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
     return ProjectedDiscriminator(patch, features, options.head_width)
 
@@ -197,6 +200,11 @@ class DiscriminatorOptions:
         unit="pixels",
         architecture=True,
         most=512,
+    )
+    features_grey: bool = option(
+        False,
+        help="the estimator of --netD projected sees grey images, so that colours are judged by the PatchGAN alone",
+        architecture=True,
     )
     head_width: int = option(
         64, help="width of the heads of --netD projected", unit="channels", architecture=True, most=512

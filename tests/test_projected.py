@@ -9,6 +9,7 @@ import pytest
 import torch
 from processes import TINY, run
 from test_cycle_gan import photos, small_model
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator
 from models.fast.speed import SPEEDUPS
@@ -55,6 +56,16 @@ def test_the_heads_alone_move_a_generator(teacher: Path) -> None:
     model.D_A(images)[:, 1:].sum().backward()
     assert images.grad is not None and images.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.D_A.frozen[0].parameters())
+
+
+def test_with_grey_features_only_the_patch_discriminator_sees_colour(teacher: Path) -> None:
+    images = photos()["A"]
+    grey = rgb_to_grayscale(images, num_output_channels=3)
+    for features_grey in (True, False):
+        model = small_model(netD="projected", features=teacher, n_layers_D=2, features_grey=features_grey)
+        of_colour, of_grey = model.D_A(images), model.D_A(grey)
+        assert not torch.allclose(of_colour[:, 0], of_grey[:, 0])
+        assert torch.allclose(of_colour[:, 1:], of_grey[:, 1:], atol=1e-5) == features_grey
 
 
 def test_fast_ways_stay_near_the_plain_one(teacher: Path) -> None:
