@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
-from torchvision.transforms.functional import rgb_to_grayscale
 
 from models.age_estimator import AgeEstimator, load_estimator
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
@@ -143,7 +142,8 @@ class FrozenFeatures(Network):
             height, width = (round(length * self.size / shorter) for length in images.shape[-2:])
             images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
         if self.grey:
-            images = rgb_to_grayscale(images, num_output_channels=3)
+            # Equal shares, so that the heads' gradient has no colour of its own: luminance would favour green.
+            images = images.mean(dim=1, keepdim=True).expand_as(images)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):

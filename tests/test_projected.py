@@ -9,7 +9,6 @@ import pytest
 import torch
 from processes import TINY, run
 from test_cycle_gan import photos, small_model
-from torchvision.transforms.functional import rgb_to_grayscale
 
 from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator
 from models.fast.speed import SPEEDUPS
@@ -60,7 +59,7 @@ def test_the_heads_alone_move_a_generator(teacher: Path) -> None:
 
 def test_with_grey_features_only_the_patch_discriminator_sees_colour(teacher: Path) -> None:
     images = photos()["A"]
-    grey = rgb_to_grayscale(images, num_output_channels=3)
+    grey = images.mean(dim=1, keepdim=True).expand_as(images)
     for features_grey in (True, False):
         model = small_model(netD="projected", features=teacher, n_layers_D=2, features_grey=features_grey)
         of_colour, of_grey = model.D_A(images), model.D_A(grey)
