@@ -48,7 +48,7 @@ class AgingOptions:
         1.0, help="factor of the change: 0 changes nothing, 1 is the change that the model predicts, 1.5 exaggerates it"
     )
     face: int | None = option(
-        None, help="change only the face with this number, counted from the left; none: all faces"
+        None, help="change only the face with this number, counted from the left; by default, all faces"
     )
     strip: bool = option(False, help="also write an image that shows each face in a row from younger to older")
     output: Path = option(Path("results/photos"), help="folder of the results")

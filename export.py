@@ -30,7 +30,7 @@ class ExportOptions:
         choices=tuple(FORMATS),
     )
     half: bool = option(False, help="store weights in 16 bits, which halves the files; computation stays in 32 bits")
-    output: Path | None = option(None, help="folder of the exported files; none: the folder of the run")
+    output: Path | None = option(None, help="folder of the exported files; by default, the folder of the run")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

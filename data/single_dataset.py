@@ -15,9 +15,11 @@ from util.arguments import option, section
 class SingleOptions:
     """photos"""
 
-    dataroot: Path = option(None, help="folder of photos, which may have subfolders, or one photo")
+    dataroot: Path = option(None, help="folder of photos, which may have subfolders, or one photo; required")
     max_dataset_size: int | None = option(
-        None, help="maximum number of photos, of which the first are used; inf: all", parse=number_or_all
+        None,
+        help="maximum number of photos, of which the first are used; by default or for inf, all",
+        parse=number_or_all,
     )
     transform: TransformOptions = section(TransformOptions)
 

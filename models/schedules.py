@@ -33,8 +33,8 @@ class ScheduleOptions:
     )
     epoch_count: int | None = option(
         None,
-        help="number of the first epoch, for weights that were trained before; none: 1, or with --continue_train the "
-        "epoch after the checkpoint",
+        help="number of the first epoch, for weights that were trained before; by default, 1, or with "
+        "--continue_train the epoch after the checkpoint",
         most=1000000,
     )
     lr: float = option(0.0002, help="initial learning rate of Adam")

@@ -22,11 +22,13 @@ class ChoiceOptions:
 
     model: str = option(
         "cycle_gan",
-        help="cycle_gan: translates in both directions; test: translates a single folder in one direction",
+        help="cycle_gan: translates in both directions; test: translates in one direction, only for test.py",
         choices=MODELS,
     )
     dataset_mode: str = option(
-        "unaligned", help="unaligned: a folder for each of two domains; single: one folder", choices=DATASETS
+        "unaligned",
+        help="unaligned: a folder for each of two domains; single: one folder, only for --model test",
+        choices=DATASETS,
     )
 
 

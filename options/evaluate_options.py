@@ -39,15 +39,17 @@ class MeasureOptions:
         "others show how much estimators differ",
         parse=_paths,
     )
-    inception: Path | None = option(None, help="Inception weights for FID and KID with torch-fidelity; none: neither")
+    inception: Path | None = option(None, help="Inception weights, which FID and KID with torch-fidelity need")
     manifest: Path | None = option(
-        None, help="manifest.csv with ages, genders and identities; none: the one in --dataroot, if it exists"
+        None, help="manifest.csv with ages, genders and identities; by default, the one in --dataroot if it exists"
     )
     bootstrap: int = option(
         2000, help="number of bootstrap replicates for confidence intervals; 0: no intervals", most=10**5
     )
     examples: int = option(4, help="number of best, median and worst faces to show in the report, each", most=100)
-    output: Path | None = option(None, help="folder for the report; none: evaluation/ in the folder of the results")
+    output: Path | None = option(
+        None, help="folder for the report; by default, evaluation/ in the folder of the results"
+    )
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:
@@ -63,8 +65,8 @@ class FolderOptions:
     direction: str | None = option(
         None,
         help="AtoB: domain A of the files is young, and STEM_real.png to STEM_fake.png is young to old; BtoA: the "
-        "reverse; none: as recorded by test.py in the folder, otherwise as the run of that name was trained, otherwise "
-        "AtoB",
+        "reverse; by default, as recorded by test.py in the folder, otherwise as the run of that name was trained, "
+        "otherwise AtoB",
         choices=("AtoB", "BtoA"),
     )
     batch_size: int = option(8, help="number of pairs that are processed together", most=4096)

@@ -49,7 +49,7 @@ class PresetOptions:
         "none",
         help="use a named set of option values, which other options override; "
         + "; ".join(
-            f"{name}: {' '.join(f'--{flag} {value}' for flag, value in values.items())}"
+            f"{name}: {' '.join(f'--{flag}' + f' {value}' * (value is not True) for flag, value in values.items())}"
             for name, values in PRESETS.items()
             if values
         ),

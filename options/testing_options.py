@@ -14,6 +14,7 @@ from models import MODELS, ModelOptions
 from models.age_estimator import DEFAULT_PATH, AgeEstimator, load_estimator
 from models.base_model import SHA256
 from options.base_options import (
+    SHIPPED_MODEL,
     CheckpointChoice,
     ChoiceOptions,
     Command,
@@ -37,7 +38,7 @@ class ResultOptions:
     results_dir: Path = option(Path("results"), help="folder for the results of all runs")
     num_test: int | None = option(
         None,
-        help="maximum number of photos of each domain to translate; none: all",
+        help="maximum number of photos of each domain to translate; by default, all",
         aliases=["ntest", "how_many"],
     )
     aspect_ratio: float = option(1.0, help="factor by which the width of the saved images is stretched")
@@ -144,9 +145,14 @@ IGNORED = {
 }
 """Options of the public code base's test.py that have no effect here."""
 
+DESCRIPTION = (
+    "Translate photos with a trained model and show the results on an HTML page. By default, --phase is test, and "
+    "--dataroot and all options that describe networks and preprocessing are those of the run. Without --name, the "
+    f"project's own model, {SHIPPED_MODEL}, is used if there is no run of the default name."
+)
 COMMAND = Command(
     "test.py",
-    "Translate photos with a trained model and show the results on an HTML page.",
+    DESCRIPTION,
     _sections,
     False,
     choose,

@@ -91,9 +91,9 @@ class Flag:
     metadata: Mapping[str, Any]
 
     def describe(self) -> str:
-        """Return the help text with unit and default value appended: `... (images; default: 50)`."""
+        """Return the help text with unit and default value, if there is one, appended: `... (images; default: 50)`."""
         notes = [self.metadata["unit"]] if self.metadata["unit"] else []
-        if self.type is not bool or self.metadata["off_switch"]:
+        if self.default not in (None, "") and (self.type is not bool or self.metadata["off_switch"]):
             notes.append(f"default: {format_value(self.default)}")
         closing = f" ({'; '.join(notes)})" if notes else ""
         return (self.metadata["help"] + closing).replace("%", "%%")
@@ -290,7 +290,7 @@ class Parser(argparse.ArgumentParser):
                 f"--{flag.name}",
                 type=_parser_of(flag),
                 choices=metadata["choices"] or None,
-                metavar=None if metadata["choices"] else flag.name.upper(),
+                metavar=f"{{{'|'.join(metadata['choices'])}}}" if metadata["choices"] else flag.name.upper(),
                 **common,
             )
         for old, meaning in metadata["aliases"].items():
