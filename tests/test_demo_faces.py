@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import time
 from pathlib import Path
@@ -35,6 +36,18 @@ def test_a_seed_fixes_every_byte_and_no_other_number_changes_a_face(tmp_path: Pa
     assert all(d[name] != a[name] for name in faces)
     with Image.open(tmp_path / "a" / "trainA" / "0000.png") as image:
         assert image.size == (32, 32) and image.mode == "RGB"
+
+
+def test_the_manifest_lists_every_face_with_age_and_gender_and_is_written_where_it_is_missing(tmp_path: Path) -> None:
+    run(SCRIPT, "--output", tmp_path, *FEW)
+    (tmp_path / "manifest.csv").unlink()
+    run(SCRIPT, "--output", tmp_path, *FEW)
+    rows = list(csv.DictReader((tmp_path / "manifest.csv").open()))
+    assert {f"{row['folder']}/{row['file']}" for row in rows} == {name for name in tree(tmp_path) if ".png" in name}
+    assert {row["gender"] for row in rows} == {"female", "male"}
+    for row in rows:
+        youngest = {"A": 20, "B": 50}[row["folder"][-1]]
+        assert youngest <= int(row["age"]) <= youngest + 10
 
 
 def test_again_is_up_to_date_and_other_settings_replace_what_was_drawn(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data.manifest import NAME as MANIFEST
 from util.errors import UserError
 from util.files import atomic_path, is_image, write_text
 from util.workers import run_in_processes
 
-from .person import sample_person
+from .person import Face, sample_person
 from .portrait import draw
 
 SPLITS = ("train", "test")
@@ -69,6 +72,7 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
         for _ in run_in_processes(draw_files, batches, processes):
             advance()
         remove_stale(output, settings)
+        write_text(output / MANIFEST, manifest(settings))
         write_text(output / DONE, json.dumps(asdict(settings)) + "\n")
     except OSError as error:
         raise UserError(f"--output {output}: {error.strerror or error}") from error
@@ -78,7 +82,8 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
 def is_complete(output: Path, settings: Settings) -> bool:
     """Whether the folder holds just this collection."""
     try:
-        return bool(json.loads((output / DONE).read_text()) == asdict(settings))
+        drawn = json.loads((output / DONE).read_text()) == asdict(settings)
+        return bool(drawn and (output / MANIFEST).is_file())
     except (OSError, ValueError):
         return False
 
@@ -102,13 +107,32 @@ def draw_files(batch: tuple[Path, Settings, list[Path]]) -> list[Path]:
 
 
 def draw_file(output: Path, path: Path, settings: Settings) -> None:
-    """Draw one face; each has a generator of its own, so that no other number changes it."""
+    """Draw one face."""
+    face, age = sample(path, settings)
+    with atomic_path(output / path) as temporary:
+        draw(face, age, settings.size).save(temporary, format="PNG")
+
+
+def sample(path: Path, settings: Settings) -> tuple[Face, float]:
+    """Return who is in a file, and the age in years. Each file has its own random generator, so that it does not depend
+    on the number of files."""
     split, domain, index = path.parent.name[:-1], path.parent.name[-1], int(path.stem)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), list(AGES).index(domain), index])
     face = sample_person(rng)
-    age = rng.uniform(*AGES[domain])
-    with atomic_path(output / path) as temporary:
-        draw(face, age, settings.size).save(temporary, format="PNG")
+    return face, rng.uniform(*AGES[domain])
+
+
+def manifest(settings: Settings) -> str:
+    """Return the manifest.csv of the collection, with the columns of a prepared dataset's that --match and evaluate.py
+    read."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "folder", "file", "age", "gender", "identity"])
+    for path in settings.paths():
+        face, age = sample(path, settings)
+        gender = "female" if face.feminine else "male"
+        writer.writerow([path, path.parent.name, path.name, int(age), gender, path.with_suffix("")])
+    return text.getvalue()
 
 
 def remove_stale(output: Path, settings: Settings) -> None:
