@@ -13,9 +13,9 @@ NAME = "manifest.csv"
 RECORD = "dataset.json"
 
 
-def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield the given columns of each row; unknown values are "". Raises UserError for a file that cannot be read or
-    lacks one of the columns."""
+def manifest_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Yield the given columns of each row; unknown values, and optional columns that are missing, are "". Raises
+    UserError for a file that cannot be read or lacks one of the other columns."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
@@ -26,7 +26,7 @@ def manifest_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]
                     "scripts/prepare_dataset.py --overwrite, which writes them"
                 )
             for row in reader:
-                yield {name: row[name] or "" for name in columns}
+                yield {name: row.get(name) or "" for name in (*columns, *optional)}
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except csv.Error as error:

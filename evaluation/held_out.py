@@ -127,6 +127,7 @@ class HeldOut:
         estimator sees it; gender: the share whose gender it sees unchanged; cosine and verified, with a recogniser: see
         evaluation.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them,
         where gender and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
+        apart_D_A and apart_D_B: the share of the real photos that each discriminator classifies correctly by age.
         """
         values: dict[str, float] = {}
         scores: list[np.ndarray] = []
@@ -138,8 +139,20 @@ class HeldOut:
                 values |= {f"{name}_{domain}": float(column.mean()) for name, column in shown.items()}
                 kept = shown["gender"] * shown.get("verified", 1.0)
                 scores.append(np.where(shown["years"] < 0, shown["years"], np.minimum(shown["years"], AIM) * kept))
+            values |= {f"apart_{name}": share for name, share in self._told_apart(model).items()}
         values["score"] = float(np.mean(np.concatenate(scores)))
         return values
+
+    def _told_apart(self, model: BaseModel) -> dict[str, float]:
+        """Return the accuracy of each discriminator on equally many real photos of both domains: 0.5 is chance."""
+        parts = zip(*(images.split(self.batch_size) for images in self._equally_many().values()), strict=True)
+        shares = [(len(first), model.told_apart({"A": first, "B": second})) for first, second in parts]
+        total = sum(count for count, _ in shares)
+        return {name: sum(count * share[name] for count, share in shares) / total for name in shares[0][1]}
+
+    def _equally_many(self) -> dict[str, Tensor]:
+        count = min(map(len, self.photos.values()))
+        return {domain: self.photos[domain][:count] for domain in ("A", "B")}
 
     def _translations(self, model: BaseModel, domain: str) -> Iterator[Tensor]:
         for part in self.photos[domain].split(self.batch_size):

@@ -13,9 +13,10 @@ from evaluation.instruments import Instruments
 from evaluation.metrics import fidelity
 from evaluation.metrics.fidelity import MOST_PSNR
 from evaluation.metrics.identity import cosines
-from evaluation.people import People, Person
+from evaluation.people import EVERYBODY, GENDERS, RACE, People, Person
 from evaluation.sources import DOMAINS, Pairs, rounded
 from util.errors import UserError
+from util.text import printable
 
 PAIR_COLUMNS = ("change_l1", "cycle_l1", "cycle_psnr", "cycle_ssim", "cycle8_l1", "cycle8_psnr", "cycle8_ssim")
 UNCHANGED = {name: MOST_PSNR if "psnr" in name else 1.0 if "ssim" in name else 0.0 for name in PAIR_COLUMNS}
@@ -52,7 +53,13 @@ class Measured:
         """Which photos (N,) are of each gender: by the manifest, else by the estimator."""
         known = np.array([person.gender for person in self.persons])
         male = np.where(known == "", self.real["male"] >= 0.5, known == "male")
-        return {"women": ~male, "men": male}
+        return dict(zip(GENDERS, (~male, male), strict=True))
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Return the masks (N,) of the groups: everybody, the genders, and the races that the manifest has."""
+        races = np.array([person.race for person in self.persons])
+        by_race = {RACE + printable(race): races == race for race in sorted(set(races.tolist()) - {""})}
+        return {EVERYBODY: np.ones(len(self.names), dtype=bool), **self.women_and_men(), **by_race}
 
 
 def measure(

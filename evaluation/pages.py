@@ -14,7 +14,7 @@ from evaluation.measuring import Measured
 from evaluation.pictures import draw_pictures
 from evaluation.report import HEADINGS, by_metric, shown, title_of
 from evaluation.sources import TITLES, Source, Weights
-from evaluation.tables import GROUPS, IMAGES, Summary
+from evaluation.tables import IMAGES, Summary
 from util.arguments import format_value
 from util.gallery import Card, add_cards
 from util.html import Page
@@ -57,13 +57,10 @@ def write_page(
         for path, text in pictures.get(direction, {}).items():
             page.picture(path, text)
     page.add(tags.ul(*(tags.li(f"{HEADINGS[name]}: {text}") for name, text in IMAGES.items())))
-    page.heading("By gender")
-    for direction in summary.columns:
-        for group in GROUPS[1:]:
-            if table := by_metric(summary.rows, direction, group):
-                count = max(row.n for rows in table.values() for row in rows.values() if row.images == "translated")
-                title = f"{TITLES[direction]}, {group}: {count} photos"
-                page.add(tags.details(tags.summary(title), _direction_table(summary, direction, group)))
+    for title, groups in summary.divisions.items():
+        page.heading(f"By {title}")
+        for direction in summary.columns:
+            _add_groups(page, summary, direction, groups)
     for direction in summary.columns:
         _add_faces(page, folder, source, measured[direction], summary, examples)
     page.heading("Files that measured, and were measured")
@@ -71,6 +68,15 @@ def write_page(
     page.links({name: name for name in ("metrics.csv", "metrics.json", "per_photo.csv")})
     page.folded_table("options", {name: format_value(value) for name, value in options.items()})
     return page.write("report.html")
+
+
+def _add_groups(page: Page, summary: Summary, direction: str, groups: Sequence[str]) -> None:
+    """Add a folded table for each group that has photos."""
+    for group in groups:
+        if table := by_metric(summary.rows, direction, group):
+            count = max(row.n for rows in table.values() for row in rows.values() if row.images == "translated")
+            title = f"{TITLES[direction]}, {group}: {count} photos"
+            page.add(tags.details(tags.summary(title), _direction_table(summary, direction, group)))
 
 
 def _pictures(

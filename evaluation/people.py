@@ -12,18 +12,22 @@ from pathlib import Path
 from data.manifest import manifest_rows
 from util.errors import UserError
 
+EVERYBODY, GENDERS, RACE = "all", ("women", "men"), "race: "
+"""Names of the groups in the tables: all photos, the genders, and the prefix of the races."""
 COLUMNS = ("path", "folder", "file", "age", "gender", "identity")
 
 
 @dataclass(frozen=True)
 class Person:
     """What is known of one photo's person. key: the same on all photos of that person; hash: of it, as age estimators
-    keep it, "" where it is not known; age in years, NaN where unknown; gender: female, male, or "" for unknown."""
+    keep it, "" where it is not known; age in years, NaN where unknown; gender: female, male, or "" for unknown; race:
+    in the collection's own words, or "" for unknown."""
 
     key: str
     hash: str = ""
     age: float = math.nan
     gender: str = ""
+    race: str = ""
 
 
 def person_key(row: dict[str, str]) -> str:
@@ -46,7 +50,7 @@ class People:
         """photos that were asked for and are not in the manifest"""
         self._persons: dict[tuple[str, str], Person] = {}
         if path:
-            for row in manifest_rows(path, COLUMNS):
+            for row in manifest_rows(path, COLUMNS, optional=("race",)):
                 folder, file = row["folder"], row["file"]
                 if file and folder in (f"{phase}A", f"{phase}B"):
                     # By its stem: results are named after that, and it is unique in a prepared folder.
@@ -71,7 +75,7 @@ def _person(row: dict[str, str]) -> Person:
     except ValueError:
         age = math.nan
     gender = row["gender"] if row["gender"] in ("female", "male") else ""
-    return Person(key, person_hash(key), age if 0 <= age <= 130 else math.nan, gender)
+    return Person(key, person_hash(key), age if 0 <= age <= 130 else math.nan, gender, row["race"])
 
 
 def share_trained_on(persons: Iterable[Person], trained: Iterable[str]) -> tuple[int, int]:

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation.measuring import Measured
 from evaluation.metrics import METRICS
+from evaluation.people import EVERYBODY, RACE
 from evaluation.sources import TITLES, Weights
-from evaluation.tables import GROUPS, IMAGES, Row, Summary
+from evaluation.tables import IMAGES, Row, Summary
 from util.files import write_text
 from util.text import printable
 
@@ -48,23 +49,30 @@ def by_metric(rows: Sequence[Row], direction: str, group: str) -> dict[str, dict
 
 
 def console_table(summary: Summary) -> str:
-    """All that a console can show: each direction with its controls, then the translations by gender."""
+    """All that a console can show: each direction with its controls, then the translations by gender and by race."""
     lines: list[str] = []
     for direction in summary.columns:
-        everybody = by_metric(summary.rows, direction, "all")
+        everybody = by_metric(summary.rows, direction, EVERYBODY)
         kinds = [kind for kind in IMAGES if any(kind in rows for rows in everybody.values())]
         first = next(iter(everybody.values()))["translated"]
         lines += ["", f"{TITLES[direction]}: {first.n} photos of {first.people} people, [95 % interval]"]
         lines += _aligned("", [HEADINGS[kind] for kind in kinds])
         for metric, rows in everybody.items():
             lines += _aligned(title_of(metric), [shown(rows[kind]) if kind in rows else "" for kind in kinds])
-        groups = {group: by_metric(summary.rows, direction, group) for group in GROUPS[1:]}
-        lines += ["", *_aligned(f"{TITLES[direction]}, translated, by gender", list(groups))]
-        for metric in everybody:
-            found = [rows.get(metric, {}).get("translated") for rows in groups.values()]
-            if any(found):
-                lines += _aligned(title_of(metric), [shown(row) if row else "" for row in found])
+        for title, names in summary.divisions.items():
+            groups = {name: by_metric(summary.rows, direction, name) for name in names}
+            lines += ["", *_division(f"{TITLES[direction]}, translated, by {title}", everybody, groups)]
     return "\n".join(lines)
+
+
+def _division(title: str, metrics: Iterable[str], groups: Mapping[str, Mapping[str, Mapping[str, Row]]]) -> list[str]:
+    """Return the lines of a table of the translations' metrics with a column for each group."""
+    lines = _aligned(title, [name.removeprefix(RACE) for name in groups])
+    for metric in metrics:
+        found = [rows.get(metric, {}).get("translated") for rows in groups.values()]
+        if any(found):
+            lines += _aligned(title_of(metric), [shown(row) if row else "" for row in found])
+    return lines
 
 
 def _aligned(title: str, cells: Sequence[str]) -> list[str]:
@@ -83,7 +91,7 @@ def csv_table(rows: Sequence[Row]) -> str:
 def per_photo_table(measured: Mapping[str, Measured], summary: Summary) -> str:
     """per_photo.csv: a line for each translation, with every number of it."""
     names = list(dict.fromkeys(name for columns in summary.columns.values() for name in columns))
-    return _csv(("direction", "photo", "gender", "true_age", *names), _photo_lines(measured, summary, names))
+    return _csv(("direction", "photo", "gender", "race", "true_age", *names), _photo_lines(measured, summary, names))
 
 
 def _photo_lines(measured: Mapping[str, Measured], summary: Summary, names: Sequence[str]) -> Iterator[list[Any]]:
@@ -91,7 +99,7 @@ def _photo_lines(measured: Mapping[str, Measured], summary: Summary, names: Sequ
         own = measured[direction]
         for place, (name, person) in enumerate(zip(own.names, own.persons, strict=True)):
             numbers = [_plain(float(columns[column][place])) if column in columns else None for column in names]
-            yield [direction, printable(name), person.gender, _plain(person.age), *numbers]
+            yield [direction, printable(name), person.gender, printable(person.race), _plain(person.age), *numbers]
 
 
 def _csv(header: Sequence[str], lines: Any) -> str:

@@ -1,5 +1,5 @@
-"""From numbers of each photo to one table: every metric of the translations and of both controls, by gender, with
-intervals."""
+"""From numbers of each photo to one table: every metric of the translations and of both controls, by gender and
+race, with intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from evaluation.measuring import Columns, Measured
 from evaluation.metrics import AGE_COLUMNS, METRICS
 from evaluation.metrics.bootstrap import draw_people, estimate
 from evaluation.metrics.identity import Verification, verification
+from evaluation.people import RACE
 from evaluation.tables import Drawing, Photos, Row, Summary
+
+LEAST_PHOTOS = 10
+"""Races with fewer photos have no rows, because their intervals would be too wide to say anything."""
 
 
 def summarize(measured: Mapping[str, Measured], estimators: Sequence[str], replicates: int, seed: int) -> Summary:
@@ -63,13 +67,14 @@ def _direction_rows(
     estimators: Sequence[str],
     drawing: Drawing,
 ) -> Iterator[Row]:
-    groups = {"all": np.ones(len(own.names), dtype=bool), **own.women_and_men()}
-    targets = {"all": np.ones(len(other.names), dtype=bool), **other.women_and_men()} if other else {}
-    for group, mask in groups.items():
+    targets = other.groups() if other else {}
+    for group, mask in own.groups().items():
+        if group.startswith(RACE) and mask.sum() < LEAST_PHOTOS:
+            continue
         for images, photos in kinds.items():
             for metric in _metrics_in(photos.columns, estimators):
                 yield _summed_up(own.direction, group, images, metric, photos, mask, drawing)
-            if other:
+            if other and group in targets and (targets[group].sum() >= LEAST_PHOTOS or not group.startswith(RACE)):
                 chosen = np.flatnonzero(targets[group])
                 target = {name: values[chosen] for name, values in other.real.items()}
                 placed = {name: values[mask] for name, values in photos.features.items()}

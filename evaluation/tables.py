@@ -11,13 +11,13 @@ from evaluation.measuring import Columns
 from evaluation.metrics import METRICS, Metric
 from evaluation.metrics.bootstrap import Estimate
 from evaluation.metrics.identity import Verification
+from evaluation.people import EVERYBODY, GENDERS, RACE
 
 IMAGES = {
     "translated": "what the model made of each photo",
     "untouched": "control: each photo itself",
     "target": "control: in its place, a real photo of the target age, of a random person of the same gender",
 }
-GROUPS = ("all", "women", "men")
 
 
 class Row(NamedTuple):
@@ -45,7 +45,13 @@ class Summary:
     columns: dict[str, Columns]
     verification: Verification | None
 
-    def value(self, direction: str, metric: str, images: str = "translated", group: str = "all") -> Estimate:
+    @property
+    def divisions(self) -> dict[str, tuple[str, ...]]:
+        """The names of the groups by gender and, if the manifest has races, by race."""
+        races = tuple(dict.fromkeys(row.group for row in self.rows if row.group.startswith(RACE)))
+        return {"gender": GENDERS, "race": races} if races else {"gender": GENDERS}
+
+    def value(self, direction: str, metric: str, images: str = "translated", group: str = EVERYBODY) -> Estimate:
         """One number of the table; NaN for what was not computed."""
         wanted = (direction, group, images, metric)
         return next((row.estimate for row in self.rows if row[:4] == wanted), Estimate(float("nan")))

@@ -107,8 +107,10 @@ class BaseModel(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
-        """Return the accuracy of each warmed-up discriminator on a batch of real photos, by network."""
-        raise NotImplementedError(f"{type(self).__name__} has no warm-up")
+        """Return how accurately each discriminator tells the two domains of a batch of real photos apart, by network.
+
+        Empty if the model has no discriminators."""
+        return {}
 
     def report(self, losses: Mapping[str, Tensor], images: Mapping[str, Tensor]) -> Step:
         """Create the result of a step; called by `optimize` at its end.

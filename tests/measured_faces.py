@@ -75,11 +75,11 @@ def write_images(folder: Path, images: Mapping[str, np.ndarray]) -> None:
         Image.fromarray(image).save(folder / f"{name}.png")
 
 
-def write_manifest(path: Path, rows: Sequence[tuple[str, str, float, str]]) -> None:
-    """A manifest.csv of folder, file, age and identity; the even identities are women."""
+def write_manifest(path: Path, rows: Sequence[tuple[str, str, float, str]], races: Mapping[str, str] = {}) -> None:
+    """A manifest.csv of folder, file, age and identity; the even identities are women. races: by identity."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "folder", "file", "reason", "age", "young", "gender", "identity"])
+        writer.writerow(["path", "folder", "file", "reason", "age", "young", "gender", "race", "identity"])
         for folder, name, age, identity in rows:
             gender = "" if not identity else "male" if int(identity) % 2 else "female"
-            writer.writerow([f"raw/{name}", folder, name, "kept", age, "", gender, identity])
+            writer.writerow([f"raw/{name}", folder, name, "kept", age, "", gender, races.get(identity, ""), identity])

@@ -27,7 +27,7 @@ from evaluation.instruments import Instruments, load_instruments
 from evaluation.measuring import Measured, measure
 from evaluation.pages import chosen_faces
 from evaluation.people import People, person_hash
-from evaluation.report import console_table, csv_table
+from evaluation.report import console_table, csv_table, per_photo_table
 from evaluation.summary import summarize
 from evaluation.tables import Summary
 from faces.recognise import weights_path
@@ -140,6 +140,22 @@ def test_numbers_of_women_and_men_are_of_them_alone(tmp_path: Path) -> None:
         if row.metric == "gain_mean" and row.images == "translated"
     }
     assert counts == {"all": (40, 40), "women": (20, 20), "men": (20, 20)}
+
+
+def test_numbers_of_a_race_are_of_its_people_alone(tmp_path: Path) -> None:
+    """Races with fewer than ten photos have no rows."""
+    write_results(tmp_path / "results", lambda person: face(person, age_of(person) + (20 if person < 15 else 10)))
+    races = {str(person): "asian" if person < 15 else "other" if person < 35 else "black" for person in YOUNG}
+    rows = [("testA", f"p{person}.png", age_of(person), str(person)) for person in YOUNG]
+    write_manifest(tmp_path / "manifest.csv", rows, races)
+    measured, summary, _ = measured_folder(tmp_path / "results", instruments(tmp_path), tmp_path / "manifest.csv")
+    assert summary.divisions["race"] == ("race: asian", "race: other")
+    gains = [summary.value("AtoB", "gain_mean", group=f"race: {race}") for race in ("asian", "other")]
+    assert [gain.value for gain in gains] == pytest.approx([20, 10], abs=0.3)
+    assert all(gain.low <= gain.value <= gain.high for gain in gains)
+    assert re.search(r"young to old, translated, by race +asian +other\n", console_table(summary))
+    assert ",race: asian,translated,gain_mean," in csv_table(summary.rows)
+    assert per_photo_table(measured, summary).splitlines()[1].startswith("AtoB,p0,female,asian,20.0,")
 
 
 def test_intervals_are_of_people_rather_than_photos(tmp_path: Path) -> None:

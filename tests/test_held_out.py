@@ -72,6 +72,20 @@ def test_years_do_not_count_where_the_person_is_lost(tmp_path: Path) -> None:
     assert kept["score"] == pytest.approx(10, abs=0.1) and lost["score"] == 0
 
 
+def test_discriminators_at_chance_are_seen() -> None:
+    class Telling(Shifting):
+        """Told apart: as many of a batch's old photos as are brighter than a level."""
+
+        def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
+            assert len(batch["A"]) == len(batch["B"])
+            right = [batch["A"].mean(dim=(1, 2, 3)) < 0, batch["B"].mean(dim=(1, 2, 3)) > 0]
+            return {"D_A": float(torch.cat(right).float().mean()), "D_B": 0.5}
+
+    values = held_out().measure(Telling(0, 0))
+    assert values["apart_D_A"] == 1 and values["apart_D_B"] == 0.5
+    assert not any(name.startswith("apart") for name in held_out().measure(Shifting(0, 0)))
+
+
 def test_networks_are_left_in_the_mode_that_they_were_in() -> None:
     model = Shifting(1, 1)
     held_out().measure(model)
@@ -130,6 +144,8 @@ def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Pa
     assert [row["epoch"] for row in measured] == ["1", "2", "3", "4"]
     scores = [float(row["score"]) for row in measured]
     assert len(set(scores)) == 4 and output.count("held-out faces: years_A") == 4
+    apart = [float(row[name]) for row in measured for name in ("apart_D_A", "apart_D_B")]
+    assert all(0 <= share <= 1 for share in apart) and output.count("apart_D_B") == 4
     assert same(networks(whole, "best"), networks(whole, str(1 + int(np.argmax(scores)))))
     log = (whole / "run" / "loss_log.txt").read_text()
     assert log.count("held out) years_A: ") == 4
