@@ -2,7 +2,7 @@
 
 Ages are estimated as in DEX (Rothe, Timofte and Van Gool 2015, "DEX: Deep EXpectation of apparent age from a single
 image", ICCV workshops): the expected value over a softmax with one class for each year from 0 to 100. The trunk is one
-of models/age_trunks.py and is trained from scratch.
+of models/age_trunks.py and is trained from scratch, or from weights of ImageNet (models/lite_trunk.py).
 """
 
 from __future__ import annotations

@@ -6,35 +6,20 @@ strides of 2, 4 and 8 pixels are used by the projected discriminator.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from models.lite_trunk import LiteNet
+from models.trunk import Trunk
+
 SMALL_WIDTHS = (32, 64, 128, 256)
 BLOCKS_PER_STAGE = 2
 PLAIN_FIRST = 32
 PLAIN_LAYERS: list[str | int] = ["M", 64, 64, "M", 128, 128, "M", 256, 256, "M", 384, 384]
 """Channels of the convolutions after the first; M stands for 2 x 2 max pooling."""
-
-
-class Trunk(ABC, nn.Module):
-    """Base class of the trunks. A trunk ends in a linear layer `fc`, which `AgeEstimator` removes.
-
-    width: size of the feature vector before `fc`. feature_channels: numbers of channels of the maps that `features`
-    returns.
-    """
-
-    width: int
-    feature_channels: tuple[int, int, int]
-    fc: nn.Module
-
-    @abstractmethod
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Map images (N, 3, H, W) in [-1, 1] of any size to feature maps (N, C, H/2, W/2), (N, C, H/4, W/4) and (N, C,
-        H/8, W/8), with C from `feature_channels`. Differentiable."""
 
 
 class SmallResNet(Trunk):
@@ -140,6 +125,7 @@ class ResNet(torchvision.models.ResNet, Trunk):
 TRUNKS: dict[str, Callable[[], Trunk]] = {
     "small": SmallResNet,
     "plain": PlainNet,
+    "lite": LiteNet,
     "resnet18": lambda: ResNet([2, 2, 2, 2]),
     "resnet34": lambda: ResNet([3, 4, 6, 3]),
 }

@@ -21,6 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,6 +79,8 @@ def main() -> None:
             "folders: prepare the sets again with one --seed and --test_fraction"
         )
     learnt = half_of(phases["train"], options.training.half)
+    if options.training.others_than:
+        learnt = learnt[~np.isin(learnt.people, known_people(Path(options.training.others_than)))]
     trained, validated = split_people(learnt, options.training.val_fraction, options.training.seed)
     print(f"training on {trained.describe()}", flush=True)
     held_out = load_held_out({"validation": validated, "test": phases["test"]}, options.training.size)
@@ -88,6 +91,14 @@ def main() -> None:
     options.state_path.unlink(missing_ok=True)
     tell(scores)
     print(f"{options.output} is ready")
+
+
+def known_people(path: Path) -> list[str]:
+    """Return the hashes of the people that an estimator was trained on. Raises CheckpointError, UserError."""
+    people = load_estimator(path, torch.device("cpu")).notes.get("people_trained")
+    if not isinstance(people, list):
+        raise UserError(f"{path} does not say on whom it was trained: --others_than cannot leave these people out")
+    return [str(person) for person in people]
 
 
 def load_held_out(held_out: Mapping[str, Faces], size: int) -> dict[str, tuple[Faces, Tensor]]:

@@ -26,12 +26,14 @@ from models.age_estimator import (
     save_estimator,
 )
 from models.age_trunks import TRUNKS
+from models.lite_trunk import LiteNet
 from scripts.age_training.augment import augment
-from scripts.age_training.faces import SPREAD, WIDE_SPREAD, Faces, half_of, read_faces, split_people
+from scripts.age_training.faces import SPREAD, WIDE_SPREAD, Faces, half_of, load_pixels, read_faces, split_people
 from scripts.age_training.framing import CHIP, CHIP_VIEW, CROP, FRAME, WHOLE_VIEW, as_frame, chips_of, draw_views
 from scripts.age_training.scores import area_under_curve, score
 from scripts.age_training.training import Training, TrainingOptions, loss_of, order_of, size_at, years_around
-from scripts.train_age_estimator import CommandOptions, refuse_collision
+from scripts.train_age_estimator import CommandOptions, known_people, refuse_collision
+from util.arguments import OptionError
 from util.errors import UserError
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
@@ -116,6 +118,50 @@ def test_every_trunk_tells_maps_at_strides_of_2_4_and_8(trunk: str) -> None:
     assert estimator(images).features.shape == (2, estimator.trunk.width)
     sum(map_.sum() for map_ in maps).backward()  # type: ignore[union-attr]
     assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def imagenet_weights(scale: float = 0.05) -> dict[str, torch.Tensor]:
+    """Like those of an EfficientNet-Lite0: drawn, under names of its package, with layers that LiteNet leaves out."""
+    own = {name: value for name, value in LiteNet().state_dict().items() if not name.startswith("fc.")}
+    drawn = {f"_layer.{name}": torch.rand(value.shape) * scale + scale for name, value in own.items()}
+    return drawn | {"_blocks.14._bn2.bias": torch.zeros(192), "_fc.weight": torch.zeros(1000, 1280)}
+
+
+def test_a_training_from_imagenet_keeps_its_first_layers(prepared: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = imagenet_weights()
+    torch.save(weights, path := tmp_path / "imagenet.pth")
+    options = TrainingOptions(trunk="lite", trunk_weights=str(path), size=32, epochs=1, batch_size=8, gpu_ids="-1")
+    training = Training(options, CPU)
+    faces, pixels = load_pixels(read_faces([prepared])["train"], 44, "faces")
+    training.train_epoch(faces, pixels)
+    training.save(tmp_path / "state", "")
+    trained = training.estimator.trunk.state_dict()
+    for number, name in ((0, "stem.0.weight"), (3, "stem.1.running_mean")):
+        assert torch.equal(trained[name], list(weights.values())[number])
+    assert not torch.equal(trained["blocks.5.layers.0.0.weight"], weights["_layer.blocks.5.layers.0.0.weight"])
+    resumed = Training(options, CPU)
+    resumed.restore(tmp_path / "state", "")
+    assert resumed.epoch == 1
+
+    torch.save(dict(list(weights.items())[5:]), path)
+    with pytest.raises(CheckpointError, match="does not hold the weights of an EfficientNet-Lite0"):
+        Training(options, CPU)
+    with pytest.raises(OptionError, match="are for --trunk lite"):
+        TrainingOptions(trunk_weights=str(path))
+
+
+def test_people_whom_another_estimator_knows_are_left_out(prepared: Path, tmp_path: Path) -> None:
+    learnt = read_faces([prepared])["train"]
+    known = sorted(map(str, set(learnt.people)))[:20]
+    save_estimator(small_estimator(people_trained=known), tmp_path / "teacher.pth")
+    words = ["--dataroot", str(prepared), "--others_than", str(tmp_path / "teacher.pth"), "--epochs", "1"]
+    run("scripts/train_age_estimator.py", *SMALL, *words, "--val_fraction", "0", "--output", tmp_path / "ages.pth")
+    people = load_estimator(tmp_path / "ages.pth", CPU).notes["people_trained"]
+    assert set(people) == set(learnt.people) - set(known)
+    save_estimator(small_estimator(), tmp_path / "unknown.pth")
+    with pytest.raises(UserError, match="does not say on whom it was trained"):
+        known_people(tmp_path / "unknown.pth")
 
 
 def test_a_safetensors_file_holds_16_bits_a_weight_and_says_the_same(tmp_path: Path) -> None:

