@@ -15,6 +15,7 @@ from types import ModuleType
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 from hostile_corpus import PHOTOS
 from processes import ROOT, TINY
@@ -31,6 +32,9 @@ from scripts.preparation import workspace
 from scripts.preparation.photo import PhotoTask, PhotoWork, prepare_photo
 from scripts.preparation.pipeline import prepare
 from scripts.preparation.settings import Settings
+from scripts.preparation.sources.imdb_wiki import _table
+from scripts.preparation.sources.matlab import read_limited
+from scripts.preparation.sources.table import SourceError
 from util.arguments import build
 from util.curves import Curve, draw_curves
 from util.run.progress import Progress
@@ -217,6 +221,8 @@ def make_ready(home: Path) -> None:
     global _home
     _home = home
     _trained_run()
+    with pytest.raises(SourceError):
+        read_limited(_table, b"", "wiki.mat", "wiki")  # starts the server of processes
     draw_curves(
         home / "fonts.svg", {"": [Curve("", np.zeros(1), np.zeros(1))]}
     )  # the first drawing looks for the fonts there are

@@ -122,23 +122,23 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content",
     [
-        (wiki(full_path=matrix(4, (1, 2**30), b"", element(16, b""))), "1073741824 letters in 0 bytes"),
-        (wiki(full_path=matrix(1, (2**15, 2**15), b"")), "1073741824 cells in"),
-        (wiki(full_path=matrix(1, (2**31 - 1, 2**31 - 1, 2**31 - 1), b"")), "cells in"),
-        (wiki(full_path=matrix(1, (-5, 1), b"")), "-5 cells"),
-        (wiki(full_path=nested(3000)), "more than 16 deep"),
-        (packed(wiki(dob=matrix(6, (1, 2**25), b"", element(9, bytes(2**28))))), "100 times its size"),
-        (packed(wiki(name=matrix(1, (1, 5 * 10**6), b"", struct.pack("<II", 14, 0) * 5 * 10**6))), "5000000 cells"),
-        (wiki(dob=matrix(17, (1, 1), b"")), "objects, where numbers"),
-        (b"\0" * 4 + struct.pack("<4i", 2**30, 2**30, 0, 5) + b"wiki\0" + bytes(200), "no MATLAB file of version 5"),
+        wiki(full_path=matrix(4, (1, 2**30), b"", element(16, b""))),
+        wiki(full_path=matrix(1, (2**15, 2**15), b"")),
+        wiki(full_path=matrix(1, (2**31 - 1, 2**31 - 1, 2**31 - 1), b"")),
+        wiki(full_path=matrix(1, (-5, 1), b"")),
+        wiki(full_path=nested(3000)),
+        packed(wiki(dob=matrix(6, (1, 2**25), b"", element(9, bytes(2**28))))),
+        packed(wiki(name=matrix(1, (1, 10**6), b"", struct.pack("<II", 14, 0) * 10**6))),
+        wiki(dob=matrix(17, (1, 1), b"")),
+        b"\0" * 4 + struct.pack("<4i", 2**30, 2**30, 0, 5) + b"wiki\0" + bytes(200),
     ],
     ids=["letters", "cells", "product", "negative", "deep", "bomb", "empty cells", "objects", "version 4"],
 )
-def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes, message: str) -> None:
-    """scipy made the letters (10 GB of them), and died of the depth without a word."""
-    assert message in told(jail, "collection", "wiki", {"wiki.mat": content})
+def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes) -> None:
+    """scipy makes the cells (8 GB of them) in a process that may have 2 GB."""
+    told(jail, "collection", "wiki", {"wiki.mat": content})
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,13 @@ def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes, mess
     ],
 )
 def test_matlab_fields_of_other_kinds(jail: Jail, fields: dict[str, bytes]) -> None:
-    """The types killed the process (SIGSEGV in scipy). Most others were tracebacks."""
+    """The types kill the process that reads them (SIGSEGV in scipy). Most others were tracebacks."""
     told(jail, "collection", "wiki", {"wiki.mat": wiki(**fields)})
+
+
+def test_a_matlab_file_that_crashes_its_reader_is_named(jail: Jail) -> None:
+    content = wiki(dob=matrix(6, (1, 1), b"", element(255, bytes(8))))
+    assert "wiki.mat is damaged or malicious" in told(jail, "collection", "wiki", {"wiki.mat": content})
 
 
 CELEBA = dict(corpus.text_files()[0][1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from util.errors import UserError
+from util.limited_process import ProcessDiedError, run_limited
 from util.workers import BATCHES_PER_PROCESS, run_in_processes
 
 
@@ -51,3 +54,36 @@ def test_errors_of_the_work_reach_the_caller(processes: int) -> None:
 def test_a_killed_worker_is_a_message() -> None:
     with pytest.raises(UserError, match="a worker process was killed"):
         list(run_in_processes(die, [[1]], 2))
+
+
+def zeros(count: int) -> bytes:
+    return bytes(count)
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def refuse() -> None:
+    raise UserError("no")
+
+
+def run_on() -> None:
+    while True:
+        pass
+
+
+LIMITS = {"extra_bytes": 2**30, "seconds": 2}
+
+
+def test_limited_work_returns_and_raises_as_it_does_here() -> None:
+    assert run_limited(zeros, 3, **LIMITS) == bytes(3)
+    with pytest.raises(UserError, match="no"):
+        run_limited(refuse, **LIMITS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems limit no memory")
+def test_limited_work_that_growscrashes_or_never_ends_is_an_error_here() -> None:
+    for work, arguments in ((zeros, [2**31]), (crash, []), (run_on, [])):
+        with pytest.raises(ProcessDiedError):
+            run_limited(work, *arguments, **LIMITS)

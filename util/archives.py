@@ -209,7 +209,8 @@ def _opened_tar(path: Path, plain: bool) -> Iterator[tarfile.TarFile]:
 class _Header(tarfile.TarInfo):
     """A member's header that refuses oversized extension headers, which tarfile would load into memory.
 
-    The overridden methods are those that tarfile provides for subclasses.
+    Reading headers in a child process with a memory limit would not replace these checks: a list of the pieces of a
+    sparse file keeps tarfile busy for a minute before it has filled 128 MiB.
     """
 
     EXTENSIONS = (
@@ -219,18 +220,24 @@ class _Header(tarfile.TarInfo):
         tarfile.GNUTYPE_LONGNAME,
         tarfile.GNUTYPE_LONGLINK,
     )
+    IS_EXTENDED = 482
+    """Offset of the flag in an old GNU header that announces further blocks with pieces of a sparse file."""
 
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in self.EXTENSIONS and not 0 <= self.size <= MAX_HEADER_BYTES:
-            raise ArchiveError(f"{archive.name!s} contains a header of {self.size} bytes: it is damaged or malicious")
-        if self.type == tarfile.GNUTYPE_SPARSE and self._sparse_structs[1]:  # type: ignore[attr-defined]
-            raise ArchiveError(
-                f"{archive.name!s} contains a sparse file with too many pieces: it is damaged or malicious"
-            )
-        return super()._proc_member(archive)  # type: ignore[misc]
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Header:
+        """Parse a block of 512 bytes. Raises tarfile.ReadError for an oversized header."""
+        header = super().frombuf(buf, encoding, errors)  # type: ignore[arg-type]  # typeshed demands an encoding
+        if header.type in cls.EXTENSIONS and not 0 <= header.size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"it contains a header of {header.size} bytes: it is damaged or malicious")
+        if header.type == tarfile.GNUTYPE_SPARSE and buf[cls.IS_EXTENDED]:
+            raise tarfile.ReadError("it contains a sparse file with too many pieces: it is damaged or malicious")
+        return header
 
     def _proc_gnusparse_10(self, member: tarfile.TarInfo, *ignored: object) -> None:
-        """Skip the list of a sparse file's pieces, which may be endless. Sparse files are refused in any case."""
+        """Skip the list of a sparse file's pieces, which may be endless. Sparse files are refused in any case.
+
+        This overrides a private method, because tarfile calls no public one before it reads the list.
+        """
         member.sparse = b""  # any value other than None marks the member as sparse
 
 

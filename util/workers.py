@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from util.errors import UserError
 
@@ -42,6 +42,13 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def process_context() -> Any:
+    """Return the multiprocessing context in which processes are started."""
+    # Forking this process would duplicate its memory; the fork server is small.
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else None)
+
+
 def run_in_processes(
     work: Callable[[Batch], list[Result]], batches: Iterable[Batch], processes: int
 ) -> Iterator[Result]:
@@ -54,10 +61,7 @@ def run_in_processes(
         for batch in batches:
             yield from work(batch)
         return
-    # Forking this process would duplicate its memory; the fork server is small.
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else None)
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(processes, mp_context=process_context(), initializer=end_with_parent)
     waiting: deque[Future[list[Result]]] = deque()
     try:
         for batch in batches:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.matlab import numbers, read_struct, texts
+from scripts.preparation.sources.matlab import numbers, read_limited, read_struct, texts
 from scripts.preparation.sources.names import age, person, table_of_names
 from scripts.preparation.sources.table import faces_table
 
@@ -25,7 +25,11 @@ def read_cacd(collection: Collection) -> pd.DataFrame:
     """Rows of the metadata where they are present, and of the file names alone otherwise."""
     if not collection.has(METADATA):
         return table_of_names(collection.names(), FILE_NAME, age=age, identity=person)
-    fields = read_struct(collection.read(METADATA), STRUCT, METADATA, REQUIRED)
+    return read_limited(_table, collection.read(METADATA), METADATA)
+
+
+def _table(content: bytes, file_name: str) -> pd.DataFrame:
+    fields = read_struct(content, STRUCT, file_name, REQUIRED)
     people = numbers(fields["identity"])
     return faces_table(
         {

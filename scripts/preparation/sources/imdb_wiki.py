@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.matlab import numbers, read_struct, texts
+from scripts.preparation.sources.matlab import numbers, read_limited, read_struct, texts
 from scripts.preparation.sources.table import BOX, SourceError, faces_table, genders
 from util.text import printable
 
@@ -37,7 +37,7 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
     def read(collection: Collection) -> pd.DataFrame:
         file_name = f"{database}.mat"
         try:
-            return _table(read_struct(collection.read(file_name), database, file_name, REQUIRED), database)
+            return read_limited(_table, collection.read(file_name), file_name, database)
         except SourceError as error:
             table = table_of_names(collection.names())
             if table.empty:
@@ -69,7 +69,8 @@ def table_of_names(paths: Iterable[str]) -> pd.DataFrame:
     )
 
 
-def _table(fields: dict[str, np.ndarray], database: str) -> pd.DataFrame:
+def _table(content: bytes, file_name: str, database: str) -> pd.DataFrame:
+    fields = read_struct(content, database, file_name, REQUIRED)
     paths = texts(fields["full_path"])
     born, taken = birth_years(numbers(fields["dob"])), numbers(fields["photo_taken"])
     possible = _within(born, BIRTH_YEARS) & _within(taken, PHOTO_YEARS)
