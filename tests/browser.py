@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import shutil
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from selenium import webdriver
@@ -28,20 +30,39 @@ FLAGS = (
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
 
-@contextlib.contextmanager
-def opened(url: str, width: int = 1200, height: int = 900) -> Iterator[webdriver.Chrome]:
-    """A browser window of that size with the page in it."""
+@cache
+def started() -> webdriver.Chrome:
+    """One browser for all tests."""
     options = Options()
-    for flag in (*FLAGS, f"window-size={width},{height}"):
+    for flag in FLAGS:
         options.add_argument(f"--{flag}")
     options.binary_location = CHROMIUM or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    atexit.register(driver.quit)
+    return driver
+
+
+def resize(driver: webdriver.Chrome, width: int, height: int = 900) -> None:
+    """Make the window so many pixels wide, however narrow that is."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+@contextlib.contextmanager
+def opened(url: str, width: int = 1200) -> Iterator[webdriver.Chrome]:
+    """A new tab of a width in pixels with the page in it."""
+    driver = started()
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
     try:
+        driver.get_log("browser")  # what an earlier page complained of
+        resize(driver, width)
         driver.get(url)
         yield driver
     finally:
-        driver.quit()
+        driver.close()
+        driver.switch_to.window(first)
 
 
 def broken_images(driver: webdriver.Chrome) -> list[str]:

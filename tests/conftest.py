@@ -22,7 +22,7 @@ def demo_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def jail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jail]:
     """A process with limits, for hostile input."""
     jail = Jail(tmp_path_factory.mktemp("hostile"))

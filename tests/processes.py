@@ -157,7 +157,7 @@ class Forked:
 
 def fork(
     output: Path,
-    script: str,
+    script: str | Path,
     *words: str | Path,
     cwd: Path = ROOT,
     variables: Mapping[str, str] | None = None,
@@ -180,7 +180,7 @@ def fork(
     return Forked(pid)
 
 
-def run(script: str, *words: str | Path, status: int = 0, seconds: float = 240, **settings: Any) -> str:
+def run(script: str | Path, *words: str | Path, status: int = 0, seconds: float = 240, **settings: Any) -> str:
     """Run a script to its end, with the settings of `fork`; returns its output. Fails the test unless it ends with
     `status`."""
     with tempfile.TemporaryDirectory(prefix="output") as folder:

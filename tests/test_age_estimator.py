@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ENVIRONMENT, ROOT, run
+from processes import ROOT, fork, run
 
 from evaluation.people import person_hash
 from models.age_estimator import (
@@ -345,24 +342,25 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     whole, broken = tmp_path / "whole.pth", tmp_path / "broken.pth"
     printed = run("scripts/train_age_estimator.py", "--dataroot", prepared, "--output", whole, *SMALL)
     assert "test: mean absolute error" in printed and not list(tmp_path.glob("*.training"))
-    words = [sys.executable, "scripts/train_age_estimator.py", "--dataroot", str(prepared), "--output", str(broken)]
-    with (tmp_path / "output.txt").open("w+") as output:
-        process = subprocess.Popen([*words, *SMALL], cwd=ROOT, env=ENVIRONMENT, stdout=output)
-        while "epoch 1/2" not in (tmp_path / "output.txt").read_text():
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    words = ["scripts/train_age_estimator.py", "--dataroot", prepared, "--output", broken]
+    output = tmp_path / "output.txt"
+    output.touch()
+    process = fork(output, *words, *SMALL)
+    while "epoch 1/2" not in output.read_text():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
     assert not broken.exists() and broken.with_name("broken.pth.training").exists()
     other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
     with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.002, not 0.5, other faces\)"):
         other.restore(broken.with_name("broken.pth.training"), "others")
-    assert "going on after epoch" in run(*words[1:], *SMALL)
+    assert "going on after epoch" in run(*words, *SMALL)
     ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
     assert ours.notes["scores"] == theirs.notes["scores"]
     assert len(ours.notes["people_trained"]) < len(read_faces([prepared])["train"])
-    measured = run(*words[1:4], "--measure", broken)
+    measured = run(*words[:3], "--measure", broken)
     error = re.search(r"test: mean absolute error ([\d.]+) years", measured)
     assert error and float(error[1]) == pytest.approx(theirs.notes["scores"]["test"]["mean_absolute_error"], abs=0.02)
     with pytest.raises(UserError, match=r"broken\.pth exists: give --overwrite to replace it"):

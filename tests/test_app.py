@@ -125,8 +125,6 @@ def after(driver: webdriver.Chrome) -> str:
 @pytest.mark.parametrize("width", [1400, 400])
 def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> None:
     with browser.opened(page.url, width) as driver:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         drop(driver, photos / "two.png")
         wait_for(lambda: "aged_" in after(driver))
         first, started = after(driver), time.monotonic()

@@ -386,7 +386,7 @@ def test_results_out_of_files_measure_the_same_as_the_run(
         assert float(ours[key]["value"]) == pytest.approx(float(theirs[key]["value"]), abs=tolerance, rel=2e-3), key
 
 
-@pytest.mark.parametrize(("direction", "channels"), [("BtoA", (3, 3)), ("BtoA", (1, 3)), ("AtoB", (3, 1))])
+@pytest.mark.parametrize(("direction", "channels"), [("BtoA", (1, 3)), ("AtoB", (3, 1))])
 def test_a_run_of_either_direction_and_its_results_measure_the_same(
     project: Path, tmp_path: Path, call: Callable[..., str], direction: str, channels: tuple[int, int]
 ) -> None:

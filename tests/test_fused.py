@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from processes import ROOT
+from processes import run
 from torch import Tensor, nn
 
 from models.fast import compiled as compiled_kernels
@@ -102,8 +100,8 @@ def test_results_do_not_depend_on_the_number_of_threads(compiled: None) -> None:
             runs.append(results(norm_act_pad, (3, 20, 17, 19, 1, 0.0, False), torch.bfloat16, torch.channels_last))
     finally:
         torch.set_num_threads(before)
-    for run in runs[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(run, runs[0], strict=True))
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(other, runs[0], strict=True))
 
 
 def test_a_mean_far_from_zero_costs_no_digits(compiled: None) -> None:
@@ -142,30 +140,29 @@ def test_a_second_derivative_is_refused_rather_than_wrong(compiled: None) -> Non
 def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
     tmp_path: Path, compiler: str, reason: str
 ) -> None:
-    code = (
+    script = tmp_path / "resolve.py"
+    script.write_text(
         "import torch; from models.fast.speed import SpeedOptions; cpu = torch.device('cpu')\n"
         "speed = SpeedOptions(precision='float32').resolve(cpu, training=True)\n"
         "print(speed.channels_last, speed.describe())"
     )
-    environment = {**os.environ, "CXX": compiler, "XDG_CACHE_HOME": str(tmp_path)}
-    printed = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    ).stdout
-    assert printed.startswith("False") and "no custom kernels: " in printed and reason in printed
+    printed = run(script, variables={"CXX": compiler, "XDG_CACHE_HOME": str(tmp_path)})
+    assert printed.startswith("False") and "no own kernels: " in printed and reason in printed
     assert not list(tmp_path.rglob("*.so")), "nothing is left that would be taken for compiled kernels"
 
 
 def test_kernels_are_compiled_once(tmp_path: Path, compiled: None) -> None:
-    code = (
+    script = tmp_path / "compile.py"
+    script.write_text(
         "import torch; from models.fast.norm import kernels_work\n"
         "assert not kernels_work(torch.device('cpu'), torch.float32)"
     )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    variables = {"XDG_CACHE_HOME": str(tmp_path)}
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+        run(script, variables=variables)
         (library,) = tmp_path.rglob("*.so")
-        environment["PATH"] = str(Path(sys.executable).parent)  # from now on, no compiler is found
-        environment["CXX"] = compiled_kernels.shutil.which("g++") or compiled_kernels.shutil.which("clang++") or ""
+        variables["PATH"] = str(Path(sys.executable).parent)  # from now on, no compiler is found
+        variables["CXX"] = compiled_kernels.shutil.which("g++") or compiled_kernels.shutil.which("clang++") or ""
     assert library.name.startswith("norm_")
 
 

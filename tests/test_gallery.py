@@ -119,8 +119,7 @@ def test_keys_and_pointer_compare_a_photo_with_its_translation(driver: webdriver
 
 @pytest.mark.parametrize("width", [1400, 400])
 def test_it_fits_the_window(driver: webdriver.Chrome, width: int) -> None:
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.resize(driver, width)
     assert not browser.overflows(driver)
     tops = [card.rect["y"] for card in driver.find_elements(By.CLASS_NAME, "card")[:8]]
     assert tops.count(tops[0]) == {1400: 4, 400: 1}[width], "cards in the first row"

@@ -147,7 +147,7 @@ def test_the_command_makes_a_set_of_aligned_faces(tmp_path: Path) -> None:
     files["old/nobody.jpg"] = raw.photo(1)
     raw.as_folder(tmp_path / "photos", files)
     words = ("folder", "--input", tmp_path / "photos", "--output", tmp_path / "out", "--align", "--size", "96")
-    limits = ("--min_size", "90", "--test_fraction", "0", "--duplicate_distance", "-1", "--processes", "2")
+    limits = ("--min_size", "90", "--test_fraction", "0", "--duplicate_distance", "-1", "--processes", "1")
     printed = run("scripts/prepare_dataset.py", *words, *limits)
     assert "no face found" in printed
     rows = manifest(tmp_path / "out")
@@ -174,7 +174,7 @@ def test_utkfaces_chips_keep_their_own_framing_and_its_whole_photos_are_aligned(
     }
     raw.as_folder(tmp_path / "utkface", files)
     words = ("utkface", "--input", tmp_path / "utkface", "--output", tmp_path / "out", "--test_fraction", "0")
-    run("scripts/prepare_dataset.py", *words, "--align", "--size", "50", "--format", "png")
+    run("scripts/prepare_dataset.py", *words, "--align", "--size", "50", "--format", "png", "--processes", "1")
     rows = manifest(tmp_path / "out")
     assert [row["framing"] for row in rows.values()] == ["chip", "chip", ""]
     assert rows["56_0_2_20170116174525127.jpg"]["reason"] == "no face found"

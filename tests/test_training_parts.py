@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from processes import TINY, run, start
+from processes import TINY, fork, run
 from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
@@ -134,16 +135,16 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
     words += ["--n_epochs_decay", "0", "--max_dataset_size", "8", "--warm_up_D", "120", "--warm_up_batch", "4"]
     words += ["--lambda_r1", "1", "--lazy_cycle", "2", "--diffaug"]
     assert "warm-up of the discriminators, step 120 of 120" in run("train.py", *words, "--name", "straight")
-    stopped = start("train.py", *words, "--name", "stopped")
-    assert stopped.stdout
-    for line in stopped.stdout:
-        if "step 1 of 120" in line:
-            stopped.send_signal(signal.SIGINT)
-            break
-    stopped.communicate(timeout=60)
-    assert stopped.returncode == 130
-    output = run("train.py", *words, "--name", "stopped", "--continue_train")
-    assert "step 51 of 120" in output and "step 1 of 120" not in output
+    output = tmp_path / "output.txt"
+    output.touch()
+    stopped = fork(output, "train.py", *words, "--name", "stopped")
+    while "step 1 of 120" not in output.read_text():
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.send_signal(signal.SIGINT)
+    assert stopped.wait() == 130
+    told = run("train.py", *words, "--name", "stopped", "--continue_train")
+    assert "step 51 of 120" in told and "step 1 of 120" not in told
     for name in ("G_A", "raw_G_B", "D_A", "D_B"):
         straight, resumed = (
             torch.load(tmp_path / run_name / f"latest_net_{name}.pth", weights_only=True)

@@ -63,7 +63,7 @@ class Server:
     """`python -m visdom.server` on a port of its own, remembering nothing."""
 
     def __init__(self, port: int, folder: Path) -> None:
-        self.port, self.folder = port, folder
+        self.port, self.folder, self.environment = port, folder, "main"
         self.start()
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Server:
 
     def window(self, name: str) -> dict:
         client = visdom.Visdom(port=self.port, use_incoming_socket=False, raise_exceptions=True)
-        text = client.get_window_data(name)
+        text = client.get_window_data(name, env=self.environment)
         return json.loads(text) if text else {}
 
     def curves(self) -> dict[str, tuple[list[float], list[float]]]:
@@ -85,15 +85,29 @@ class Server:
         return {trace["name"]: (trace["x"], trace["y"]) for trace in traces}
 
 
+@pytest.fixture(scope="module")
+def long_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(free_port(), tmp_path_factory.mktemp("visdom"))
+    yield server
+    server.kill()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(long_lived: Server, request: pytest.FixtureRequest) -> Server:
+    """With an environment of the test's own."""
+    long_lived.environment = request.node.name.replace("_", "-")
+    return long_lived
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[Server]:
     server = Server(free_port(), tmp_path)
     yield server
     server.kill()
 
 
-def sink_on(port: int, history: tuple[LossRecord, ...] = ()) -> VisdomSink:
-    return VisdomSink("http://localhost", port, "main", 3, "run", "lr: <0.0002>", history)
+def sink_on(port: int, history: tuple[LossRecord, ...] = (), environment: str = "main") -> VisdomSink:
+    return VisdomSink("http://localhost", port, environment, 3, "run", "lr: <0.0002>", history)
 
 
 def moment(report: int) -> Moment:
@@ -126,7 +140,7 @@ def whole(server: Server, reports: int) -> bool:
 
 
 def test_curves_rate_options_and_images_arrive(server: Server) -> None:
-    sink = sink_on(server.port)
+    sink = sink_on(server.port, environment=server.environment)
     feed(sink, 1, 2, 3)
     images = {name: np.full((20, 20, 3), 40 * number, np.uint8) for number, name in enumerate(("real_A", "fake_B"))}
     sink.images(moment(3), images)
@@ -142,7 +156,7 @@ def test_curves_rate_options_and_images_arrive(server: Server) -> None:
 
 def test_what_held_out_faces_score_has_a_window_that_goes_on(server: Server) -> None:
     before = LossRecord(moment(1).epochs_done, 0.0002, {"years_A": 1.5, "score": 1.0})
-    sink = VisdomSink("http://localhost", server.port, "main", 3, "run", "", (), (before,))
+    sink = VisdomSink("http://localhost", server.port, server.environment, 3, "run", "", (), (before,))
     sink.measures(moment(2), {"years_A": 2.5, "score": 2.0})
     wait_until(lambda: server.window("run held-out faces"))
     sink.measures(moment(3), {"years_A": 3.5, "score": 3.0})
@@ -154,11 +168,11 @@ def test_what_held_out_faces_score_has_a_window_that_goes_on(server: Server) -> 
 
 @browser.needs_browser
 def test_a_plot_of_the_eight_losses_is_in_the_page(server: Server) -> None:
-    sink = sink_on(server.port)
+    sink = sink_on(server.port, environment=server.environment)
     feed(sink, 1, 2, 3)
     sink.images(moment(3), {"real_A": np.zeros((20, 20, 3), np.uint8)})
     sink.close()
-    with browser.opened(f"http://localhost:{server.port}/env/main") as driver:
+    with browser.opened(f"http://localhost:{server.port}/env/{server.environment}") as driver:
         wait_until(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".legendtext")) == 9)
         legends = {element.text for element in driver.find_elements(By.CSS_SELECTOR, ".legendtext")}
         assert legends == {*NAMES, "learning rate"}
@@ -167,23 +181,23 @@ def test_a_plot_of_the_eight_losses_is_in_the_page(server: Server) -> None:
 
 def test_a_continued_run_continues_its_curves(server: Server) -> None:
     history = tuple(LossRecord(moment(n).epochs_done, 0.0002, losses(n)) for n in (1, 2, 3))
-    sink = sink_on(server.port, history)
+    sink = sink_on(server.port, history, server.environment)
     feed(sink, 4, 5)
     sink.close()
     assert whole(server, 5)
 
 
-def test_a_server_killed_and_started_again_has_the_whole_curves(server: Server) -> None:
-    sink = sink_on(server.port)
+def test_a_server_killed_and_started_again_has_the_whole_curves(mortal: Server) -> None:
+    sink = sink_on(mortal.port)
     feed(sink, 1, 2, 3)
-    wait_until(lambda: whole(server, 3))
-    server.kill()
+    wait_until(lambda: whole(mortal, 3))
+    mortal.kill()
     feed(sink, 4, 5)
     time.sleep(1)
-    server.start()
-    wait_until(lambda: whole(server, 5))
+    mortal.start()
+    wait_until(lambda: whole(mortal, 5))
     feed(sink, 6)
-    wait_until(lambda: whole(server, 6))
+    wait_until(lambda: whole(mortal, 6))
     sink.close()
 
 
@@ -223,7 +237,7 @@ def test_a_server_that_accepts_and_never_answers_slows_nothing() -> None:
 
 
 def test_training_ends_in_time_with_a_server_that_never_answers(demo_faces: Path, tmp_path: Path) -> None:
-    words = TINY.replace("--no_visdom", "--n_epochs 1 --n_epochs_decay 0 --print_freq 1").split()
+    words = TINY.replace("--no_visdom", "--n_epochs 1 --n_epochs_decay 0 --print_freq 1 --max_dataset_size 8").split()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
