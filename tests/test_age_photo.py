@@ -308,7 +308,7 @@ def test_an_interrupted_command_leaves_whole_files(checkpoints: Path, tmp_path: 
     )
     assert process.stdout and "0.png: 1 face" in process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130 and "Traceback" not in errors and "stopped" in errors
     files = list((tmp_path / "out").iterdir())
     assert 2 <= len(files) < 8 and not [file for file in files if file.suffix == ".tmp"]

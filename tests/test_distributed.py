@@ -57,7 +57,7 @@ def printed(folder: Path) -> list[str]:
     return [path.read_text() for path in sorted(folder.glob("process_*.txt"))]
 
 
-def statuses(processes: list[Forked], seconds: float = 120) -> list[int]:
+def statuses(processes: list[Forked], seconds: float = 240) -> list[int]:
     try:
         return [process.wait(seconds) for process in processes]
     finally:
@@ -71,7 +71,7 @@ def run_processes(count: int, script: str, *words: str | Path, folder: Path, **v
     return printed(folder)
 
 
-def wait_until(condition: Any, seconds: float = 60) -> None:
+def wait_until(condition: Any, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -341,7 +341,7 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
         wait_until(lambda: "resuming" in output.read_text() and "epoch 2/3" in output.read_text())
         workers = worker_pids(torchrun)
         torchrun.send_signal(signal.SIGTERM)
-        assert torchrun.wait(60) != 0
+        assert torchrun.wait(240) != 0
     finally:
         torchrun.kill()
     text = output.read_text()
@@ -360,7 +360,7 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     both = start_processes(2, "train.py", *words, folder=tmp_path)
     wait_until(lambda: "epoch 1/30 12/16" in printed(tmp_path)[0] or both[0].poll() is not None)
     both[1].send_signal(signal.SIGTERM)
-    assert statuses(both, 30) == [128 + signal.SIGTERM] * 2, printed(tmp_path)
+    assert statuses(both) == [128 + signal.SIGTERM] * 2, printed(tmp_path)
     assert "stopped and saved at epoch" in printed(tmp_path)[0] and printed(tmp_path)[1] == ""
 
     alone = run("train.py", *words, "--continue_train", "--n_epochs", "3", "--accumulate", "2")
@@ -370,7 +370,7 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     both = start_processes(2, "train.py", *words, "--continue_train", "--accumulate", "1", folder=tmp_path)
     wait_until(lambda: "epoch 4/30 8/16" in printed(tmp_path)[0] or both[0].poll() is not None)
     both[1].kill()
-    assert statuses(both, 10) == [2, -signal.SIGKILL], printed(tmp_path)
+    assert statuses(both, 60) == [2, -signal.SIGKILL], printed(tmp_path)
     (main, _) = printed(tmp_path)
     assert "note: the number of processes has changed from 1 to 2" in main
     assert "train.py: error: another process of this training ended or no longer answers" in main

@@ -273,7 +273,8 @@ def test_the_same_seed_gives_the_same_run_with_0_and_2_workers(
 ) -> None:
     words = train_words(demo_faces, tmp_path, *LONG, "--num_threads", "2")
     process = start("train.py", *words)  # not forked: its random numbers are its own until it seeds them
-    assert process.communicate()[0] and process.returncode == 0
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
     assert losses(tmp_path) == losses(uninterrupted)
     ours, theirs = weights(tmp_path), weights(uninterrupted)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -348,7 +349,8 @@ def test_bad_data_is_told_in_one_line(demo_faces: Path, tmp_path: Path) -> None:
 def test_commands_can_be_started_from_another_folder(demo_faces: Path, tmp_path: Path) -> None:
     words = train_words(demo_faces, Path("here"), "--n_epochs", "1", "--n_epochs_decay", "0", "--max_dataset_size", "2")
     process = start("train.py", *words, cwd=tmp_path)
-    assert process.communicate()[0] and process.returncode == 0
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
     assert (tmp_path / "here" / "run" / "latest_net_G_A.pth").is_file()
 
 

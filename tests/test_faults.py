@@ -47,7 +47,7 @@ class Case:
         return fork(self.output, "train.py", *self.words, *words, **settings)  # type: ignore[arg-type]
 
     def wait_until(self, condition: Callable[[], object], process: Forked) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while not condition():
             alive = Path(f"/proc/{process.pid}/stat").read_text().split(")")[-1].split()[0] != "Z"
             assert alive and time.monotonic() < deadline, self.output.read_text()
