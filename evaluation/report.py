@@ -60,7 +60,7 @@ def console_table(summary: Summary) -> str:
         for metric, rows in everybody.items():
             lines += _aligned(title_of(metric), [shown(rows[kind]) if kind in rows else "" for kind in kinds])
         for title, names in summary.divisions.items():
-            groups = {name: by_metric(summary.rows, direction, name) for name in names}
+            groups = {name: table for name in names if (table := by_metric(summary.rows, direction, name))}
             lines += ["", *_division(f"{TITLES[direction]}, translated, by {title}", everybody, groups)]
     return "\n".join(lines)
 
