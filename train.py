@@ -24,6 +24,7 @@ from data.photo_lists import PhotoLists
 from evaluation.fixed_faces import FixedFaces
 from evaluation.held_out import Best, measure_if_due, open_held_out
 from models import BaseModel, create_model
+from models.fast.threads import Threads, settle_threads
 from models.guard import Guard
 from models.warm_up import warm_up
 from options import TrainOptions, parse_train_options
@@ -48,6 +49,7 @@ def train(
     visualizer: Visualizer,
     saver: Saver,
     stop: StopTogether,
+    threads: Threads,
     measure: Callable[[], list[str]],
 ) -> None:
     """Train from the position `progress` to the end of the last epoch, or until a stop is requested.
@@ -59,7 +61,8 @@ def train(
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
             images = len(batch["A"]) * place().processes
             progress.advance(images)
-            step = guard.optimize(batch)  # model.optimize(batch), and checks for NaN
+            with threads.watched():
+                step = guard.optimize(batch)  # model.optimize(batch), and checks for NaN
             visualizer.step(
                 progress,
                 images,
@@ -104,6 +107,8 @@ def main() -> int:
             console.say(f"nothing to train: {options.folder.path} {schedule.describe_end(progress.epoch - 1)}")
             return 0
         distributed.on_main(lambda: options.folder.write_options(options.values, options.table))
+        batches = partial(loader.epoch, progress.epoch)
+        threads = settle_threads(model, batches, state.get("threads"), console.say)
         introduce(options, device, model, loader, console)
         with create_visualizer(options, device, model, progress, console) as visualizer:
             every, latest = options.display.print_freq, options.folder.describe_latest
@@ -116,6 +121,7 @@ def main() -> int:
                 "guard": guard,
                 "photos": PhotoLists(loader.dataset, console.say),
                 "best": best,
+                "threads": threads,
             }
             restore_parts(others, state)
             saver = Saver(
@@ -132,7 +138,7 @@ def main() -> int:
                 warm_up(model, open_loader(options, device, console, model.warm_up_batch), saver, stop, console.say)
             show = partial(visualizer.measures, progress)
             measure = lambda: measure_if_due(options.held_out, held_out, best, model, progress.epoch, show)  # noqa: E731
-            train(options, guard, loader, progress, visualizer, saver, stop, measure)
+            train(options, guard, loader, progress, visualizer, saver, stop, threads, measure)
         status = conclude(saver, stop)
     distributed.barrier()  # when one process exits early, as after a stop, torchrun kills the others
     return status

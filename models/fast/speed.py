@@ -78,6 +78,19 @@ class SpeedOptions:
         + "; ".join(f"{name} ({meaning})" for name, meaning in SPEEDUPS.items()),
         parse=speedup_names,
     )
+    cpu_threads: int = option(
+        0,
+        help="number of threads for training on a CPU; 0: the value of OMP_NUM_THREADS or, if it is not set, chosen by "
+        "a short trial when the run starts. A resumed run keeps its number, because results are bit-identical only "
+        "for the same one",
+        unit="threads",
+        train_only=True,
+        most=512,
+    )
+
+    def __post_init__(self) -> None:
+        if self.cpu_threads < 0:
+            raise OptionError(f"--cpu_threads {self.cpu_threads}: at least 0")
 
     def resolve(self, device: torch.device, *, training: bool) -> Speed:
         """Determine which settings the device supports, and set torch's flags accordingly. Raises OptionError if a
@@ -104,7 +117,14 @@ class SpeedOptions:
             set_cudnn_benchmark(training)
         no_graphs = "several processes" if graphs and place().processes > 1 else ""
         return Speed(
-            precision, channels_last, self.compile, graphs and not no_graphs, frozenset(speedups), reason, no_graphs
+            precision,
+            channels_last,
+            self.compile,
+            graphs and not no_graphs,
+            frozenset(speedups),
+            reason,
+            no_graphs,
+            self.cpu_threads,
         )
 
 
@@ -121,6 +141,10 @@ class Speed:
     """why custom kernels are not used although they were requested"""
     graphs_missing: str = ""
     """why CUDA graphs are not used although the device supports them"""
+    cpu_threads: int = 0
+    """number of threads for training on a CPU; 0: not chosen yet"""
+    threads_note: str = ""
+    """the number of threads for training on a CPU and the reason, for the console"""
 
     def describe(self) -> str:
         """Describe the settings in one line for the console."""
@@ -129,7 +153,8 @@ class Speed:
         parts += [SPEEDUPS[name] for name in SPEEDUPS if name in self.speedups]
         missing = f"; no custom kernels: {self.kernels_missing}" if self.kernels_missing else ""
         no_graphs = f"; no CUDA graphs: {self.graphs_missing}" if self.graphs_missing else ""
-        return ", ".join(parts) + missing + no_graphs
+        threads = f"; {self.threads_note}" if self.threads_note else ""
+        return ", ".join(parts) + missing + no_graphs + threads
 
 
 def accelerate(network: Network, speed: Speed) -> None:
