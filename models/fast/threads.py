@@ -114,8 +114,13 @@ def _try_out(
     say(f"choosing the number of threads by a few steps with {_listed(map(str, counts))}")
     with contextlib.closing(batches()) as loaded:  # type: ignore[type-var]  # of a generator
         batch = next(loaded)
+
+    def step(number: int) -> None:
+        model.steps = number  # which terms of the loss a step has may depend on its number
+        model.optimize(batch)
+
     with undone(model):
-        seconds = measure(lambda: model.optimize(batch), counts)
+        seconds = measure(step, counts)
     return choose(seconds, say)
 
 
@@ -132,9 +137,12 @@ def undone(model: BaseModel) -> Iterator[None]:
         model.load_state_dict(state)
 
 
-def measure(step: Callable[[], object], counts: list[int]) -> dict[int, float]:
+def measure(step: Callable[[int], object], counts: list[int]) -> dict[int, float]:
     """Return the median duration of a step in seconds for each number of threads, measured in turns. The first round,
-    in which kernels are prepared, counts only if there is no other."""
+    in which kernels are prepared, counts only if there is no other.
+
+    step: called with the number of the round, from 0.
+    """
     rounds: list[dict[int, float]] = []
     began = time.perf_counter()
     while not rounds or time.perf_counter() - began < TRIAL_SECONDS:
@@ -142,7 +150,7 @@ def measure(step: Callable[[], object], counts: list[int]) -> dict[int, float]:
         for count in counts:
             torch.set_num_threads(count)
             started = time.perf_counter()
-            step()
+            step(len(rounds))
             seconds[count] = time.perf_counter() - started
         rounds.append(seconds)
     return {count: median(seconds[count] for seconds in rounds[1:] or rounds) for count in counts}
