@@ -1,1 +1,1 @@
-"""How translations are measured, while a model trains and afterwards: pairs, instruments, tables, reports."""
+"""Measures translations, during and after training: pairs of images, instruments, metrics, tables and reports."""

@@ -1,4 +1,4 @@
-"""The controls beside the translations: doing nothing, and real photos of the target age."""
+"""The controls beside the translations: the untouched photos, and real photos of the target age."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def images_in_place(
     threshold: float,
     seed: int,
 ) -> dict[str, Photos]:
-    """The translations and the controls."""
+    """The columns of the translations and of the controls, by their kind."""
     unchanged = {name: np.full(len(own.names), UNCHANGED[name]) for name in own.pairs}
     for number, name in enumerate(estimators):
         unchanged[f"age_error@{name}" if number else "age_error"] = own.real[f"age@{name}"] - own.true_ages
@@ -31,7 +31,7 @@ def images_in_place(
         partners = pair_at_random(own, other, seed)
         features = {name: values[partners] for name, values in other.real.items()}
         pairs = {"true_gain": own.sign * (other.true_ages[partners] - own.true_ages)}
-        # Where one photo stands in for several, it is its person's luck that the numbers share.
+        # A photo may stand in for several, whose values then depend on the same person.
         kinds["target"] = Photos(
             columns_of(own, features, pairs, estimators, threshold), features, target_people[partners]
         )
@@ -39,8 +39,8 @@ def images_in_place(
 
 
 def pair_at_random(own: Measured, other: Measured, seed: int) -> np.ndarray:
-    """For each photo of `own` the place of one of `other`, of the same gender where there are such. All of them are
-    used, equally often."""
+    """The index of a random photo of `other` for each photo of `own`, of the same gender if there is one. All
+    candidates are used equally often."""
     rng = np.random.default_rng(seed)
     partners = np.empty(len(own.names), dtype=int)
     ours, theirs = own.women_and_men(), other.women_and_men()

@@ -1,4 +1,4 @@
-"""Rows of the distances between sets of images: ages, KID, FID, with the floor in the place of real target faces."""
+"""Distances between sets of images (ages, KID, FID), with the floor as the control instead of real target faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation.metrics.realism import fid, floor, kernels_of, kid
 from evaluation.tables import Drawing, Row
 
 MOST_KID_PHOTOS = 2000
-"""Of each set: their kernel is a matrix of so many rows and columns."""
+"""Maximum number of photos of each set, which is the size of the kernel matrix."""
 
 
 def distance_rows(
@@ -25,7 +25,7 @@ def distance_rows(
     estimators: Sequence[str],
     drawing: Drawing,
 ) -> Iterator[Row]:
-    """Distances of the images from the real target photos; of the target photos, that of their halves: the floor."""
+    """Distances of images from the real target photos. For the target photos, the floor: the distance of two halves."""
     (features, people), (real, real_people) = placed, target
     for name, column in _distances(features, estimators):
         kind = name.partition("@")[0]
@@ -43,7 +43,7 @@ def distance_rows(
 
 
 def _distances(features: Columns, estimators: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names of distances with the column that each is of."""
+    """The names of the distances, each with its column."""
     for number, name in enumerate(estimators):
         yield f"age_distance@{name}" if number else "age_distance", f"age@{name}"
     yield "kid_estimator", "features"
@@ -53,7 +53,7 @@ def _distances(features: Columns, estimators: Sequence[str]) -> Iterator[tuple[s
 
 
 def _some(people: np.ndarray, kind: str, seed: int) -> np.ndarray:
-    """The places of all photos; of very many, for a KID, a random choice."""
+    """The indices of all photos, or of a random sample if there are too many for a KID."""
     if kind.startswith("kid") and len(people) > MOST_KID_PHOTOS:
         return np.sort(np.random.default_rng(seed).choice(len(people), MOST_KID_PHOTOS, replace=False))
     return np.arange(len(people))
@@ -64,7 +64,7 @@ def _distance(kind: str, first: np.ndarray, second: np.ndarray) -> Statistic:
 
 
 def _floor_of(kind: str, photos: np.ndarray, people: np.ndarray, seed: int) -> Estimate:
-    """What the distance says of two halves of the same photos."""
+    """The distance between random halves of the same photos."""
 
     def between(ours: np.ndarray, theirs: np.ndarray) -> float:
         first, second = photos[ours], photos[theirs]

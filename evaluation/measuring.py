@@ -1,4 +1,4 @@
-"""From batches of pairs to numbers of each photo; images are looked at once and not kept."""
+"""Measures batches of pairs; keeps the values of each photo, but not the images."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from util.text import printable
 
 PAIR_COLUMNS = ("change_l1", "cycle_l1", "cycle_psnr", "cycle_ssim", "cycle8_l1", "cycle8_psnr", "cycle8_ssim")
 UNCHANGED = {name: MOST_PSNR if "psnr" in name else 1.0 if "ssim" in name else 0.0 for name in PAIR_COLUMNS}
-"""The columns of photos that nothing was done to."""
+"""Values of the pair columns for unchanged photos."""
 
 Columns = dict[str, np.ndarray]
-"""By name, numbers (N,) or features (N, D) of N photos."""
+"""Values (N,) or features (N, D) of N photos, by name."""
 
 
 @dataclass
 class Measured:
-    """A direction's photos: `real` and `fake` hold what is said of single images (age@ESTIMATOR, male, sharpness,
-    features, and where there are such: embedding, inception), `pairs` what compares images. Without translations,
-    `fake` is empty."""
+    """The measured photos of a direction.
+
+    real, fake: values of single images (age@ESTIMATOR, male, sharpness, features and, if available, embedding and
+    inception); fake is empty without translations. pairs: values that compare images.
+    """
 
     direction: str
     names: list[str] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Measured:
 
     @property
     def sign(self) -> int:
-        """What a gain in age has to be multiplied by, so that more of it is more of what was asked for."""
+        """1 if translations are to become older, -1 if they are to become younger."""
         return 1 if self.direction == "AtoB" else -1
 
     @property
@@ -50,7 +52,7 @@ class Measured:
         return np.array([person.age for person in self.persons])
 
     def women_and_men(self) -> dict[str, np.ndarray]:
-        """Which photos (N,) are of each gender: by the manifest, else by the estimator."""
+        """Masks (N,) of the photos of each gender, by the manifest or, if it is unknown, by the estimator."""
         known = np.array([person.gender for person in self.persons])
         male = np.where(known == "", self.real["male"] >= 0.5, known == "male")
         return dict(zip(GENDERS, (~male, male), strict=True))
@@ -65,7 +67,7 @@ class Measured:
 def measure(
     direction: str, batches: Iterable[Pairs], instruments: Instruments, people: People, advance: Callable[[int], None]
 ) -> Measured:
-    """Everything about the photos of one direction. advance: is told how many more are done."""
+    """Measure all photos of one direction. advance: called with the number of photos measured since the last call."""
     measured = Measured(direction)
     parts: dict[str, list[Columns]] = {"real": [], "fake": [], "pairs": []}
     domain = DOMAINS[direction][0]
@@ -73,7 +75,7 @@ def measure(
         measured.names += pairs.names
         measured.persons += [people.find(domain, file) for file in pairs.files]
         _refuse_infinite(pairs.images)
-        # Translations are judged as they would be stored, so that results out of files give the same numbers.
+        # Translations are rounded as they would be stored, so that results from files give the same values.
         images = {label: image if label == "rec" else rounded(image) for label, image in pairs.images.items()}
         for label in ("real", "fake"):
             if label in images:
@@ -81,7 +83,7 @@ def measure(
         if "fake" in images:
             parts["pairs"].append(_compare(images))
         advance(len(pairs.names))
-    # By name: whatever is drawn at random later must not depend on how the files were listed.
+    # Sorted by name, so that later random draws do not depend on the order in which files are listed.
     order = sorted(range(len(measured.names)), key=lambda place: measured.names[place])
     measured.names = [measured.names[place] for place in order]
     measured.persons = [measured.persons[place] for place in order]
@@ -92,14 +94,14 @@ def measure(
 
 
 def _refuse_infinite(images: Mapping[str, Tensor]) -> None:
-    """Raise UserError for translations that are not images: of a training that diverged."""
+    """Raise UserError if translations are not finite, because the training diverged."""
     if "fake" in images and not torch.isfinite(images["fake"]).all():
-        raise UserError("the networks make values that are not finite: choose an earlier --epoch")
+        raise UserError("the networks' output is not finite (NaN or infinity): use an earlier checkpoint with --epoch")
 
 
 @torch.no_grad()
 def look_at(images: Tensor, instruments: Instruments) -> Columns:
-    """What is said of single images (N, 3, H, W)."""
+    """Measure single images (N, 3, H, W)."""
     columns = {}
     for number, (name, estimator) in enumerate(instruments.estimators.items()):
         estimates = estimator(images)
@@ -116,7 +118,7 @@ def look_at(images: Tensor, instruments: Instruments) -> Columns:
 
 @torch.no_grad()
 def _compare(images: Mapping[str, Tensor]) -> Columns:
-    """What compares a photo with its translation, and with that translated back."""
+    """Compare photos with their translations and reconstructions."""
     columns = {"change_l1": _numbers(fidelity.l1(images["fake"], images["real"]))}
     for label, prefix in (("rec", "cycle"), ("rec8", "cycle8")):
         if label in images:
@@ -130,7 +132,7 @@ def _numbers(values: Tensor) -> np.ndarray:
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
-    """The batches' columns one behind another."""
+    """Concatenate the columns of batches."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
@@ -141,9 +143,9 @@ def _ordered(columns: Columns, order: Sequence[int]) -> Columns:
 def columns_of(
     measured: Measured, after: Columns, pairs: Columns, estimators: Sequence[str], threshold: float
 ) -> Columns:
-    """The columns of METRICS, (N,) each, for images `after` in the place of the measured photos.
+    """The columns of METRICS, (N,) each, for images `after` compared with the measured photos.
 
-    threshold: of the cosine, for one person. Those of estimators but the first are called COLUMN@ESTIMATOR.
+    threshold: verification threshold of the cosine. Columns of all estimators but the first are named COLUMN@ESTIMATOR.
     """
     before, columns = measured.real, dict(pairs)
     for number, name in enumerate(estimators):

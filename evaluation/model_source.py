@@ -1,4 +1,4 @@
-"""Pairs that a trained model makes of the test photos, batch by batch, without files in between."""
+"""Pairs of test photos and their translations by a trained model, batch by batch, without intermediate files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class ModelSource:
         title: str,
         weights: Sequence[Path],
     ) -> None:
-        """loaders, roots: the photos and their folder by domain of the model. direction: BtoA where the model's domain
-        A holds the old faces. weights: the networks' files."""
+        """loaders, roots: photos and their folder, by the model's domain. direction: BtoA if the model's domain A has
+        the old faces. weights: files of the networks."""
         self.model, self.loaders, self.roots, self.title = model, loaders, roots, title
         exchanged = direction == "BtoA"
         self.domains = {direction: DOMAINS[direction][exchanged] for direction in DOMAINS}
@@ -43,11 +43,11 @@ class ModelSource:
         self.notes: list[str] = []
 
     def counts(self) -> Mapping[str, int]:
-        """Photos by direction."""
+        """Number of photos by direction."""
         return {direction: len(self.loaders[domain]) for direction, domain in self.domains.items()}
 
     def batches(self, direction: str) -> Iterator[Pairs]:
-        """All photos of a direction that can be read, with their translations."""
+        """All readable photos of a direction with their translations."""
         domain = self.domains[direction]
         for batch in self.loaders[domain].epoch():
             paths = batch[f"{domain}_paths"]
@@ -56,7 +56,7 @@ class ModelSource:
 
     @torch.no_grad()
     def _translate(self, domain: str, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """real, fake, rec, rec8 of a batch that has photos of the model's `domain`."""
+        """real, fake, rec and rec8 of a batch of photos of the model's `domain`."""
         other = "B" if domain == "A" else "A"
         made = self.model.translate({domain: batch[domain]})
         images = {"real": made[f"real_{domain}"], "fake": made[f"fake_{other}"], "rec": made[f"rec_{domain}"]}
@@ -64,7 +64,7 @@ class ModelSource:
         return {label: in_colour(image) for label, image in images.items()}
 
     def shown(self, direction: str, name: str) -> dict[str, np.ndarray]:
-        """One photo, translated again."""
+        """One photo and its images, translated again."""
         domain = self.domains[direction]
         source, target = DOMAINS[direction]
         dataset = self.loaders[domain].dataset

@@ -1,4 +1,4 @@
-"""report.html: the tables, the histograms, and the best, the median and the worst faces."""
+"""Writes report.html: tables, histograms, and the best, median and worst faces."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ STYLE = """
 .files td { font-family: ui-monospace, monospace; font-size: .8rem; overflow-wrap: anywhere; }
 """
 CAUTION = (
-    "Ages, identities and genders here are networks' opinions of images, and estimators disagree on translated faces "
-    "by years: read gains beside the estimator's error on real photos, both controls, and another estimator. Identity, "
-    "gender and cycle without a gain in age mean nothing: the untouched photo wins them."
+    "Ages, identities and genders are estimates by networks, and estimators disagree on translated faces by years. "
+    "Compare gains with the estimator's error on real photos, with both controls, and with another estimator. "
+    "Identity, gender and cycle are only meaningful together with a gain in age: untouched photos are best at them."
 )
 
 
@@ -63,7 +63,7 @@ def write_page(
             _add_groups(page, summary, direction, groups)
     for direction in summary.columns:
         _add_faces(page, folder, source, measured[direction], summary, examples)
-    page.heading("Files that measured, and were measured")
+    page.heading("Files that were used or measured")
     page.add(_files_table(weights))
     page.links({name: name for name in ("metrics.csv", "metrics.json", "per_photo.csv")})
     page.folded_table("options", {name: format_value(value) for name, value in options.items()})
@@ -85,7 +85,7 @@ def _pictures(
     try:
         return draw_pictures(folder, measured, summary)
     except ImportError as error:
-        page.paragraph(f"There are no histograms here: drawing needs a package, pip install matplotlib ({error})")
+        page.paragraph(f"Histograms are missing because they require a package: pip install matplotlib ({error})")
         return {}
 
 
@@ -107,7 +107,7 @@ def _files_table(weights: Sequence[Weights]) -> tags.html_tag:
 
 
 def chosen_faces(gains: np.ndarray, examples: int) -> dict[str, list[int]]:
-    """The places of the photos with the largest, the middle and the smallest gains, none of them twice."""
+    """The indices of the photos with the largest, the median and the smallest gains, without duplicates."""
     order = np.argsort(-gains, kind="stable").tolist()
     count = min(examples, len(order))
     best, worst = order[:count], order[max(count, len(order) - count) :]
@@ -117,7 +117,7 @@ def chosen_faces(gains: np.ndarray, examples: int) -> dict[str, list[int]]:
 
 
 def _add_faces(page: Page, folder: Path, source: Source, own: Measured, summary: Summary, examples: int) -> None:
-    """Rows of the photo, its translation, and that translated back."""
+    """Add cards of the photo, its translation, and its reconstruction."""
     columns = summary.columns[own.direction]
     for kind, places in chosen_faces(columns["gain"], examples).items():
         if not places:
@@ -127,7 +127,7 @@ def _add_faces(page: Page, folder: Path, source: Source, own: Measured, summary:
 
 
 def _card(folder: Path, source: Source, own: Measured, columns: Mapping[str, np.ndarray], place: int) -> Card:
-    """One face; its images are written into `folder`."""
+    """The card of one face; writes its images to `folder`."""
     name = own.names[place]
     faces = source.shown(own.direction, name)
     paths = {label: f"images/{name}_{label}.png" for label in faces}

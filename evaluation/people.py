@@ -1,4 +1,4 @@
-"""Who is on the test photos: ages, genders and identities by the manifest.csv of a prepared dataset."""
+"""The people on the test photos: ages, genders and identities from the manifest.csv of a prepared data set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ COLUMNS = ("path", "folder", "file", "age", "gender", "identity")
 
 @dataclass(frozen=True)
 class Person:
-    """What is known of one photo's person. key: the same on all photos of that person; hash: of it, as age estimators
-    keep it, "" where it is not known; age in years, NaN where unknown; gender: female, male, or "" for unknown; race:
-    in the collection's own words, or "" for unknown."""
+    """The person on a photo.
+
+    key: the same for all photos of the person. hash: hash of the key, as stored in age estimators; "" if unknown.
+    age: in years; NaN if unknown. gender: female, male, or "" if unknown. race: in the collection's own words, or "" if
+    unknown.
+    """
 
     key: str
     hash: str = ""
@@ -31,35 +34,37 @@ class Person:
 
 
 def person_key(row: dict[str, str]) -> str:
-    """Who is on the photo of a manifest's row; where nobody knows, everyone is a person of their own."""
+    """The key of the person in a manifest's row; if the identity is unknown, each photo is a different person."""
     return row["identity"] or f"path:{row['path']}"
 
 
 def person_hash(identity: str) -> str:
-    """16 hexadecimal digits that tell a person from others without naming them."""
+    """16 hexadecimal digits that identify a person without the name."""
     return hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
 
 
 class People:
-    """Persons by domain and photo. Photos that the manifest does not have are each of a person of their own."""
+    """Looks up persons by domain and photo. A photo that is not in the manifest counts as a different person."""
 
     def __init__(self, path: Path | None, phase: str = "test") -> None:
-        """phase: the folders are PHASE + A and B. Raises UserError for a file that is no manifest."""
+        """phase: the folders are PHASE + A and B. Raises UserError if the file is not a manifest."""
         self.path = path
         self.missing = 0
-        """photos that were asked for and are not in the manifest"""
+        """number of photos that were looked up, but are not in the manifest"""
         self._persons: dict[tuple[str, str], Person] = {}
         if path:
             for row in manifest_rows(path, COLUMNS, optional=("race",)):
                 folder, file = row["folder"], row["file"]
                 if file and folder in (f"{phase}A", f"{phase}B"):
-                    # By its stem: results are named after that, and it is unique in a prepared folder.
+                    # Results are named after the stem, which is unique in a prepared folder.
                     self._persons[folder[-1], Path(file).stem] = _person(row)
             if not self._persons:
-                raise UserError(f"{path} has no photo in {phase}A or {phase}B: is it another dataset's manifest?")
+                raise UserError(
+                    f"{path} lists no photo in {phase}A or {phase}B: is it the manifest of another data set?"
+                )
 
     def find(self, domain: str, file: str) -> Person:
-        """The person on a photo, given its file's name in the folder of the domain, or the stem of its results."""
+        """The person on a photo, by its file name in the folder of the domain, or by the stem of its results."""
         candidates = (self._persons.get((domain, name)) for name in (file, os.path.splitext(file)[0]))
         person = next((found for found in candidates if found), None)
         if person is None:
@@ -79,6 +84,6 @@ def _person(row: dict[str, str]) -> Person:
 
 
 def share_trained_on(persons: Iterable[Person], trained: Iterable[str]) -> tuple[int, int]:
-    """How many of the persons an estimator was trained on, by the hashes that it keeps; and how many are known."""
+    """Number of persons that an estimator was trained on, by the hashes in its file, and number of known persons."""
     known = {person.hash for person in persons if person.hash}
     return len(known & set(trained)), len(known)

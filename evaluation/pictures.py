@@ -1,4 +1,4 @@
-"""Histograms and a scatter plot of an evaluation, drawn by matplotlib, which is imported only here."""
+"""Draws histograms and a scatter plot of an evaluation. The only module that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ COLOURS = {"photos": "#8a8a8a", "translated": "#c44e52", "real target faces": "#
 
 
 def draw_pictures(folder: Path, measured: Mapping[str, Measured], summary: Summary) -> dict[str, dict[str, str]]:
-    """Write three pictures for each direction that has translations; returns file name to text, by direction.
+    """Write three pictures for each direction with translations; returns their descriptions by direction and file name.
 
-    Raises ImportError without matplotlib, OSError.
+    Raises ImportError if matplotlib is missing, OSError.
     """
     drawn: dict[str, dict[str, str]] = {}
     for direction, columns in summary.columns.items():
@@ -52,7 +52,7 @@ def _draw(path: Path, draw: Callable[[Axes], None]) -> None:
 
 
 def _age_sets(measured: Mapping[str, Measured], summary: Summary, direction: str) -> dict[str, np.ndarray]:
-    """Estimated ages by the main estimator, of the three sets of faces."""
+    """Ages of the three sets of faces by the first estimator."""
     columns = summary.columns[direction]
     sets = {"photos": columns["age_before"], "translated": columns["age_after"]}
     for key, other in measured.items():
@@ -86,8 +86,8 @@ def _draw_gains(axes: Axes, gains: np.ndarray) -> None:
     axes.hist(gains, list(bars), color=COLOURS["translated"], alpha=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.axvline(float(gains.mean()), color="black", linestyle="--", linewidth=1, label=f"mean {gains.mean():.1f}")
-    axes.axvline(AIM, color=COLOURS["real target faces"], linestyle=":", label=f"asked for: {AIM}")
-    axes.set(xlabel="gain in years (left of 0: the wrong way)", ylabel="faces", title="age gain")
+    axes.axvline(AIM, color=COLOURS["real target faces"], linestyle=":", label=f"intended: {AIM}")
+    axes.set(xlabel="gain in years (below 0: wrong direction)", ylabel="faces", title="age gain")
     axes.legend(fontsize="small")
 
 
@@ -98,7 +98,7 @@ def _draw_scatter(axes: Axes, own: Measured, summary: Summary) -> None:
     for (name, mask), colour in zip(own.women_and_men().items(), ("#dd8452", "#4c72b0"), strict=True):
         axes.scatter(columns["gain"][mask], heights[mask], s=10, alpha=0.6, color=colour, label=name)
     if has_faces and summary.verification and np.isfinite(summary.verification.threshold):
-        axes.axhline(summary.verification.threshold, color="black", linewidth=0.8, linestyle="--", label="one person")
+        axes.axhline(summary.verification.threshold, color="black", linewidth=0.8, linestyle="--", label="verified")
     title = "age against identity" if has_faces else "age against change (no identity)"
     label = "cosine before/after" if has_faces else "L1 change, of 255"
     axes.set(xlabel="gain in years", ylabel=label, title=title)

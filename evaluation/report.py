@@ -1,4 +1,4 @@
-"""The table in words and files: console, metrics.csv, metrics.json, per_photo.csv."""
+"""The results as text and files: console table, metrics.csv, metrics.json, per_photo.csv."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADINGS = {"translated": "translated", "untouched": "untouched", "target": "rea
 
 
 def shown(row: Row) -> str:
-    """A value with its interval: `11.0 [9.8, 12.1]`; a dash for what is not known."""
+    """A value with its interval, `11.0 [9.8, 12.1]`, or a dash if it is unknown."""
     kind, (value, low, high) = row.kind, row.estimate
     if not math.isfinite(value):
         return "-"
@@ -32,14 +32,14 @@ def shown(row: Row) -> str:
 
 
 def title_of(metric: str) -> str:
-    """A metric in words, with its unit, and with the estimator's name where it is not the first."""
+    """The title of a metric with its unit, and with the estimator's name unless it is the first."""
     name, _, estimator = metric.partition("@")
     unit = f" ({METRICS[name].unit})" if METRICS[name].unit else ""
     return printable(METRICS[name].title + unit + (f", by {estimator}" if estimator else ""))
 
 
 def by_metric(rows: Sequence[Row], direction: str, group: str) -> dict[str, dict[str, Row]]:
-    """The rows of one direction and group: metric to images to row."""
+    """The rows of one direction and group, by metric and images."""
     table: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row.direction == direction and row.group == group:
@@ -49,7 +49,7 @@ def by_metric(rows: Sequence[Row], direction: str, group: str) -> dict[str, dict
 
 
 def console_table(summary: Summary) -> str:
-    """All that a console can show: each direction with its controls, then the translations by gender and by race."""
+    """The table for the console: each direction with its controls, then the translations by gender and by race."""
     lines: list[str] = []
     for direction in summary.columns:
         everybody = by_metric(summary.rows, direction, EVERYBODY)
@@ -80,7 +80,7 @@ def _aligned(title: str, cells: Sequence[str]) -> list[str]:
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """metrics.csv: a line for each number; empty for what is not known."""
+    """The contents of metrics.csv: a line per value; unknown values are empty."""
     lines = [
         [row.direction, row.group, row.images, row.metric, *map(_plain, row.estimate), row.n, row.people]
         for row in rows
@@ -89,7 +89,7 @@ def csv_table(rows: Sequence[Row]) -> str:
 
 
 def per_photo_table(measured: Mapping[str, Measured], summary: Summary) -> str:
-    """per_photo.csv: a line for each translation, with every number of it."""
+    """The contents of per_photo.csv: a line per translation, with all its values."""
     names = list(dict.fromkeys(name for columns in summary.columns.values() for name in columns))
     return _csv(("direction", "photo", "gender", "race", "true_age", *names), _photo_lines(measured, summary, names))
 
@@ -111,7 +111,7 @@ def _csv(header: Sequence[str], lines: Any) -> str:
 
 
 def _plain(value: float) -> float | None:
-    """A number with seven digits, None for one that is not finite: JSON has no name for it."""
+    """A number with seven digits, or None if it is not finite, which JSON cannot represent."""
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""What is measured: batches of photos with their translations, from a trained model or from a folder of images."""
+"""The interface of sources: batches of photos with their translations, from a trained model or a folder of images."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 from util.images import to_pixels, uint8_to_tensor
 
 DOMAINS = {"AtoB": ("A", "B"), "BtoA": ("B", "A")}
-"""Of each direction, where its photos come from and what they are to become. A is young, B is old."""
+"""Source and target domain of each direction. A is young, B is old."""
 TITLES = {"AtoB": "young to old", "BtoA": "old to young"}
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of photos of one domain, N of them.
+    """A batch of N photos of one domain.
 
-    names: under which their results are known. files: names in the folder of the dataset, to look them up in its
-    manifest. images: (N, 3, H, W) in [-1, 1]; real, and where there are such: fake, rec (translated back) and rec8
-    (translated back from a fake that was rounded to 8 bits).
+    names: names of their results. files: file names in the data set's folder, to look them up in its manifest. images:
+    (N, 3, H, W) in [-1, 1]: real and, if available, fake, rec (translated back) and rec8 (translated back from a fake
+    that was rounded to 8 bits).
     """
 
     names: list[str]
@@ -32,7 +32,7 @@ class Pairs:
 
 
 class Weights(NamedTuple):
-    """A file that took part in the measuring."""
+    """A file that was used in an evaluation."""
 
     role: str
     path: Path
@@ -40,15 +40,15 @@ class Weights(NamedTuple):
 
 
 class Source(Protocol):
-    """Where pairs come from. Photos of a domain without translations serve as real target faces."""
+    """A source of pairs. Photos of a domain without translations are used as real target faces."""
 
     title: str
     weights: list[Weights]
     notes: list[str]
-    """what was left out, and why"""
+    """notes on what was left out, and why"""
 
     def counts(self) -> Mapping[str, int]:
-        """How many photos there are to look at, by direction."""
+        """Number of photos to measure by direction."""
         ...
 
     def batches(self, direction: str) -> Iterator[Pairs]:
@@ -56,15 +56,15 @@ class Source(Protocol):
         ...
 
     def shown(self, direction: str, name: str) -> dict[str, np.ndarray]:
-        """One photo and what was made of it, by label (real_A, fake_B, rec_A): uint8 (H, W, 3)."""
+        """One photo and its translations by label (real_A, fake_B, rec_A): uint8 (H, W, 3)."""
         ...
 
 
 def in_colour(images: Tensor) -> Tensor:
-    """Images (N, 3 or 1, H, W) as (N, 3, H, W)."""
+    """Convert images (N, 3 or 1, H, W) to (N, 3, H, W)."""
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as they are after being stored in 8 bits: what a PNG file of them holds."""
+    """Images in [-1, 1] rounded to 8 bits, as if they were stored in a PNG file."""
     return uint8_to_tensor(to_pixels(images))

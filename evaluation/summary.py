@@ -1,4 +1,4 @@
-"""From numbers of each photo to one table: every metric of the translations and of both controls, by gender and
+"""Summarizes the values of all photos in one table: each metric for the translations and both controls, by gender and
 race, with intervals."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAST_PHOTOS = 10
 
 
 def summarize(measured: Mapping[str, Measured], estimators: Sequence[str], replicates: int, seed: int) -> Summary:
-    """The table of all directions that have translations. replicates: of the bootstrap; 0: no intervals."""
+    """The table of all directions with translations. replicates: of the bootstrap; 0 gives no intervals."""
     numbers = _number_people(measured)
     total = 1 + max((int(own.max()) for own in numbers.values() if len(own)), default=-1)
     drawing = Drawing(draw_people(total, replicates, seed) if replicates else None, seed)
@@ -40,7 +40,7 @@ def summarize(measured: Mapping[str, Measured], estimators: Sequence[str], repli
 
 
 def _number_people(measured: Mapping[str, Measured]) -> dict[str, np.ndarray]:
-    """A number for each person, the same in both domains: (N,) by direction."""
+    """An index for each person, the same in both domains: (N,) by direction."""
     known: dict[str, int] = {}
     return {
         direction: np.array([known.setdefault(person.key, len(known)) for person in own.persons], dtype=int)
@@ -51,7 +51,7 @@ def _number_people(measured: Mapping[str, Measured]) -> dict[str, np.ndarray]:
 def _verification(
     measured: Mapping[str, Measured], numbers: Mapping[str, np.ndarray], seed: int
 ) -> Verification | None:
-    """By the real photos of both domains."""
+    """The verification threshold by the real photos of both domains; None without a recogniser."""
     with_faces = [direction for direction, own in measured.items() if "embedding" in own.real]
     if not with_faces:
         return None
@@ -90,7 +90,7 @@ def _direction_rows(
 
 
 def _metrics_in(columns: Columns, estimators: Sequence[str]) -> Iterator[str]:
-    """The names of the metrics whose columns there are, those of further estimators as METRIC@ESTIMATOR."""
+    """The names of the metrics whose columns exist; those of further estimators are named METRIC@ESTIMATOR."""
     for name, metric in METRICS.items():
         suffixes = ["", *(f"@{other}" for other in estimators[1:] if metric.column in AGE_COLUMNS)]
         for suffix in suffixes:
@@ -102,7 +102,7 @@ def _metrics_in(columns: Columns, estimators: Sequence[str]) -> Iterator[str]:
 def _summed_up(
     direction: str, group: str, images: str, name: str, photos: Photos, mask: np.ndarray, drawing: Drawing
 ) -> Row:
-    """One metric of the photos in `mask` (N,) for which it is known."""
+    """The row of one metric over those photos in `mask` (N,) for which it is known."""
     base, at, estimator = name.partition("@")
     metric = METRICS[base]
     values = photos.columns[metric.column + at + estimator]

@@ -1,4 +1,4 @@
-"""The table of an evaluation: its rows, and what they are computed from."""
+"""The table of an evaluation: its rows, and the data from which they are computed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evaluation.metrics.identity import Verification
 from evaluation.people import EVERYBODY, GENDERS, RACE
 
 IMAGES = {
-    "translated": "what the model made of each photo",
-    "untouched": "control: each photo itself",
-    "target": "control: in its place, a real photo of the target age, of a random person of the same gender",
+    "translated": "the model's translation of each photo",
+    "untouched": "control: the photo itself",
+    "target": "control: a real photo of a random person of the target age and the same gender",
 }
 
 
 class Row(NamedTuple):
-    """One number: of which direction, group and images; n photos of so many people."""
+    """One value of the table, for a direction, group and kind of images; n photos of `people` people."""
 
     direction: str
     group: str
@@ -33,13 +33,13 @@ class Row(NamedTuple):
 
     @property
     def kind(self) -> Metric:
-        """What it is, whichever estimator said it."""
+        """The metric, regardless of the estimator."""
         return METRICS[self.metric.partition("@")[0]]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """columns: of each direction's translations, by photo. verification: None without a face recogniser."""
+    """The results. columns: values of each photo by direction. verification: None without a face recogniser."""
 
     rows: list[Row]
     columns: dict[str, Columns]
@@ -52,13 +52,13 @@ class Summary:
         return {"gender": GENDERS, "race": races} if races else {"gender": GENDERS}
 
     def value(self, direction: str, metric: str, images: str = "translated", group: str = EVERYBODY) -> Estimate:
-        """One number of the table; NaN for what was not computed."""
+        """One value of the table, or NaN if it was not computed."""
         wanted = (direction, group, images, metric)
         return next((row.estimate for row in self.rows if row[:4] == wanted), Estimate(float("nan")))
 
 
 class Photos(NamedTuple):
-    """Images in the place of a direction's photos: their columns (N,), features (N, D), and people (N,)."""
+    """The translations of a direction or a control: columns (N,), features (N, D), and people (N,)."""
 
     columns: Columns
     features: Columns
@@ -67,7 +67,7 @@ class Photos(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawing:
-    """What the bootstrap and all random choices follow from."""
+    """The bootstrap's counts and the seed of all random choices."""
 
     counts: np.ndarray | None
     seed: int

@@ -164,7 +164,7 @@ def test_one_of_several_faces(age, tmp_path: Path, capsys) -> None:
     assert "face 2 of 2" in capsys.readouterr().out
     age(photo)
     assert change(both, tmp_path / "out" / "both_older.png")[LEFT_HALF].max() > 0
-    assert age(photo, "--face", "3") == 2 and "--face 3: only 2 found" in capsys.readouterr().err
+    assert age(photo, "--face", "3") == 2 and "--face 3: only 2 faces were found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))

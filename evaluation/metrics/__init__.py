@@ -1,4 +1,4 @@
-"""What evaluate.py measures, as pure functions. To add a number: a line in METRICS, and its column in
+"""The metrics of evaluate.py as pure functions. To add one, add a line to METRICS and its column to
 evaluation/measuring.py."""
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from models.age_loss import AIM
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a set of photos.
+    """A metric of a set of photos.
 
-    column: the number of each photo that it sums up; "" for a distance of two sets, which has none. shown_as: the
-    factor by which people are shown it, in `unit`, with `decimals`. better: "+" more, "-" less, "" neither. interval:
-    whether the bootstrap tells something about it.
+    column: the values of the photos that it summarizes; "" for distances of two sets, which have no column. shown_as:
+    factor for display in `unit` with `decimals`. better: "+" if higher is better, "-" if lower is better, otherwise "".
+    interval: whether the bootstrap is valid for it.
     """
 
     title: str
@@ -35,7 +35,7 @@ def _share(title: str, column: str, statistic: OfValues, better: str) -> Metric:
 
 METRICS: dict[str, Metric] = {
     "age_before": Metric("estimated age of the photo", "years", "age_before"),
-    "age_after": Metric("estimated age of the image in its place", "years", "age_after"),
+    "age_after": Metric("estimated age of the image", "years", "age_after"),
     "gain_mean": Metric("age gain, mean", "years", "gain", better="+"),
     "gain_median": Metric("age gain, median", "years", "gain", statistics.median, better="+"),
     # The percentile bootstrap of a maximum is not consistent: no replicate exceeds it.
@@ -45,10 +45,10 @@ METRICS: dict[str, Metric] = {
     "gain_above_20": _share("gain above 20 years", "gain", statistics.share_above(20), "+"),
     "gain_wrong": _share("in the wrong direction", "gain", statistics.share_below(0), "-"),
     "gain_from_30": Metric(
-        f"mean gain's distance from {AIM} years", "years", "gain", statistics.mean_distance_from(AIM), better="-"
+        f"distance of the mean gain from {AIM} years", "years", "gain", statistics.mean_distance_from(AIM), better="-"
     ),
     "true_gain": Metric("gain by the true ages, mean", "years", "true_gain"),
-    "age_distance": Metric("ages' distance from real target ages (W1)", "years", better="-"),
+    "age_distance": Metric("distance from the ages of real target faces (W1)", "years", better="-"),
     "estimator_mae": Metric("estimator's error on real photos (MAE)", "years", "age_error", statistics.mean_absolute),
     "estimator_bias": Metric("estimator's error on real photos, mean", "years", "age_error"),
     "cosine": Metric("identity: cosine before/after", "", "cosine", decimals=3),
@@ -66,7 +66,7 @@ METRICS: dict[str, Metric] = {
     "cycle8_ssim": Metric("cycle after rounding, SSIM", "", "cycle8_ssim", decimals=3, better="+"),
     "sharpness": Metric("sharpness, relative to the photo", "", "sharpness", statistics.geometric_mean, decimals=2),
 }
-"""By the names that metrics.csv has, in the order of the tables."""
+"""The metrics by their names in metrics.csv, in the order of the tables."""
 
 AGE_COLUMNS = ("age_before", "age_after", "gain", "age_error")
-"""Which every age estimator has of its own."""
+"""Columns that exist for each age estimator."""

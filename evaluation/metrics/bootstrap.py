@@ -1,9 +1,9 @@
 """Intervals by the bootstrap over people (Efron and Tibshirani 1993, "An Introduction to the Bootstrap"; clusters:
 Davison and Hinkley 1997, section 3.8).
 
-Photos of one person resemble each other, so that people, not photos, are drawn with replacement: a replicate is how
-often each person was drawn, and every statistic here takes such counts as weights of photos. The value itself is the
-statistic with weights of 1.
+Photos of one person resemble each other, so people rather than photos are drawn with replacement. A replicate is the
+number of times that each person was drawn, and every statistic takes these counts as weights of the photos. The value
+itself is the statistic with weights of 1.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 CONFIDENCE = 0.95
 MOST_WEIGHTS = 2_000_000
-"""At a time, so that many replicates of many photos do not fill the memory."""
+"""Maximum number of weights at a time, to limit the memory for many replicates of many photos."""
 
 Statistic = Callable[..., np.ndarray]
-"""From weights, (R, N) for each sample, to R values; NaN where a sample weighs nothing."""
+"""Maps weights, (R, N) for each sample, to R values, which are NaN if all weights of a sample are 0."""
 
 
 class Estimate(NamedTuple):
-    """A value with the bounds of its 95 % percentile interval; NaN for what is not known."""
+    """A value with the bounds of its 95 % percentile interval; NaN if unknown."""
 
     value: float
     low: float = float("nan")
@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 def draw_people(people: int, replicates: int, seed: int) -> np.ndarray:
-    """How often each of so many people is drawn in each replicate: (replicates, people)."""
+    """The number of times that each person is drawn in each replicate: (replicates, people)."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, max(1, people), size=(replicates, people), dtype=np.int32)
     counts = np.zeros((replicates, people), dtype=np.uint16)
@@ -40,9 +40,9 @@ def draw_people(people: int, replicates: int, seed: int) -> np.ndarray:
 
 
 def estimate(statistic: Statistic, samples: Sequence[np.ndarray], counts: np.ndarray | None) -> Estimate:
-    """A statistic of one or several samples, each given as the number (N,) of the person on each of its photos.
+    """A statistic of one or several samples, each given by the index (N,) of the person on each of its photos.
 
-    counts: of `draw_people`; None leaves the interval out. There is none for fewer than two people, either.
+    counts: from `draw_people`; None gives no interval. There is no interval for fewer than two people, either.
     """
     if any(len(people) == 0 for people in samples):
         return Estimate(float("nan"))

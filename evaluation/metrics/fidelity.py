@@ -1,4 +1,4 @@
-"""Pixels against pixels: L1, PSNR, SSIM, sharpness. Images are tensors (N, 3, H, W) in [-1, 1], results (N,)."""
+"""Pixel metrics: L1, PSNR, SSIM, sharpness. Images are tensors (N, 3, H, W) in [-1, 1], results (N,)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MOST_PSNR = 10 * math.log10(12 * 255**2)
-"""In dB, 58.9: what rounding to 8 bits alone costs. Images that are closer than that count as equal."""
+"""58.9 dB, the error of rounding to 8 bits. Images with a smaller difference count as equal."""
 WINDOW, SIGMA = 11, 1.5
 LAPLACIAN = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 LUMA = (0.299, 0.587, 0.114)
@@ -27,10 +27,10 @@ def psnr(first: Tensor, second: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004, IEEE Transactions on Image Processing 13), mean over the three colours.
+    """Structural similarity (Wang et al. 2004, IEEE Transactions on Image Processing 13), mean over the three channels.
 
-    A Gaussian window of 11 x 11 pixels and sigma 1.5, only where it lies inside the image; a smaller one in images
-    below 11 pixels.
+    Uses a Gaussian window of 11 x 11 pixels and sigma 1.5 at all positions inside the image, and a smaller window for
+    images below 11 pixels.
     """
     first, second = (first.float() + 1) / 2, (second.float() + 1) / 2
     window = _window(min(WINDOW, *first.shape[-2:])).to(first.device)
@@ -46,7 +46,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _window(size: int) -> Tensor:
-    """A Gaussian (size,) that sums up to 1."""
+    """A Gaussian window (size,) with sum 1."""
     places = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     weights = torch.exp(-places.square() / (2 * SIGMA**2))
     return weights / weights.sum()

@@ -1,4 +1,4 @@
-"""Whether two photos show one person: cosines of face embeddings, and the threshold above which they count as one."""
+"""Identity metrics: cosines of face embeddings, and the threshold above which two photos count as one person."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from models.face_embedder import normalise
 
 FALSE_ACCEPT_RATE = 0.001
 MOST_PHOTOS = 4000
-"""Whose pairs are looked at: 8 million of them."""
+"""Maximum number of photos whose pairs are compared, which are 8 million pairs."""
 PHOTOS_AT_ONCE = 500
 
 
 class Verification(NamedTuple):
-    """threshold: photos whose cosine is at least this count as of one person. impostor_pairs: of different people, that
-    it was set by; accepted: the share of these that it accepts. genuine_pairs: of different photos of one person;
-    genuine_accepted: the share of these that it accepts, NaN where there are none."""
+    """The verification threshold and its error rates.
+
+    threshold: two photos count as one person if their cosine is at least this. impostor_pairs: number of pairs of
+    different people that determine it; accepted: the share of these that it accepts. genuine_pairs: number of pairs of
+    different photos of one person; genuine_accepted: the share of these that it accepts, NaN if there are none.
+    """
 
     threshold: float
     impostor_pairs: int
@@ -27,14 +30,15 @@ class Verification(NamedTuple):
 
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Of each pair of rows of two arrays (N, D): (N,), from -1 to 1."""
+    """The cosine of each pair of rows of two arrays (N, D): (N,), from -1 to 1."""
     return np.clip((normalise(first) * normalise(second)).sum(axis=1, dtype=np.float64), -1.0, 1.0)
 
 
 def pair_cosines(embeddings: np.ndarray, people: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The cosines of all pairs of photos: of different people, and of the same person.
+    """The cosines of all pairs of photos of different people, and of the same person.
 
-    embeddings (N, D); people (N,), their numbers. Of more than MOST_PHOTOS photos a random choice is taken.
+    embeddings: (N, D). people: (N,), the index of each photo's person. If there are more than MOST_PHOTOS photos, a
+    random sample is used.
     """
     if len(people) > MOST_PHOTOS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(people), MOST_PHOTOS, replace=False))
@@ -52,7 +56,7 @@ def pair_cosines(embeddings: np.ndarray, people: np.ndarray, seed: int = 0) -> t
 
 
 def threshold_at(impostors: np.ndarray, rate: float = FALSE_ACCEPT_RATE) -> float:
-    """The smallest cosine, as bound, that accepts at most a share `rate` of the impostor pairs; NaN without any."""
+    """The smallest threshold that accepts at most a share `rate` of the impostor pairs; NaN if there are none."""
     if len(impostors) == 0:
         return float("nan")
     ranked = np.sort(impostors)[::-1]
@@ -61,7 +65,7 @@ def threshold_at(impostors: np.ndarray, rate: float = FALSE_ACCEPT_RATE) -> floa
 
 
 def verification(embeddings: np.ndarray, people: np.ndarray, seed: int = 0) -> Verification:
-    """The threshold at a false-accept rate of 0.1 % and what it does, by the pairs of real photos; see pair_cosines."""
+    """The threshold at a false-accept rate of 0.1 % and its error rates on pairs of real photos; see pair_cosines."""
     impostors, genuine = pair_cosines(embeddings, people, seed)
     threshold = threshold_at(impostors)
     accepted = float((impostors >= threshold).mean()) if len(impostors) else float("nan")

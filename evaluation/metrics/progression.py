@@ -1,4 +1,4 @@
-"""Distributions of ages."""
+"""Distance between distributions of ages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from evaluation.metrics.bootstrap import Statistic
 def wasserstein(first: np.ndarray, second: np.ndarray) -> Statistic:
     """The Wasserstein-1 distance of two samples of ages (N,), (M,), as a statistic of both samples' weights.
 
-    It is the area between both cumulative distributions: in years, how far the one has to be moved to become the
-    other. With weights of 1 it is scipy.stats.wasserstein_distance.
+    It is the area between the two cumulative distributions, in years. With weights of 1, it equals
+    scipy.stats.wasserstein_distance.
     """
     ages = np.concatenate([first, second])
     order = np.argsort(ages, kind="stable")

@@ -1,4 +1,4 @@
-"""Distances between two sets of photos in a network's features: KID and FID, and what two halves of one set show."""
+"""Distances between two sets of photos in a network's features: KID, FID, and their floor by halves of one set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from evaluation.metrics.bootstrap import CONFIDENCE, Estimate, Statistic
 
 SPLITS = 20
-"""Into halves, whose distances the floor averages."""
+"""Number of random splits into halves over which the floor averages."""
 
 
 class Kernels(NamedTuple):
-    """The kernel between the photos of two sets: within (N, N), other (M, M), between (N, M)."""
+    """The kernel matrices of two sets of photos: within (N, N), other (M, M), between (N, M)."""
 
     within: np.ndarray
     other: np.ndarray
@@ -28,16 +28,16 @@ def polynomial_kernel(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def kernels_of(first: np.ndarray, second: np.ndarray) -> Kernels:
-    """All that a KID needs of two sets of features (N, D) and (M, D)."""
+    """The kernel matrices for the KID of two sets of features (N, D) and (M, D)."""
     return Kernels(polynomial_kernel(first, first), polynomial_kernel(second, second), polynomial_kernel(first, second))
 
 
 def kid(kernels: Kernels) -> Statistic:
-    """The unbiased squared maximum mean discrepancy, as a statistic of both sets' weights; it can be below 0.
+    """The unbiased squared maximum mean discrepancy, as a statistic of both sets' weights; it can be negative.
 
-    A pair of photos counts by the product of their weights. A photo is never paired with itself, nor with its copies
-    where it is drawn several times: that would add to the distance. The whole sets are used where the public KID
-    averages over subsets, which has the same expectation.
+    A pair of photos is weighted by the product of their weights. A photo is never paired with itself or with its copies
+    in a bootstrap sample, which would increase the distance. The whole sets are used, while the public KID averages
+    over subsets; the expectation is the same.
     """
 
     def distance(weights: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -59,8 +59,9 @@ def _mean_of_pairs(kernel: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def fid(first: np.ndarray, second: np.ndarray) -> float:
     """The Frechet distance (Heusel et al. 2017, arXiv:1706.08500) of features (N, D) and (M, D); N and M at least 2.
 
-    The trace of the root of the covariances' product is the sum of the singular values of one set's centred features
-    times the other's transposed. That takes no root of a D x D matrix, which fewer photos than features leave singular.
+    The trace of the square root of the covariances' product is computed as the sum of the singular values of one set's
+    centred features times the other's transposed. This avoids the square root of a D x D matrix, which is singular if
+    there are fewer photos than features.
     """
     first, second = first.astype(np.float64), second.astype(np.float64)
     means = first.mean(axis=0), second.mean(axis=0)
@@ -74,7 +75,7 @@ def fid(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _reduced(features: np.ndarray) -> np.ndarray:
-    """Features with the same products of columns in no more rows than columns."""
+    """Features with the same products of columns, but at most as many rows as columns."""
     if len(features) <= features.shape[1]:
         return features
     reduced: np.ndarray = np.linalg.qr(features, mode="r")  # type: ignore[assignment]  # one array, in this mode
@@ -82,7 +83,7 @@ def _reduced(features: np.ndarray) -> np.ndarray:
 
 
 def halves(people: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The places of photos (N,) in two random halves, all photos of one person in the same: as equal as that allows."""
+    """The indices of photos (N,) in two random, nearly equal halves, with all photos of a person in the same half."""
     _, person = np.unique(people, return_inverse=True)
     sizes = np.bincount(person)
     order = rng.permutation(len(sizes))
@@ -92,10 +93,10 @@ def halves(people: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def floor(distance: Callable[[np.ndarray, np.ndarray], float], people: np.ndarray, seed: int) -> Estimate:
-    """What a distance says of two halves of one set of photos: its mean over SPLITS of them, and the range of the
-    middle 95 %.
+    """The distance between two halves of one set of photos: its mean over SPLITS splits, and the range of the middle
+    95 %.
 
-    distance: of the photos at two arrays of places. NaN where a half would have fewer than 2 photos.
+    distance: function of two arrays of photo indices. The result is NaN if a half would have fewer than 2 photos.
     """
     rng = np.random.default_rng(seed)
     values = []

@@ -1,4 +1,4 @@
-"""Statistics of one number a photo, as functions of the photos' weights: values (N,), weights (R, N), result (R,)."""
+"""Statistics of one value per photo, as functions of the photos' weights: values (N,), weights (R, N), result (R,)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 OfValues = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From values (N,) and weights (R, N) to R values; NaN where the weights are all 0."""
+"""Maps values (N,) and weights (R, N) to R values, which are NaN if all weights are 0."""
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -17,17 +17,17 @@ def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def mean_absolute(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted mean of the amounts."""
+    """The weighted mean of the absolute values."""
     return mean(np.abs(values), weights)
 
 
 def geometric_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Of ratios: twice and half as much cancel out."""
+    """The weighted geometric mean, for ratios: a factor of 2 and one of 1/2 cancel out."""
     return np.exp(mean(np.log(np.maximum(values, 1e-12)), weights))
 
 
 def median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted median: the middle of the two values in the middle where these differ."""
+    """The weighted median; if there are two middle values, their mean."""
     order = np.argsort(values, kind="stable")
     ranked, reached = values[order], np.cumsum(weights[:, order], axis=1)
     half = reached[:, -1:] / 2
@@ -38,7 +38,7 @@ def median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def maximum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The largest value that weighs something."""
+    """The largest value with a positive weight."""
     largest = np.where(weights > 0, values, -np.inf).max(axis=1)
     return np.where(np.isfinite(largest), largest, np.nan)
 
@@ -54,5 +54,5 @@ def share_below(bound: float) -> OfValues:
 
 
 def mean_distance_from(aim: float) -> OfValues:
-    """The statistic "how far the mean is from `aim`"."""
+    """The statistic "distance of the mean from `aim`"."""
     return lambda values, weights: np.abs(mean(values, weights) - aim)
