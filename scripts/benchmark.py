@@ -1,4 +1,4 @@
-"""Measure training, translation, loading, preparation, photos: each way to do it against the plain one, in turns.
+"""Compare variants of training, translation, loading, preparation and photo ageing with a baseline, in alternation.
 
     python scripts/benchmark.py train --crop_size 256 --batch_size 1 --leave_one_out --json train.json
     python scripts/benchmark.py infer --crop_size 256
@@ -6,7 +6,7 @@
     python scripts/benchmark.py prepare --photos PATH/TO/wiki_crop
     python scripts/benchmark.py photo
 
-`python scripts/benchmark.py train --help` lists the options of each.
+`python scripts/benchmark.py train --help` lists the options of a benchmark.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SUBJECTS = {"train": train, "infer": infer, "data": data, "prepare": prepare, "p
 
 
 def main() -> None:
-    """Measure what the command line names, print a table, and write JSON where asked to."""
+    """Run the benchmark that the command line names, print a table, and write JSON if requested."""
     keep_freed_memory()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     subjects = parser.add_subparsers(dest="subject", required=True)
@@ -37,7 +37,7 @@ def main() -> None:
             description=(module.__doc__ or "").split("\n\n")[0],
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
-        subject.add_argument("--json", type=Path, help="write every number there")
+        subject.add_argument("--json", type=Path, help="JSON file for all measurements")
         module.add_arguments(subject)
     arguments = parser.parse_args()
     result = SUBJECTS[arguments.subject].run(arguments)

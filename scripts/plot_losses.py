@@ -1,8 +1,8 @@
-"""Compare the losses of runs as curves: ours (loss_log.csv) and the public code base's (loss_log.txt).
+"""Plot the losses of runs of this project (loss_log.csv) and of the public code base (loss_log.txt).
 
     python scripts/plot_losses.py aging_cyclegan another_run --output losses.svg
 
-Each NAME is a run in --checkpoints_dir, or the path of a run's folder or of a log.
+Each NAME is a run in --checkpoints_dir, or the path of a run's folder or log.
 """
 
 from __future__ import annotations
@@ -35,33 +35,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="run, folder or log")
-    parser.add_argument("--checkpoints_dir", type=Path, default=Path("checkpoints"), help="folder of all runs")
-    parser.add_argument("--output", type=Path, default=Path("losses.png"), help=f"picture ({' '.join(FORMATS)})")
-    parser.add_argument("--losses", nargs="*", metavar="LOSS", help="which of them, such as G_A cycle_A (default: all)")
-    parser.add_argument("--smoothing", type=float, default=0.9, help="0: none; towards 1: more")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="run, folder of a run, or log")
+    parser.add_argument(
+        "--checkpoints_dir", type=Path, default=Path("checkpoints"), help="folder that contains all runs"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("losses.png"), help=f"file of the plot ({' '.join(FORMATS)})"
+    )
+    parser.add_argument(
+        "--losses", nargs="*", metavar="LOSS", help="losses to plot, such as G_A cycle_A (default: all)"
+    )
+    parser.add_argument(
+        "--smoothing", type=float, default=0.9, help="smoothing of the curves, from 0 (none) to below 1"
+    )
     words = parser.parse_args()
     if words.output.suffix not in FORMATS:
-        raise UserError(f"--output {words.output}: a picture ends in {', '.join(FORMATS)}")
+        raise UserError(f"--output {words.output}: expected a file name that ends in {', '.join(FORMATS)}")
     if not 0 <= words.smoothing < 1:
-        raise UserError(f"--smoothing {words.smoothing}: at least 0 and below 1")
+        raise UserError(f"--smoothing {words.smoothing}: expected a number from 0 to below 1")
     runs = {name: read_run(name, words.checkpoints_dir) for name in words.names}
     panels = arrange(runs, words.losses)
     try:
         draw_curves(words.output, panels, smoothing=words.smoothing)
     except ImportError as error:
-        raise UserError(f"drawing needs a package: pip install matplotlib ({error})") from error
+        raise UserError(f"plotting requires a package: pip install matplotlib ({error})") from error
     except OSError as error:
         raise UserError(f"--output {words.output}: {error.strerror or error}") from error
     print(printable(f"{words.output}: {', '.join(panels)} of {', '.join(runs)}"))
 
 
 def arrange(runs: Mapping[str, Losses], wanted: Sequence[str] | None) -> dict[str, list[Curve]]:
-    """The panels of the picture: the pairs of one run's losses, or one loss of all runs."""
+    """The panels of the plot: pairs of losses for a single run, or one loss of all runs per panel."""
     names = list(dict.fromkeys(name for losses in runs.values() for name in losses))
     unknown = [name for name in wanted or () if name not in names]
     if unknown:
-        raise UserError(f"--losses {' '.join(unknown)}: not in these logs, which have {' '.join(names)}")
+        raise UserError(f"--losses {' '.join(unknown)}: not in these logs, which contain {' '.join(names)}")
     names = [name for name in names if not wanted or name in wanted]
     if len(runs) == 1:
         (losses,) = runs.values()
@@ -75,7 +83,7 @@ def arrange(runs: Mapping[str, Losses], wanted: Sequence[str] | None) -> dict[st
 
 
 def read_run(name: str, checkpoints_dir: Path) -> Losses:
-    """The losses of a run. Raises UserError where there is no log, or none that can be read."""
+    """Read the losses of a run. Raises UserError if there is no log, or if it contains no losses."""
     candidates = [checkpoints_dir / name, Path(name)]
     files = [path for folder in candidates for path in (folder / "loss_log.csv", folder / "loss_log.txt", folder)]
     log = next((path for path in files if path.is_file()), None)
@@ -84,13 +92,13 @@ def read_run(name: str, checkpoints_dir: Path) -> Losses:
     text = log.read_text(encoding="utf-8", errors="replace")
     losses = read_csv_log(text) if log.suffix == ".csv" else read_text_log(text)
     if not losses:
-        raise UserError(f"{log} holds no losses")
+        raise UserError(f"{log} contains no losses")
     return losses
 
 
 def read_csv_log(text: str) -> Losses:
-    """The losses in a loss_log.csv. Lines that are not whole are left out; of epochs that were trained again after a
-    restart, the last attempt is taken."""
+    """Read the losses in a loss_log.csv. Incomplete lines are skipped; if epochs were trained again after a restart,
+    the last attempt is used."""
     rows = as_trained(whole_rows(csv.DictReader(text.splitlines())))
     if not rows:
         return {}
@@ -100,10 +108,10 @@ def read_csv_log(text: str) -> Losses:
 
 
 def read_text_log(text: str) -> Losses:
-    """The losses in a loss_log.txt of any version of the public code base.
+    """Read the losses in a loss_log.txt of any version of the public code base.
 
-    A run that was continued from an earlier checkpoint repeats some positions: the last report of each counts. The log
-    does not say how many images an epoch has; the largest count that it reports is taken.
+    If a run was resumed from an earlier checkpoint, some positions are repeated; the last report of each is used. The
+    log does not contain the number of images per epoch; the largest reported count is used instead.
     """
     reports: dict[tuple[int, int], dict[str, float]] = {}
     for line in text.splitlines():

@@ -1,10 +1,10 @@
-"""Make a training set of young and old faces out of a public collection of photos.
+"""Prepare a training set of young and old faces from a collection of photos.
 
     python scripts/prepare_dataset.py wiki --input datasets/raw/wiki_crop.tar --output datasets/young2old
 
-writes trainA, testA (young people), trainB, testB (old people), manifest.csv (every row of the collection, and why it
-is not kept), report.html and dataset.json. docs/datasets.md says where the collections are. Interrupted at any moment,
-the same command goes on.
+writes trainA and testA (young people), trainB and testB (old people), manifest.csv (each row of the collection, and the
+reason if it is left out), report.html and dataset.json. docs/datasets.md lists the collections. If the command is
+interrupted, the same command resumes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ PROGRAM = "prepare_dataset.py"
 
 
 def main() -> None:
-    """Read the command line and prepare the set."""
-    # Worker processes import this file anew, and must stay small: pandas and scipy are the main process's alone.
+    """Parse the command line and prepare the data set."""
+    # Worker processes import this file again and must stay small: only the main process imports pandas and scipy.
     from scripts.preparation.pipeline import prepare
     from scripts.preparation.settings import Settings
     from scripts.preparation.sources import SOURCES
     from util.arguments import Parser, build
 
     parser = Parser(prog=PROGRAM, description=(__doc__ or "").split("\n\n")[0])
-    parser.usage = f"%(prog)s {{{','.join(SOURCES)}}} --input DIR_OR_ARCHIVE [options]   (--help lists them)"
+    parser.usage = f"%(prog)s {{{','.join(SOURCES)}}} --input DIR_OR_ARCHIVE [options]   (--help lists the options)"
     described = "; ".join(f"{name}: {source.title}" for name, source in SOURCES.items())
     parser.add_argument("source", choices=tuple(SOURCES), help=described, metavar="SOURCE")
     parser.add_section(Settings)
@@ -38,9 +38,13 @@ def main() -> None:
     settings = build(Settings, words)
     made = prepare(source, settings)
     output = settings.run.output
-    print(printable(f"{output} is ready: see {output / 'report.html'}" if made else f"{output} is up to date"))
+    print(
+        printable(
+            f"{output} is ready; open {output / 'report.html'} for a report" if made else f"{output} is up to date"
+        )
+    )
 
 
 if __name__ == "__main__":
-    with told_in_one_line(PROGRAM, interrupted="the same command goes on from here"):
+    with told_in_one_line(PROGRAM, interrupted="run the same command again to resume"):
         main()

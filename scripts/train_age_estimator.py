@@ -1,12 +1,11 @@
-"""Train an estimator of age and gender on the faces of prepared sets; evaluate.py measures translations with it.
+"""Train an estimator of age and gender on prepared data sets, for measuring translations with evaluate.py.
 
     python scripts/prepare_dataset.py utkface --input UTKFace --output datasets/chips --young 16-39 --old 40-100
     python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output datasets/frames --align --min_size 96
     python scripts/train_age_estimator.py --dataroot datasets/chips,datasets/frames --half second --seed 2
 
-Learns from the training folders, in both framings, and says how it does on the people of the testing ones. Stopped at
-any moment, the same command goes on from the last epoch. How the estimators came about that are in the repository:
-docs/evaluation.md.
+trains on the training folders, in both framings, and reports the errors on the people of the test folders. If the
+command is stopped, the same command resumes from the last epoch. docs/evaluation.md describes the shipped estimators.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ OUTPUT = Path("checkpoints/age_estimator.safetensors")
 
 @dataclass(frozen=True)
 class CommandOptions:
-    """all options"""
+    """data and output"""
 
     dataroot: tuple[Path, ...] | None = option(
-        None, help="sets that scripts/prepare_dataset.py made, with ages, separated by commas", parse=parse_folders
+        None, help="data sets with ages from scripts/prepare_dataset.py, separated by commas", parse=parse_folders
     )
-    output: Path = option(OUTPUT, help="file to write; .safetensors: with 16-bit weights", parse=parse_path)
-    measure: Path | None = option(None, help="an estimator to measure on the test people, in place of training one")
-    overwrite: bool = option(False, help="replace the file, and begin anew where a training was stopped")
+    output: Path = option(OUTPUT, help="file to write; a .safetensors file has 16-bit weights", parse=parse_path)
+    measure: Path | None = option(None, help="measure this estimator on the test people, instead of training one")
+    overwrite: bool = option(False, help="replace an existing file, and do not resume a stopped training")
     training: TrainingOptions = section(TrainingOptions)
 
     def __post_init__(self) -> None:
         if self.dataroot is None:
-            raise OptionError("--dataroot is required: the folder that scripts/prepare_dataset.py made")
+            raise OptionError("--dataroot is required: name a data set made by scripts/prepare_dataset.py")
 
     @property
     def state_path(self) -> Path:
-        """Where the training's state is kept until it is done."""
+        """The file of the training state, which exists until training is complete."""
         return self.output.with_name(self.output.name + ".training")
 
 
@@ -75,8 +74,8 @@ def main() -> None:
     both = set(phases["train"].people) & set(phases["test"].people)
     if both:
         raise UserError(
-            f"{len(both)} people of {', '.join(map(str, options.dataroot))} are in training and testing "
-            "folders: prepare the sets again with one --seed and --test_fraction"
+            f"{len(both)} people of {', '.join(map(str, options.dataroot))} are in both training and test "
+            "folders: prepare the data sets again with the same --seed and --test_fraction"
         )
     learnt = half_of(phases["train"], options.training.half)
     if options.training.others_than:
@@ -102,7 +101,7 @@ def known_people(path: Path) -> list[str]:
 
 
 def load_held_out(held_out: Mapping[str, Faces], size: int) -> dict[str, tuple[Faces, Tensor]]:
-    """The faces of each phase that has some, and their pixels, for an estimator that sees images of a size."""
+    """The faces and pixels of each phase that has some, for an estimator with inputs of the given size."""
     return {
         phase: load_pixels(faces, size_kept(size), f"{phase} faces") for phase, faces in held_out.items() if len(faces)
     }
@@ -111,7 +110,7 @@ def load_held_out(held_out: Mapping[str, Faces], size: int) -> dict[str, tuple[F
 def measure(
     options: CommandOptions, estimator: AgeEstimator, held_out: Mapping[str, tuple[Faces, Tensor]], device: torch.device
 ) -> dict[str, dict[str, float]]:
-    """Errors on people held out, by their phase, set and framing."""
+    """Errors on held-out people by phase, data set and framing."""
     names = [path.name for path in options.dataroot or ()]
     made: dict[str, dict[str, float]] = {}
     for phase, (faces, pixels) in held_out.items():
@@ -120,28 +119,29 @@ def measure(
 
 
 def tell(scores: Mapping[str, Mapping[str, float]]) -> None:
-    """Print them, a line each."""
+    """Print the scores, one line each."""
     for name, values in scores.items():
         print(f"{name}: {describe(values)}")
 
 
 def refuse_collision(options: CommandOptions) -> None:
-    """Raise UserError where a finished estimator would be replaced; forget a stopped training where that is wanted."""
+    """Raise UserError if a finished estimator would be replaced. With --overwrite, delete the state of a stopped
+    training."""
     if options.overwrite:
         options.state_path.unlink(missing_ok=True)
     elif options.output.exists():
-        raise UserError(f"{options.output} exists: give --overwrite to replace it, or another --output")
+        raise UserError(f"{options.output} exists: use --overwrite to replace it, or choose another --output")
 
 
 def train(
     options: CommandOptions, device: torch.device, faces: Faces, pixels: Tensor, validation: tuple[Faces, Tensor] | None
 ) -> Training:
-    """All epochs, or those that a stopped training still has to do."""
+    """Train all epochs, or the remaining epochs of a stopped training."""
     data = fingerprint(faces)
     training = Training(options.training, device)
     if options.state_path.exists():
         training.restore(options.state_path, data)
-        print(f"going on after epoch {training.epoch}", flush=True)
+        print(f"resuming after epoch {training.epoch}", flush=True)
     print(f"{describe_device(device)}, {training.precision}", flush=True)
     last = options.training.epochs
     while training.epoch < last:
@@ -158,7 +158,7 @@ def train(
 
 
 def fingerprint(faces: Faces) -> str:
-    """Of whom is trained on, and what is known of them."""
+    """SHA-256 of the training faces and their labels."""
     digest = hashlib.sha256()
     for person, age, male, framing in zip(faces.people, faces.ages, faces.male, faces.framings, strict=True):
         digest.update(f"{person} {age:g} {male:g} {framing}\n".encode())
@@ -168,7 +168,7 @@ def fingerprint(faces: Faces) -> str:
 def with_notes(
     estimator: AgeEstimator, options: CommandOptions, trained: Faces, scores: Mapping[str, Mapping[str, float]]
 ) -> AgeEstimator:
-    """The estimator with what a reader must know of it: how and on whom it was trained, and its errors."""
+    """Add notes to the estimator: the options and people of its training, and its errors."""
     notes: dict[str, Any] = {
         "options": flatten(options.training),
         "dataroot": ",".join(map(str, options.dataroot or ())),

@@ -1,7 +1,7 @@
-"""Unpack archives of prepared photos into datasets/young2old; called by unzip_datasets.sh. Needs no package.
+"""Unpack archives of prepared photos into datasets/young2old. Called by unzip_datasets.sh; requires no packages.
 
-Takes image files whose folder is named trainA, trainB, testA or testB, at any depth; other members are counted and
-left. No member decides where it is written: only its folder's and its own last name count.
+Unpacks image files whose folder is named trainA, trainB, testA or testB, at any depth. Other members are counted and
+skipped. Files are always written below the output folder: only the names of the file and of its folder are used.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from util.text import printable
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 
-HELP = """There is no archive in {folder} (looked for {suffixes}).
+HELP = """There is no archive in {folder} (expected {suffixes}).
 
-Put an archive there that holds the folders trainA, trainB, testA and testB (A: photos of young people, B: of old ones),
-and run this again; or make the folders yourself, from photos that you have:
+Put an archive there that contains the folders trainA, trainB, testA and testB (A: photos of young people, B: of old
+people), and run this command again; or create the folders yourself, from your own photos:
 
     datasets/young2old/trainA  datasets/young2old/trainB  datasets/young2old/testA  datasets/young2old/testB
 
-A public collection of faces must be prepared first. IMDB-WIKI has ages and is for academic research: fetch
-wiki_crop.tar from https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki and run
+A public collection of faces must be prepared first. For example, IMDB-WIKI has ages and is for academic research:
+download wiki_crop.tar from https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki and run
 
     {prepare}
 
-docs/datasets.md has the others. To try the project out without photos:
+docs/datasets.md lists other collections. To try the project without photos, run
 
     python scripts/make_demo_faces.py"""
 
@@ -42,7 +42,7 @@ PREPARE = "python scripts/prepare_dataset.py wiki --input wiki_crop.tar --output
 
 
 def main() -> None:
-    """Unpack the archives named on the command line, or all in datasets/."""
+    """Unpack the archives named on the command line, or all archives in datasets/."""
     parser = argparse.ArgumentParser(prog="unzip_datasets.sh", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("archives", nargs="*", type=Path, metavar="ARCHIVE", help="default: all archives in datasets/")
     parser.add_argument("--output", type=Path, default=Path("datasets/young2old"), help="folder to fill")
@@ -60,21 +60,21 @@ def main() -> None:
     missing = [name for name in FOLDERS if not (words.output / name).is_dir()]
     if missing:
         raise UserError(
-            f"{words.output} still lacks {', '.join(missing)}: no archive holds photos in a folder so named. If it is "
-            f"a public collection of faces, prepare it: {PREPARE.replace('wiki_crop.tar', str(archives[0]))}"
+            f"{words.output} still lacks {', '.join(missing)}: no archive contains photos in folders with these names. "
+            f"If it is a public collection, prepare it: {PREPARE.replace('wiki_crop.tar', str(archives[0]))}"
         )
     print(printable(f"{words.output} is ready"))
 
 
 def find_archives(folder: Path) -> list[Path]:
-    """The archives that lie in `folder`."""
+    """The archives in `folder`."""
     return sorted(path for path in folder.glob("*") if path.is_file() and is_archive(path.name))
 
 
 def unpack(archive: Path, output: Path) -> Counter[str]:
-    """Write an archive's photos below `output`; returns how many members met which fate.
+    """Write an archive's photos below `output`; returns the number of members by outcome.
 
-    Raises UserError for a file that is no archive, or is damaged, and where nothing can be written.
+    Raises UserError if the file is not an archive or is damaged, and if the output cannot be written.
     """
     outcomes: Counter[str] = Counter()
     for member in members(archive, outcomes):
@@ -86,20 +86,20 @@ def unpack(archive: Path, output: Path) -> Counter[str]:
 
 
 def take(member: Member, output: Path) -> str:
-    """Write one member if it is a photo of one of the four folders; returns what became of it. Raises MemberError."""
+    """Write a member if it is a photo in one of the four folders; returns the outcome. Raises MemberError."""
     *folders, name = member.name.split("/")
     if not folders or folders[-1] not in FOLDERS or not is_image(name) or name.startswith("."):
         return "other files skipped"
     target = output / folders[-1] / name
     if os.path.lexists(target):
-        return "photos that were there already"
+        return "photos that existed already"
     content = member.read()
     try:
         with atomic_path(target) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            return "files with too long a name skipped"
+            return "files with too long names skipped"
         raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
     return "photos unpacked"
 

@@ -3,8 +3,8 @@
 #
 #   ./scripts/unzip_datasets.sh [ARCHIVE ...]
 #
-# A is young, B is old. Archives may be .zip, .tar, .tar.gz or .tgz; the four folders may lie at any depth in them. Nothing
-# is written outside datasets/young2old, and running it again changes nothing.
+# A is young, B is old. Archives may be .zip, .tar, .tar.gz or .tgz files, with the four folders at any depth. Nothing is
+# written outside datasets/young2old, and existing photos are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,11 @@
-"""Bring the scripts, styles and fonts of visdom's page from npm packages, for machines that reach no content network.
+"""Get the scripts, styles and fonts of visdom's page from npm packages, for machines without access to content
+networks.
 
     python scripts/visdom_assets.py && python -m visdom.server
 
-At its first start the visdom server downloads these files from three content networks; without them it ends with an
-error or shows an empty page. The same files are in npm packages, which many clusters mirror. Needs `npm`; can be run
-again.
+When it is first started, the visdom server downloads these files from three content networks. Without them, it ends
+with an error or shows an empty page. The same files are in npm packages, which many clusters mirror. Requires `npm`;
+can be run repeatedly.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from util.files import atomic_path, write_text
 VISDOM_VERSION = "0.2.4"
 MATHJAX = "js/mathjax/2.7.5"
 
-# npm package: {file in the package: file in visdom's static folder}, as visdom's server/build.py names them.
+# npm package: {file in the package: file in visdom's static folder}, with the names of visdom's server/build.py.
 ASSETS: dict[str, dict[str, str]] = {
     "jquery@3.1.1": {"dist/jquery.min.js": "js/jquery.min.js"},
     "bootstrap@3.3.7": {
@@ -70,9 +71,11 @@ ASSETS: dict[str, dict[str, str]] = {
 
 
 def main() -> None:
-    """Fetch what is missing, then tell visdom that nothing is left to download."""
+    """Get missing files, then mark visdom's static folder as complete, so that visdom does not download anything."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--static", type=Path, help="visdom's static folder (default: that of the installed package)")
+    parser.add_argument(
+        "--static", type=Path, help="visdom's static folder (default: the folder of the installed package)"
+    )
     static = parser.parse_args().static or installed_static_folder()
     built = static / "version.built"
     if built.is_file() and built.read_text().strip() == VISDOM_VERSION and not missing_files(static):
@@ -80,47 +83,49 @@ def main() -> None:
         return
     if shutil.which("npm") is None:
         raise UserError(
-            "npm is not installed; install Node.js, or run this where it is and copy visdom's static folder"
+            "npm is not installed: install Node.js, or run this command on a machine that has it and copy visdom's "
+            "static folder"
         )
     for package, files in ASSETS.items():
-        print(f"fetching {package}", flush=True)
+        print(f"downloading {package}", flush=True)
         fetch(package, files, static)
     write_text(built, VISDOM_VERSION)
     print(f"visdom's page is complete: {static}")
 
 
 def installed_static_folder() -> Path:
-    """The static folder of the installed visdom. Raises UserError where it is absent or of an untested version."""
+    """The static folder of the installed visdom. Raises UserError if it is missing or has an unsupported version."""
     found = util.find_spec("visdom")
     if found is None or found.origin is None:
-        raise UserError("visdom is not installed; see requirements.txt")
+        raise UserError("visdom is not installed: pip install -r requirements.txt")
     if metadata.version("visdom") != VISDOM_VERSION:
         raise UserError(
-            f"visdom {metadata.version('visdom')} is installed; the list of files is that of {VISDOM_VERSION}"
+            f"visdom {metadata.version('visdom')} is installed, but this command supports only {VISDOM_VERSION}: "
+            "pip install -r requirements.txt"
         )
     return Path(found.origin).parent / "static"
 
 
 def missing_files(static: Path) -> list[str]:
-    """The files of ASSETS that are not there."""
+    """The files of ASSETS that are missing."""
     return [target for files in ASSETS.values() for target in files.values() if not (static / target).is_file()]
 
 
 def fetch(package: str, files: Mapping[str, str], static: Path) -> None:
-    """Take `files` out of an npm package into `static`. Raises UserError where npm fails or a file is absent."""
+    """Copy `files` from an npm package to `static`. Raises UserError if npm fails or a file is missing."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", package, "--silent", "--pack-destination", folder]
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         archives = list(Path(folder).glob("*.tgz"))
         if result.returncode or not archives:
-            raise UserError(f"npm could not fetch {package}: {result.stderr.strip()[-500:] or 'no archive'}")
+            raise UserError(f"npm could not download {package}: {result.stderr.strip()[-500:] or 'no archive'}")
         with tarfile.open(archives[0]) as archive:
             for source, target in files.items():
                 copy_member(archive, f"package/{source}", static / target)
 
 
 def copy_member(archive: tarfile.TarFile, name: str, target: Path) -> None:
-    """Write one file of an archive to `target`, atomically; nothing else of the archive touches the disk."""
+    """Write one file of an archive to `target`, atomically, without unpacking the others."""
     try:
         content = archive.extractfile(name)
     except KeyError:

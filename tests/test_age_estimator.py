@@ -355,7 +355,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
     with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.002, not 0.5, other faces\)"):
         other.restore(broken.with_name("broken.pth.training"), "others")
-    assert "going on after epoch" in run(*words, *SMALL)
+    assert "resuming after epoch" in run(*words, *SMALL)
     ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
     assert ours.notes["scores"] == theirs.notes["scores"]
@@ -363,7 +363,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     measured = run(*words[:3], "--measure", broken)
     error = re.search(r"test: mean absolute error ([\d.]+) years", measured)
     assert error and float(error[1]) == pytest.approx(theirs.notes["scores"]["test"]["mean_absolute_error"], abs=0.02)
-    with pytest.raises(UserError, match=r"broken\.pth exists: give --overwrite to replace it"):
+    with pytest.raises(UserError, match=r"broken\.pth exists: use --overwrite to replace it"):
         refuse_collision(CommandOptions(dataroot=(prepared,), output=broken))
 
 

@@ -151,7 +151,5 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(demo_faces: Path,
         "--bootstrap",
         "10",
     ]
-    assert "was used to train this run" in run(
-        "evaluate.py", *measuring, "--age_estimator", teacher, status=2
-    )
+    assert "was used to train this run" in run("evaluate.py", *measuring, "--age_estimator", teacher, status=2)
     assert "report: " in run("evaluate.py", *measuring, "--age_estimator", other)

@@ -112,9 +112,9 @@ def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty" / "loss_log.txt").write_text("nothing")
     for words, complaint in (
         (["none"], "there is no loss_log.csv or loss_log.txt in"),
-        (["empty"], "loss_log.txt holds no losses"),
-        (["ours", "--losses", "G_X"], "--losses G_X: not in these logs, which have D_A G_A"),
-        (["ours", "--output", "x.bmp"], "a picture ends in .png, .svg, .pdf"),
+        (["empty"], "loss_log.txt contains no losses"),
+        (["ours", "--losses", "G_X"], "--losses G_X: not in these logs, which contain D_A G_A"),
+        (["ours", "--output", "x.bmp"], "expected a file name that ends in .png, .svg, .pdf"),
         (["ours", "--smoothing", "1"], "--smoothing 1.0"),
     ):
         output = run(SCRIPT, *words, "--checkpoints_dir", tmp_path, status=2)

@@ -471,9 +471,7 @@ def test_the_estimator_that_a_run_was_trained_against_is_refused(
     project: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project / "copy.pth").write_bytes((project / "teacher.pth").read_bytes())
-    with pytest.raises(
-        UserError, match=r"copy\.pth was used to train this run \(--age_loss teacher"
-    ):
+    with pytest.raises(UserError, match=r"copy\.pth was used to train this run \(--age_loss teacher"):
         call(*words_of(project, "--age_estimator", project / "copy.pth"))
     with pytest.raises(UserError, match="was used to train"):
         call(*words_of(project, "--age_estimator", f"{project / 'age.pth'},{project / 'teacher.pth'}"))

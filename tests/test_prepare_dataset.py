@@ -315,7 +315,7 @@ def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, s
     assert len(children) >= 2 or usable_cores() == 1
     process.send_signal(stop)
     printed, _ = process.communicate(timeout=240)
-    assert process.returncode == 128 + stop and "interrupted; the same command goes on" in printed
+    assert process.returncode == 128 + stop and "interrupted; run the same command again" in printed
     assert "Traceback" not in printed
     wait_for(lambda: not any(is_alive(child) for child in children))
 
