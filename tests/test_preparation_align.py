@@ -188,7 +188,7 @@ def test_utkfaces_chips_keep_their_own_framing_and_its_whole_photos_are_aligned(
 @pytest.mark.parametrize("words", [("--mode", "copy"), ("--margin", "0.4")])
 def test_other_framings_cannot_be_wanted_at_the_same_time(words: tuple[str, ...], tmp_path: Path) -> None:
     printed = run("scripts/prepare_dataset.py", "wiki", "--input", tmp_path, "--align", *words, status=2)
-    assert "--align makes its own framing" in printed
+    assert "--align has its own framing" in printed
 
 
 def test_without_align_neither_the_detector_nor_torch_is_needed() -> None:

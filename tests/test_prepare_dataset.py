@@ -218,7 +218,7 @@ def test_folders_of_another_origin_are_never_touched(tmp_path: Path) -> None:
     (tmp_path / "out" / "trainA" / "mine.jpg").write_bytes(b"mine")
     for words in ([], ["--overwrite"]):
         printed = prepare("wiki", "--input", source, "--output", tmp_path / "out", *QUICK, *words, status=2)
-        assert "holds trainA of another origin" in printed
+        assert "contains trainA, which this command did not make" in printed
     assert tree(tmp_path / "out") == {"trainA/mine.jpg": b"mine"}
 
 
@@ -376,7 +376,7 @@ def test_two_preparations_of_one_folder_do_not_mix(tmp_path: Path, large_tar: Pa
     words = ["--input", large_tar, "--output", tmp_path / "out", *SLOW]
     first = start(SCRIPT, "wiki", *words)
     wait_for(lambda: journal_lines(tmp_path / "out") > 0)
-    assert "another preparation is filling" in prepare("wiki", *words, status=2)
+    assert "another preparation is writing to" in prepare("wiki", *words, status=2)
     first.kill()
     first.communicate(timeout=240)
 
@@ -429,7 +429,7 @@ def test_a_truncated_archive_is_told_and_what_was_done_is_kept(tmp_path: Path) -
 def test_a_set_without_old_people_says_so_and_shows_why(tmp_path: Path) -> None:
     source = raw.as_folder(tmp_path / "wiki", raw.wiki_people(10, 0))
     printed = prepare("wiki", "--input", source, "--output", tmp_path / "out", *QUICK, status=2)
-    assert "no photo is left for trainB" in printed and (tmp_path / "out" / "report.html").exists()
+    assert "no photos are left for trainB" in printed and (tmp_path / "out" / "report.html").exists()
 
 
 def test_links_share_the_photos_and_cannot_be_made_of_archives(tmp_path: Path) -> None:
@@ -450,7 +450,7 @@ def test_links_share_the_photos_and_cannot_be_made_of_archives(tmp_path: Path) -
         (["lfw", "--input", "x"], "invalid choice: 'lfw'"),
         ([], "required: SOURCE"),
         (["wiki", "--input", "x", "--yuong", "1-2"], "did you mean --young?"),
-        (["wiki", "--input", "x", "--young", "young"], "no range of ages such as 20-29"),
+        (["wiki", "--input", "x", "--young", "young"], "not a range of ages such as 20-29"),
         (["wiki", "--young_dir", "x", "--old_dir", "y"], "are for your own photos"),
     ],
 )

@@ -106,8 +106,8 @@ def test_photos_of_one_person_go_to_one_side(tmp_path: Path, capsys: pytest.Capt
     prepare("utkface", build(Settings, {**words, "output": tmp_path / "unknown"}))
     prepare("utkface", build(Settings, {**words, "output": tmp_path / "known", "recognise": True}))
     capsys_text = capsys.readouterr().out
-    assert "32 photos show one of 16 people who are on several (16 pairs of photos)" in capsys_text
-    assert re.search(r"whose person is in training, too: [1-9]\d* of 1\d without this, now 0\n", capsys_text)
+    assert "32 photos show one of 16 people with several photos (16 pairs of photos)" in capsys_text
+    assert re.search(r"who are also in training: [1-9]\d* of 1\d without --recognise, 0 with it\n", capsys_text)
     sides = {}
     for name in ("unknown", "known"):
         rows = pd.read_csv(tmp_path / name / "manifest.csv", keep_default_na=False)

@@ -1,17 +1,18 @@
-"""From a raw public collection of faces to the four folders that training and testing read. In reading order:
+"""Prepares the four folders for training and testing from a raw collection of faces. In reading order:
 
-sources/      one adapter per collection: its metadata as one table, a row per photo
+sources/      one adapter per collection, which reads its metadata as a table with a row per photo
 settings.py   the options of scripts/prepare_dataset.py
-plan.py       what the metadata alone decide of every row: filters, domain, train or test, order of preference
-people.py     who is on the photos, by their faces; same_face.py, recognising.py
-photo.py      one photo: checked, cropped, resized, written; done in worker processes
-duplicates.py which photos are near-duplicates of which
-selection.py  which of the photos that passed are kept: duplicates and limits
-workspace.py  a preparation under way, on disk: stopped and started again, published in one go
-pipeline.py   all of it, in order
-report.py     what came of it: manifest.csv, dataset.json, the console's summary
-page.py       report.html
-reasons.py    why a photo is not kept
+plan.py       decisions by the metadata alone: filters, domain, training or testing, order of preference
+people.py     identifies people by their faces; uses same_face.py and recognising.py
+photo.py      checks, crops, resizes and writes one photo, in worker processes
+duplicates.py finds near-duplicates
+selection.py  selects the photos to keep: removes duplicates, applies limits
+workspace.py  the state of a preparation on disk, which can be resumed and is published when it is complete
+pipeline.py   runs all steps in order
+report.py     writes manifest.csv, dataset.json and the console's summary
+page.py       writes report.html
+reasons.py    the reasons why a photo is left out
 
-Nothing here imports torch: the preparation starts at once, and its processes stay small.
+Only people.py and recognising.py import torch, and only with --recognise, so that the preparation starts quickly and
+its processes stay small.
 """

@@ -1,4 +1,4 @@
-"""The face of a photo, aligned; the one part of the preparation that needs the face detector."""
+"""Detects and aligns the face of a photo. Only this part of the preparation needs the face detector."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from faces.landmarks import transformed
 from scripts.preparation.reasons import Reason
 
 RIVAL = 0.5
-"""A face at least so wide, in units of the largest one's width, is a second one. Smaller ones stand behind."""
+"""A face counts as a second face if it has at least this share of the largest face's width; smaller ones are
+ignored."""
 CONFIRMED = 0.4
-"""How far, on average, a collection's landmarks may be from the detector's, in units of the distance between the eyes.
-The detector's first look at faces that are turned by 45 degrees is off by 0.2 (docs/faces.md)."""
+"""Maximum mean distance of a collection's landmarks from the detector's, in units of the distance between the eyes. The
+detector's unrefined landmarks of faces that are rotated by 45 degrees have an error of 0.2 (docs/faces.md)."""
 LEAST_SEEN = 0.75
-"""The share of a face, from eyebrows to chin, that must lie in the photo."""
+"""Minimum share of a face, from eyebrows to chin, that must be inside the photo."""
 GRID = np.stack(np.meshgrid(np.linspace(*CHIP_WINDOW[::2], 12), np.linspace(*CHIP_WINDOW[1::2], 12)), -1).reshape(-1, 2)
-"""Points of a face, in units of the aligned image's side."""
+"""A grid of points on a face, in units of the aligned image's side."""
 
 
 class AlignedPhoto(NamedTuple):
-    """An aligned face and the landmarks (5, 2) that it was aligned by, in pixels of the upright photo."""
+    """An aligned face, and the landmarks (5, 2) by which it was aligned, in pixels of the upright photo."""
 
     image: Image.Image
     landmarks: np.ndarray
@@ -33,11 +34,11 @@ class AlignedPhoto(NamedTuple):
 def align_photo(
     photo: Image.Image, size: int, *, least: float, allow_second: bool, known: np.ndarray | None = None
 ) -> AlignedPhoto | Reason:
-    """The largest face of an upright photo, or the reason why there is none to train on.
+    """Align the largest face of an upright photo, or return the reason why it is not usable.
 
-    least: pixels of the photo that the side of the aligned square must have. known: landmarks (5, 2) of the
-    collection's own. They count, and say which of several faces is meant, where the detector sees a face there; where
-    it does not, they are another photo's, and it is asked itself.
+    least: minimum side of the aligned square in pixels of the photo. known: landmarks (5, 2) from the collection. If
+    the detector finds a face there, they are used, and tell which of several faces is meant; otherwise they belong to
+    another version of the photo, and the detector's landmarks are used.
     """
     landmarks = known if known is not None and _confirmed(photo, known) else _largest(photo, allow_second)
     if isinstance(landmarks, Reason):
@@ -51,14 +52,14 @@ def align_photo(
 
 
 def _confirmed(photo: Image.Image, known: np.ndarray) -> bool:
-    """Whether a face is found where landmarks (5, 2) say that one is."""
+    """Whether the detector finds a face at landmarks (5, 2)."""
     unit = np.hypot(*(known[1] - known[0]))
     faces = find_faces(photo, sizes=SEARCH_SIZES[:2], refine=False)
     return any(np.hypot(*(face.landmarks - known).T).mean() < CONFIRMED * unit for face in faces)
 
 
 def _largest(photo: Image.Image, allow_second: bool) -> np.ndarray | Reason:
-    """The landmarks (5, 2) of the largest face."""
+    """The landmarks (5, 2) of the largest face, or the reason why there is none."""
     faces = find_faces(photo, sizes=SEARCH_SIZES[:1]) or find_faces(photo)
     if not faces:
         return Reason.NO_FACE
@@ -72,6 +73,6 @@ def _width(face: Face) -> float:
 
 
 def _seen(alignment: Alignment, photo_size: tuple[int, int]) -> float:
-    """The share of the face that lies in the photo."""
+    """The share of the face that is inside the photo."""
     points = transformed(np.array(alignment.inverse), GRID * alignment.size)
     return float(((points >= 0) & (points < photo_size)).all(axis=1).mean())

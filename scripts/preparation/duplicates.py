@@ -1,4 +1,4 @@
-"""Which photos are near-duplicates of which, by their perceptual hashes."""
+"""Finds near-duplicates of photos by their perceptual hashes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 POPCOUNT = np.array([value.bit_count() for value in range(256)], dtype=np.uint8)
 CHUNK = 1 << 20
-"""Pairs compared at once: 32 MiB."""
+"""Number of pairs that are compared at a time, which needs 32 MiB."""
 
 
 class Likenesses:
-    """Photos in groups with equal hashes, and the groups whose hashes differ in few bits."""
+    """Groups of photos with equal hashes, and for each group those whose hashes differ in few bits."""
 
     def __init__(self, hashes: np.ndarray, distance: int) -> None:
-        """hashes: uint8 (photos, bytes). distance: bits, at most; -1 takes no photo for another's duplicate."""
+        """hashes: uint8 (photos, bytes). distance: maximum number of different bits; -1 finds no duplicates."""
         self.group = np.arange(len(hashes))
         self.neighbours: dict[int, set[int]] = {}
         if distance < 0 or len(hashes) == 0:
@@ -27,19 +27,20 @@ class Likenesses:
             self.neighbours.setdefault(second, set()).add(first)
 
     def like(self, photo: int) -> set[int]:
-        """The groups that a photo is like, its own first of all."""
+        """The groups that a photo is a near-duplicate of, including its own."""
         group = int(self.group[photo])
         return {group} | self.neighbours.get(group, set())
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[tuple[int, int]]:
-    """All pairs of rows of distinct hashes (N, bytes) that differ in at most `distance` bits; some more than once.
+    """All pairs of rows of distinct hashes (N, bytes) that differ in at most `distance` bits, some more than once.
 
-    The bits are dealt out to distance + 1 bands. Two hashes that differ in so few bits agree in one band at least
-    (multi-index hashing, Norouzi, Punjani, Fleet, 2012), so that only those that share a band's value are compared.
+    The bits are divided into distance + 1 bands. Two such hashes are equal in at least one band (multi-index hashing,
+    Norouzi, Punjani, Fleet, 2012), so only hashes with an equal band are compared.
     """
     bits = np.unpackbits(hashes, axis=1)
-    # Shuffled, as neighbouring frequencies are alike in all faces and would make some bands say little.
+    # Bits are shuffled, because neighbouring frequencies are similar in all faces and some bands would discriminate
+    # little.
     shuffled = np.random.default_rng(0).permutation(bits.shape[1])
     for band in np.array_split(shuffled, distance + 1):
         keys = np.unique(np.packbits(bits[:, band], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
@@ -50,7 +51,7 @@ def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[tuple[int, int]]:
 
 
 def pairs_with_equal_keys(keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Arrays of row numbers of all pairs whose keys are equal, CHUNK pairs at most at a time."""
+    """Arrays of the row numbers of all pairs with equal keys, at most CHUNK pairs at a time."""
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     places = np.arange(len(keys))

@@ -1,4 +1,5 @@
-"""report.html: counts by reason, histograms of ages and genders, a contact sheet of each folder; one file."""
+"""Writes report.html, a single file: counts by reason, histograms of ages and genders, contact sheets of the
+folders."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from util.html import Page
 from util.photos import read_image
 
 SHEET_PHOTOS, THUMBNAIL = 48, 96
-"""photos on a contact sheet, and their width and height in pixels"""
+"""Number of photos on a contact sheet, and their width and height in pixels."""
 WHO = {"A": "young", "B": "old"}
 STYLE = """
 table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
@@ -32,19 +33,19 @@ svg { max-width: 100%; height: auto; } svg text { fill: currentColor; font: 11px
 
 
 def write_page(folder: Path, result: Result) -> None:
-    """Write report.html into `folder`, in which the four folders are. Raises OSError."""
+    """Write report.html to `folder`, which contains the four folders. Raises OSError."""
     kept, rows = result.counts[KEPT], len(result.table)
     page = Page(folder, f"{result.title}: {kept:,} of {rows:,} photos kept")
     page.add(tags.style(raw(STYLE)))
-    page.heading("What became of each row")
+    page.heading("Rows by outcome")
     page.add(_counts_table(result.counts, rows))
     for reason, count in result.refused.items():
-        page.paragraph(f"Of the archives, besides: {reason}: {count:,}")
+        page.paragraph(f"Skipped members of archives: {reason}: {count:,}")
     page.heading("The four folders")
     page.add(_folders_table(result.folder_counts))
     _add_histograms(page, result)
     for name in FOLDERS:
-        page.heading(f"{name}: {WHO[name[-1]]} people to {name[:-1]} on")
+        page.heading(f"{name}: {WHO[name[-1]]} people for {name[:-1]}ing")
         page.add(_contact_sheet(folder / name, _first_names(result, name)))
     with page.document.body, tags.details():
         tags.summary("Settings")
@@ -83,12 +84,12 @@ def _add_histograms(page: Page, result: Result) -> None:
     kept = result.reasons == ""
     if np.isfinite(ages[kept]).any():
         page.heading("Ages")
-        page.paragraph("Of all rows (from 0 to 100 years):")
+        page.paragraph("All rows (from 0 to 100 years):")
         page.add(bars(_by_age(ages[(ages >= 0) & (ages <= 100)])))
-        page.paragraph("Of those that are kept:")
+        page.paragraph("Kept photos:")
         page.add(bars(_by_age(ages[kept])))
     page.heading("Women and men")
-    for title, rows in (("Of all rows:", np.ones(len(kept), dtype=bool)), ("Of those that are kept:", kept)):
+    for title, rows in (("All rows:", np.ones(len(kept), dtype=bool)), ("Kept photos:", kept)):
         genders = result.genders[rows]
         page.paragraph(title)
         counts = {"women": int((genders == "female").sum()), "men": int((genders == "male").sum())}
@@ -96,7 +97,7 @@ def _add_histograms(page: Page, result: Result) -> None:
 
 
 def _by_age(ages: np.ndarray) -> dict[str, int]:
-    """How many photos there are of each age, from the youngest to the oldest."""
+    """The number of photos of each age, from the youngest to the oldest."""
     ages = ages[np.isfinite(ages)].astype(int)
     if len(ages) == 0:
         return {}
@@ -105,7 +106,7 @@ def _by_age(ages: np.ndarray) -> dict[str, int]:
 
 
 def bars(counts: Mapping[str, int], height: int = 120) -> tags.html_tag:
-    """A bar chart: a bar for each name, every fifth of them named, the value in a tooltip."""
+    """A bar chart with a bar per name; every fifth bar is labelled, and tooltips show the values."""
     step = max(6, min(24, 640 // max(1, len(counts))))
     width, top = step * len(counts) + 8, max(counts.values(), default=1) or 1
     chart = svg.svg(viewBox=f"0 0 {width} {height + 34}", width=width, height=height + 34, role="img")
@@ -122,13 +123,13 @@ def bars(counts: Mapping[str, int], height: int = 120) -> tags.html_tag:
 
 
 def _first_names(result: Result, folder: str) -> list[str]:
-    """The files of a folder that are most preferred: of as many people as there are."""
+    """The files of a folder that come first in the order of preference."""
     rows = np.flatnonzero(result.folders == folder)
     return [str(name) for name in result.names[rows[np.argsort(result.order[rows])]][:SHEET_PHOTOS]]
 
 
 def _contact_sheet(folder: Path, names: Sequence[str]) -> tags.html_tag:
-    """Small copies of photos, within the page itself."""
+    """Thumbnails of photos, embedded in the page."""
     sheet = tags.div(cls="sheet")
     with sheet:
         for name in names:
@@ -139,7 +140,7 @@ def _contact_sheet(folder: Path, names: Sequence[str]) -> tags.html_tag:
 
 
 def _thumbnail(path: Path) -> str:
-    """A photo's middle, small, as a data URI."""
+    """A thumbnail of a photo's central square as a data URI."""
     image = read_image(path)
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2

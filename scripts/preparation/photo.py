@@ -1,4 +1,4 @@
-"""One photo: checked, cropped, resized, written. What worker processes do; quick to import."""
+"""Checks, crops, resizes and writes one photo. This runs in worker processes and is quick to import."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from scripts.preparation.reasons import Reason
 from util.photos import UnreadableImageError, opened_photo, upright
 
 Box = tuple[float, float, float, float]
-"""left, top, right, bottom, in pixels of the photo; may reach beyond it"""
+"""left, top, right, bottom in pixels of the photo; may extend beyond it"""
 
 CHECKED = 64
-"""Width and height, in pixels, of the small copy by which colour and likeness are judged."""
+"""Width and height in pixels of the small copy that is used to measure colour and to compute the hash."""
 HASH_FREQUENCIES = 16
 HASH_BYTES = HASH_FREQUENCIES**2 // 8
 LIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""of red, green and blue (ITU-R BT.601)"""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
 class PhotoWork:
-    """What to do with every photo: `mode` crop, copy or link, sizes in pixels; see settings.py for the rest."""
+    """Settings for all photos; mode is crop, copy or link, sizes are in pixels; see settings.py."""
 
     mode: str
     size: int
@@ -41,45 +41,45 @@ class PhotoWork:
 
 @dataclass(frozen=True)
 class PhotoTask:
-    """One photo: its row's number, the file or its bytes (None: there is none), the file to write."""
+    """One photo: the number of its row, its file or bytes (None if it is missing), and the file to write."""
 
     number: int
     photo: Path | bytes | None
     target: Path
     box: Box | None = None
-    """what to crop to, where a margin round the face is wanted; its middle square otherwise"""
+    """box to crop to with --margin; None crops to the central square"""
     needs_box: bool = False
     align: bool = False
     landmarks: tuple[float, ...] = ()
-    """x and y of five landmarks in the upright photo, where the collection has them; for aligning"""
+    """x and y of five landmarks in the upright photo, for alignment; empty if the collection has none"""
 
 
 class Outcome(NamedTuple):
-    """What became of one photo."""
+    """The outcome of one photo."""
 
     number: int
     reason: str = ""
-    """"" for one that was written"""
+    """"" if the photo was written"""
     width: int = 0
     height: int = 0
-    """of the photo, in pixels; 0 where it could not be read"""
+    """size of the photo in pixels; 0 if it could not be read"""
     file_size: int = 0
-    """of the file that was written, in bytes"""
+    """size of the written file in bytes"""
     hash: bytes = b""
-    """HASH_BYTES of perceptual hash"""
+    """perceptual hash of HASH_BYTES bytes"""
     detail: str = ""
     landmarks: tuple[float, ...] = ()
-    """x and y of the five landmarks that the photo was aligned by, in pixels of the upright photo"""
+    """x and y of the five landmarks by which the photo was aligned, in pixels of the upright photo"""
 
 
 def prepare_batch(batch: tuple[PhotoWork, list[PhotoTask]]) -> list[Outcome]:
-    """`prepare_photo` for a list of tasks."""
+    """Call `prepare_photo` for a list of tasks."""
     work, tasks = batch
     return [prepare_photo(work, task) for task in tasks]
 
 
 def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
-    """Check a photo and write it. Raises OSError where the target cannot be written; all else is an outcome."""
+    """Check a photo and write it. Raises OSError if the target cannot be written; other failures are outcomes."""
     if task.photo is None:
         return Outcome(task.number, Reason.MISSING)
     try:
@@ -103,8 +103,8 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
 
 
 def objection(work: PhotoWork, task: PhotoTask, width: int, height: int) -> str:
-    """Why a photo of this size is not taken; "" if it may be."""
-    # A face that is to be aligned may reach beyond the photo, but not much.
+    """The reason why a photo of this size is left out, or ""."""
+    # A face to be aligned may extend beyond the photo, but not much.
     if min(width, height) < (work.min_size / 2 if task.align else work.min_size):
         return Reason.TOO_SMALL
     box = task.box or middle_square(width, height)
@@ -112,9 +112,9 @@ def objection(work: PhotoWork, task: PhotoTask, width: int, height: int) -> str:
 
 
 def decoded_for(work: PhotoWork, task: PhotoTask, image: Image.Image) -> Image.Image:
-    """An opened photo, decoded and upright, at no less than what is needed of its size."""
+    """Decode an opened photo and turn it upright, possibly reduced, but not below the size that is needed."""
     if not task.align:
-        # A JPEG decoder can halve sizes while it decodes. At twice the size wanted or more, nothing is lost by it.
+        # A JPEG decoder can halve the size while decoding. Nothing is lost if at least twice the target size remains.
         box = task.box or middle_square(*image.size)
         needed = 2 * work.size / (box[2] - box[0])
         image.draft("RGB", (round(image.width * needed), round(image.height * needed)))
@@ -122,7 +122,7 @@ def decoded_for(work: PhotoWork, task: PhotoTask, image: Image.Image) -> Image.I
 
 
 class Shown(NamedTuple):
-    """What is to be written: the square `box` of an image."""
+    """The image to write: the square `box` of an image."""
 
     image: Image.Image
     box: Box
@@ -130,7 +130,7 @@ class Shown(NamedTuple):
 
 
 def cropped(task: PhotoTask, decoded: Image.Image, width: int, height: int) -> Shown:
-    """The square to crop to, of a decoded photo that was `width` and `height` pixels large."""
+    """The square to crop to in a decoded photo whose original size was `width` x `height` pixels."""
     if task.box is None:
         return Shown(decoded, middle_square(*decoded.size))
     scale = max(decoded.size) / max(width, height)
@@ -139,8 +139,8 @@ def cropped(task: PhotoTask, decoded: Image.Image, width: int, height: int) -> S
 
 
 def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Shown | Reason:
-    """The aligned face of a decoded photo, or why there is none."""
-    from scripts.preparation.aligning import align_photo  # which loads the detector
+    """The aligned face of a decoded photo, or the reason why there is none."""
+    from scripts.preparation.aligning import align_photo  # imports the detector
 
     known = np.reshape(task.landmarks, (5, 2)) if task.landmarks else None
     face = align_photo(decoded, work.size, least=work.min_size, allow_second=work.allow_second_face, known=known)
@@ -150,14 +150,14 @@ def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Show
 
 
 def middle_square(width: int, height: int) -> Box:
-    """The largest square in the middle of a photo."""
+    """The central square of a photo, as large as possible."""
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
 
 
 def square_around(face: Box, margin: float) -> Box:
-    """A square with the face's centre, as wide as its longer side and `margin` times that on each side."""
+    """A square around the face's centre: its longer side, enlarged by `margin` times this side in each direction."""
     left, top, right, bottom = face
     half = max(right - left, bottom - top) * (0.5 + margin)
     x, y = (left + right) / 2, (top + bottom) / 2
@@ -165,14 +165,13 @@ def square_around(face: Box, margin: float) -> Box:
 
 
 def is_centred_in(box: Box, width: int, height: int) -> bool:
-    """Whether a box has a size, and its middle lies in the photo."""
+    """Whether a box is not empty, and its centre is inside the photo."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return box[2] - box[0] >= 1 and 0 <= x < width and 0 <= y < height
 
 
 def crop_to(image: Image.Image, box: Box, size: int, resampling: Image.Resampling) -> Image.Image:
-    """The square `box` of an image, resized to (size, size). Where it reaches beyond, the image's border is
-    repeated."""
+    """The square `box` of an image, resized to (size, size). If it extends beyond the image, the border is repeated."""
     left, top, right, bottom = max(0.0, box[0]), max(0.0, box[1]), min(image.width, box[2]), min(image.height, box[3])
     if (left, top, right, bottom) == box:
         return image.resize((size, size), resampling, box=box)
@@ -188,11 +187,11 @@ def crop_to(image: Image.Image, box: Box, size: int, resampling: Image.Resamplin
 
 
 def colourfulness(pixels: np.ndarray) -> float:
-    """How much colour there is beyond a tone: 0 for grey and evenly toned photos, above 5 for nearly all others.
+    """The amount of colour that is not a tone: 0 for grey and evenly toned photos, above 5 for nearly all others.
 
-    pixels: float32 RGB (H, W, 3) in [0, 255]. In a grey photo, and in one toned in sepia or blue, the differences
-    red - green and blue - green are functions of the lightness. A cubic one is fitted; what it leaves unexplained is
-    returned, as a root mean square in the same unit.
+    pixels: float32 RGB (H, W, 3) in [0, 255]. In grey photos, and in photos toned in sepia or blue, the differences
+    red - green and blue - green are functions of the lightness. A cubic polynomial is fitted to them; returns the root
+    mean square of its residual, in the same unit.
     """
     flat = pixels.reshape(-1, 3)
     lightness = flat @ (LIGHTNESS / np.float32(127.5)) - 1
@@ -201,7 +200,7 @@ def colourfulness(pixels: np.ndarray) -> float:
     powers[:, 0] = 1
     for degree in (1, 2, 3):
         np.multiply(powers[:, degree - 1], lightness, out=powers[:, degree])
-    # The normal equations: four unknowns, and a hundredth of a grey level of accuracy is plenty.
+    # The normal equations have four unknowns, and an accuracy of a hundredth of a grey level is sufficient.
     fit = np.linalg.lstsq(powers.T @ powers, powers.T @ differences, rcond=None)[0]
     unexplained = (differences - powers @ fit).ravel()
     return float(np.sqrt(unexplained @ unexplained / len(unexplained)))
@@ -217,12 +216,12 @@ COSINES = _cosines()
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
-    """HASH_BYTES in which copies of a photo that were resized, recompressed or brightened differ in few bits.
+    """A hash of HASH_BYTES bytes, which differs in few bits between resized, recompressed or brightened copies of a
+    photo.
 
-    pixels: float32 RGB (CHECKED, CHECKED, 3) in [0, 255]. The lowest frequencies of the lightness, but for the mean,
-    each as a bit that says whether it is above their median; the last bit is unused. Source: pHash, Zauner,
-    "Implementation and benchmarking of perceptual image hash functions", 2010, with 16 x 16 frequencies instead of 8 x
-    8.
+    pixels: float32 RGB (CHECKED, CHECKED, 3) in [0, 255]. Each bit tells whether one of the lowest frequencies of the
+    lightness, except the mean, is above their median; the last bit is unused. Source: pHash, Zauner, "Implementation
+    and benchmarking of perceptual image hash functions", 2010, with 16 x 16 frequencies instead of 8 x 8.
     """
     frequencies = (COSINES @ (pixels @ LIGHTNESS) @ COSINES.T).ravel()
     others = frequencies[1:]
@@ -233,14 +232,15 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
 def write(work: PhotoWork, task: PhotoTask, image: Image.Image, box: Box) -> int:
     """Write the file of a task; returns its size in bytes. Raises OSError.
 
-    What a kill leaves half-written lies in the workspace, is in no journal, and is written anew or removed.
+    If the process is killed while writing, the incomplete file is in the workspace, but not in the journal, and is
+    written again or removed later.
     """
     task.target.unlink(missing_ok=True)
     if work.mode == "link" and isinstance(task.photo, Path):
         os.link(task.photo.resolve(), task.target)
     elif work.mode == "copy" and isinstance(task.photo, Path):
         shutil.copyfile(task.photo, task.target)
-    elif work.mode != "crop" and isinstance(task.photo, bytes):  # out of an archive, where nothing can be linked to
+    elif work.mode != "crop" and isinstance(task.photo, bytes):  # from an archive, so it cannot be linked
         task.target.write_bytes(task.photo)
     else:
         resized = crop_to(image, box, work.size, Image.Resampling.LANCZOS)

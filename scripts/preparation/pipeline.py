@@ -1,4 +1,4 @@
-"""All of a preparation, in order: metadata, plan, photos, selection, publication."""
+"""Runs a preparation: metadata, plan, photos, selection, publication."""
 
 from __future__ import annotations
 
@@ -33,32 +33,33 @@ from util.terminal import CountedWork
 from util.workers import run_in_processes, usable_cores
 
 VERSION = 1
-"""Raised when the same settings would give another set."""
+"""Must be increased if the same settings give a different data set."""
 BATCH_PHOTOS, BATCH_BYTES = 8, 2**20
-"""What a process is given at a time, at most (one photo at least): little, so that an interruption is quick."""
+"""Maximum number of photos and bytes in a task of a worker process. They are small so that it can be interrupted
+soon."""
 ALIGNED_MIN_SIZE = 128
-"""Pixels: the default of --min_size with --align. The faces of CelebA's aligned photos have some 149."""
+"""Default of --min_size with --align, in pixels. The faces of CelebA's aligned photos have some 149."""
 NAME_BYTES = 120
 NOT_IN_SETTINGS = ("input", "columns", "young_dir", "old_dir", "output", "overwrite", "processes")
-"""Options that decide nothing about the set."""
+"""Options that do not affect the data set."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is known before the first photo is looked at."""
+    """The state of a preparation before the first photo is read."""
 
     source: Source
     settings: Settings
     collection: Collection
     table: pd.DataFrame
     faces: pd.DataFrame
-    """of `plan`"""
+    """result of `plan`"""
     names: np.ndarray
-    """the file that each row's photo would become"""
+    """file name for each row's photo if it is kept"""
 
     @property
     def folders(self) -> np.ndarray:
-        """The folder that each row's photo would go to; only candidates have one that means something."""
+        """The folder for each row's photo; only valid for candidates."""
         return (self.faces["phase"].astype(str) + self.faces["domain"].astype(str)).to_numpy(dtype=object)
 
     @property
@@ -70,9 +71,9 @@ class Preparation:
 
 
 def prepare(source_name: str, settings: Settings) -> bool:
-    """Make the set that the settings describe; False where it was there before. Raises UserError.
+    """Prepare the data set described by the settings; returns False if it exists already. Raises UserError.
 
-    What was done stays on disk when this is interrupted, and the same settings go on from there.
+    If this is interrupted, finished work stays on disk, and a call with the same settings resumes.
     """
     source = SOURCES[source_name]
     collection = open_source(source_name, source, settings)
@@ -85,7 +86,7 @@ def prepare(source_name: str, settings: Settings) -> bool:
     names = file_names(table["path"], settings.photos.format if settings.photos.mode == "crop" else None)
     preparation = Preparation(source, settings, collection, table, faces, names)
     candidates = int((faces["reason"] == "").sum())
-    print(f"{len(table):,} rows, of which {candidates:,} may be taken; now their photos", flush=True)
+    print(f"{len(table):,} rows, of which {candidates:,} are candidates by their metadata; reading photos", flush=True)
     record = described(source_name, settings, table)
     with workspace.opened(settings.run.output) as work:
         if not workspace.start(work, record, overwrite=settings.run.overwrite):
@@ -102,8 +103,7 @@ def prepare(source_name: str, settings: Settings) -> bool:
 
 
 def with_people(preparation: Preparation, work: Workspace) -> Preparation:
-    """The same with an identity for each person whom several photos show, where the collection has none. Raises
-    UserError."""
+    """The preparation with identities for people with several photos, if the collection has none. Raises UserError."""
     table, faces, settings = preparation.table, preparation.faces, preparation.settings
     rows = np.flatnonzero((faces["reason"] == "") & (table["identity"] == ""))
     ending, processes = preparation.source.chip_ending, settings.run.processes
@@ -115,24 +115,24 @@ def with_people(preparation: Preparation, work: Workspace) -> Preparation:
 
 
 def open_source(name: str, source: Source, settings: Settings) -> Collection:
-    """The collection that the options name. Raises UserError where it is not there or cannot be used so."""
+    """Open the collection that the options name. Raises UserError if it is missing or the options do not fit it."""
     options: InputOptions = settings.source
     if options.young_dir is not None and options.old_dir is not None:
         if name != "folder":
-            raise OptionError(f"--young_dir and --old_dir are for your own photos: folder, not {name}")
+            raise OptionError(f"--young_dir and --old_dir are for your own photos: use the source folder, not {name}")
         return TwoFolders(options.young_dir, options.old_dir)
-    assert options.input is not None  # InputOptions sees to it
+    assert options.input is not None  # checked by InputOptions
     if settings.photos.mode == "link" and not options.input.is_dir():
-        raise OptionError(f"--mode link: what is in the archive {options.input} cannot be linked to; use --mode copy")
+        raise OptionError(f"--mode link: photos in the archive {options.input} cannot be linked; use --mode copy")
     return open_collection(options.input, source.photo_folders)
 
 
 def described(source_name: str, settings: Settings, table: pd.DataFrame) -> dict[str, Any]:
-    """Everything that decides what the set is, as plain values: equal descriptions, equal sets."""
+    """All settings and metadata that determine the data set, as plain values. Equal descriptions give equal sets."""
     options = {name: value for name, value in flatten(settings).items() if name not in NOT_IN_SETTINGS}
     digest = hashlib.sha256()
     for name, column in table.items():
-        if column.dtype == object:  # names of files are not always text that can be encoded
+        if column.dtype == object:  # file names are not always valid Unicode
             column = column.map(lambda text: text.encode("utf-8", "backslashreplace").decode())
         digest.update(f"{name}\0".encode() + pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
@@ -140,10 +140,9 @@ def described(source_name: str, settings: Settings, table: pd.DataFrame) -> dict
 
 
 def file_names(paths: pd.Series, suffix: str | None) -> np.ndarray:
-    """A file name for each path: its own with `suffix` (None: as it is), and some digits where that would not be
-    unique.
+    """A file name for each path: its own name with `suffix` (None keeps the suffix), plus digits if it is not unique.
 
-    Letters that some system does not allow in names become _.
+    Characters that some systems do not allow in file names are replaced by _.
     """
     stems = [shorten(re.sub(r"[^\w.()+,= -]|^[.-]", "_", PurePosixPath(path).stem)) for path in paths]
     suffixes = [f".{suffix}" if suffix else f".{path.rpartition('.')[2].lower()}" for path in paths]
@@ -155,13 +154,12 @@ def file_names(paths: pd.Series, suffix: str | None) -> np.ndarray:
 
 
 def shorten(name: str) -> str:
-    """The beginning of a name, of so many bytes that it can be a file's name with something added to it."""
+    """The beginning of a name, short enough for a file name after something is appended."""
     return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def look_at_photos(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> np.ndarray:
-    """Look at photos until every one that is to be kept was looked at; returns each row's reason, "" for those to
-    keep."""
+    """Process photos until all photos to keep have been processed; returns the reason for each row, "" to keep it."""
     faces, limits, genders = preparation.faces, preparation.settings.limits, preparation.genders
     _check_files(preparation, work, outcomes)
     while True:
@@ -179,7 +177,7 @@ def look_at_photos(preparation: Preparation, work: Workspace, outcomes: Outcomes
 
 
 def _check_files(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> None:
-    """Look again at photos whose files are gone or not whole, as a machine that lost its power leaves them."""
+    """Mark photos for processing whose files are missing or incomplete, for example after a power failure."""
     folders, names = preparation.folders, preparation.names
     for row in np.flatnonzero(outcomes.passed):
         path = work.photo_path(folders[row], names[row])
@@ -188,7 +186,7 @@ def _check_files(preparation: Preparation, work: Workspace, outcomes: Outcomes) 
 
 
 def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iterator[tuple[PhotoWork, list[PhotoTask]]]:
-    """The photos of these rows, a few at a time."""
+    """Tasks for the photos of these rows, a few per batch."""
     settings = preparation.settings
     photos = settings.photos
     min_size = settings.filters.min_size or (ALIGNED_MIN_SIZE if photos.align else preparation.source.min_size)
@@ -217,8 +215,8 @@ def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iter
 
 
 def framings(preparation: Preparation) -> np.ndarray:
-    """What is made of each row's photo: aligned; chip (its middle square, for photos that are cut so tightly round the
-    face that they cannot be aligned); box (of --margin); square (the middle one); whole (copied or linked)."""
+    """The framing of each row's photo: aligned, chip (the central square of photos that are too tight to be aligned),
+    box (with --margin), square (the central square), or whole (copied or linked)."""
     photos, paths = preparation.settings.photos, preparation.table["path"].str.lower()
     if not photos.align:
         name = "whole" if photos.mode != "crop" else "square" if photos.margin is None else "box"
@@ -229,12 +227,12 @@ def framings(preparation: Preparation) -> np.ndarray:
 
 
 def weight(photo: Photo) -> int:
-    """The bytes of a photo that wait in memory."""
+    """The memory in bytes that a waiting photo needs."""
     return len(photo) if isinstance(photo, bytes) else 0
 
 
 def face_square(face: np.ndarray, margin: float) -> Box | None:
-    """The square to crop to, or None for a face box (left, top, right, bottom) that is none."""
+    """The square to crop to, or None if the face box (left, top, right, bottom) is not valid."""
     left, top, right, bottom = face.tolist()
     if not (np.isfinite(face).all() and right - left >= 1 and bottom - top >= 1):
         return None
@@ -244,7 +242,7 @@ def face_square(face: np.ndarray, margin: float) -> Box | None:
 def publish(
     preparation: Preparation, work: Workspace, outcomes: Outcomes, reasons: np.ndarray, settings: dict[str, Any]
 ) -> None:
-    """Remove the photos that are not kept, describe the set, and move all of it to where it belongs."""
+    """Remove photos that are not kept, write the reports, and move everything to the output folder."""
     folders, names = preparation.folders, preparation.names
     work.keep_only(folders[reasons == ""], names[reasons == ""])
     result = Result(

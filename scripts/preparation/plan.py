@@ -1,4 +1,4 @@
-"""What the metadata alone decide of every row: whether it is a candidate, its domain, train or test, its preference."""
+"""Decisions by the metadata alone: whether a row is a candidate, its domain, its phase, and its order of preference."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from util.files import is_image
 
 
 def plan(table: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """One row for each of the table's: reason ("" for a candidate), domain (A, B), phase, person (a number), order.
+    """A table with one row per row of the collection: reason ("" for a candidate), domain (A, B), phase, person (an
+    index), order.
 
-    order: candidates by preference, from 0: first the best photo of each person, then their second ones, and so on;
-    among equals by a hash, so that photos added to a collection change nothing for the others. -1 for all others.
+    order: rank of a candidate in the order of preference, starting at 0; -1 for other rows. The best photos of all
+    people come first, then their second photos, and so on. Ties are broken by a hash, so that photos which are added to
+    a collection do not change the order of the others.
     """
     reasons = np.full(len(table), "", dtype=object)
     domain = _domains(table, settings.filters)
@@ -42,7 +44,7 @@ def plan(table: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def _domains(table: pd.DataFrame, filters: FilterOptions) -> np.ndarray:
-    """ "A" (young), "B" (old) or "" for each row, by age or, where that is unknown, by the collection's flag."""
+    """ "A" (young), "B" (old) or "" for each row, by age or, if it is unknown, by the collection's flag."""
     age = np.floor(table["age"].to_numpy())
     young = (age >= filters.young[0]) & (age <= filters.young[1])
     old = (age >= filters.old[0]) & (age <= filters.old[1])
@@ -52,7 +54,7 @@ def _domains(table: pd.DataFrame, filters: FilterOptions) -> np.ndarray:
 
 
 def _objections(table: pd.DataFrame, domain: np.ndarray, settings: Settings) -> Iterator[tuple[np.ndarray, str]]:
-    """Masks of the rows that are not wanted, each with the reason; the first that holds counts."""
+    """Masks of rows to leave out, each with the reason. The first reason that applies is used."""
     filters, age, score = settings.filters, table["age"].to_numpy(), table["face_score"].to_numpy()
     for problem in filter(None, table["problem"].cat.categories):
         yield (table["problem"] == problem).to_numpy(), problem
@@ -79,16 +81,17 @@ def _objections(table: pd.DataFrame, domain: np.ndarray, settings: Settings) -> 
 
 
 def _people(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """A number for each row's person, and the people's names; who is unknown is a person of their own."""
+    """The index of each row's person, and the people's names. A row with unknown identity is a different person."""
     identity = table["identity"].to_numpy()
     names = np.where(identity == "", "photo " + table["path"].to_numpy(), "person " + identity)
     return pd.factorize(names)
 
 
 def _domain_of_person(person: np.ndarray, domain: np.ndarray, candidate: np.ndarray, people: int) -> np.ndarray:
-    """The one domain that each person is kept in: where most of their candidates are, B where these are equally many.
+    """The domain in which each person is kept: that of most of their candidates, or B if both have equally many.
 
-    Somebody who is seen in both domains would be a pair that the method must do without.
+    Nobody may be in both domains, because this would give pairs of young and old photos of one person, and the method
+    is unpaired.
     """
     young = np.bincount(person[candidate & (domain == "A")], minlength=people)
     old = np.bincount(person[candidate & (domain == "B")], minlength=people)
@@ -96,7 +99,8 @@ def _domain_of_person(person: np.ndarray, domain: np.ndarray, candidate: np.ndar
 
 
 def _is_tested(names: np.ndarray, person: np.ndarray, table: pd.DataFrame, split: SplitOptions) -> np.ndarray:
-    """Whether each person is for testing. It follows from the person's name and the seed, and from nothing else."""
+    """Whether each person is for testing. Without --official_split, this depends only on the person's name and the
+    seed."""
     if split.official_split:
         tested = np.zeros(len(names), dtype=bool)
         tested[person[(table["partition"] == "test").to_numpy()]] = True
@@ -118,6 +122,6 @@ def _order(table: pd.DataFrame, person: np.ndarray, candidate: np.ndarray, seed:
 
 
 def _hash(text: str, seed: int) -> int:
-    """64 bits that follow from text and seed, on every machine."""
+    """A hash of text and seed with 64 bits, the same on all machines."""
     content = f"{seed}\0{text}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")

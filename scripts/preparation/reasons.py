@@ -1,4 +1,4 @@
-"""Why a photo of a collection is not kept."""
+"""The reasons why a photo of a collection is left out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a row is not kept, in the order in which it is looked at; the sources add reasons of their own before
-    these."""
+    """The reasons why a row is left out, in the order in which they are checked. Reasons of the sources come before."""
 
     TWICE = "listed twice"
     OUTSIDE = "path that leads elsewhere"

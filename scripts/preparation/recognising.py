@@ -1,4 +1,4 @@
-"""The face of a photo as a vector; what worker processes do. Loads torch, and the face detector where it is needed."""
+"""Computes the face embedding of a photo, in worker processes. Imports torch and the face detector."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from util.photos import UnreadableImageError, opened_photo, upright
 
 LENGTH = 128
 NOBODY = np.full(LENGTH, np.nan, dtype=np.float32)
-"""in place of the vector of a photo without a face"""
+"""The vector of a photo without a face."""
 ALIGNED_SIZE = round(SIZE / (RECOGNISED[2] - RECOGNISED[0]))
-"""Pixels of an aligned image whose part that is looked at is as large as the recogniser wants it."""
+"""Size of an aligned image in pixels whose part RECOGNISED has the size of the recogniser's input."""
 
 
 class FaceTask(NamedTuple):
-    """One photo: its row's number, its file or bytes (None: there is none), whether it is a chip, cut so tightly that a
-    detector fails on it."""
+    """One photo: the number of its row, its file or bytes (None if it is missing), and whether it is a chip, which is
+    too tight for a detector."""
 
     number: int
     photo: Path | bytes | None
@@ -34,14 +34,14 @@ class FaceTask(NamedTuple):
 
 
 class FaceVector(NamedTuple):
-    """The vector (128,) of a row's photo, float32; NOBODY where no face was found."""
+    """The embedding (128,) of a row's photo, float32; NOBODY if no face was found."""
 
     number: int
     vector: np.ndarray
 
 
 def recognise_batch(tasks: list[FaceTask]) -> list[FaceVector]:
-    """The vectors of some photos. One by one, so that none depends on which others are looked at with it."""
+    """The embeddings of photos, computed one by one, so that they do not depend on the other photos of the batch."""
     return [FaceVector(task.number, _vector(task)) for task in tasks]
 
 
@@ -67,6 +67,6 @@ def _vector(task: FaceTask) -> np.ndarray:
 
 @cache
 def _recogniser() -> Recogniser:
-    """Loaded once in each process, of which there is one for each core."""
+    """The recogniser, loaded once per process, with one thread because there is a process per core."""
     torch.set_num_threads(1)
     return load_recogniser()

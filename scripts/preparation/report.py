@@ -1,4 +1,4 @@
-"""What came of a preparation: manifest.csv, dataset.json, the console's summary."""
+"""The results of a preparation: manifest.csv, dataset.json, and the summary on the console."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ COPIED_COLUMNS = (
 
 @dataclass(frozen=True)
 class Result:
-    """A finished selection, one entry for each row of the collection in every array."""
+    """A finished selection. All arrays have one entry per row of the collection."""
 
     title: str
     settings: dict[str, Any]
     table: pd.DataFrame
     reasons: np.ndarray
-    """"" for what is kept"""
+    """"" for photos that are kept"""
     folders: np.ndarray
     names: np.ndarray
-    """where each kept photo is; "" for all others"""
+    """file name of each kept photo; "" for all others"""
     order: np.ndarray
     person: np.ndarray
     genders: np.ndarray
     framings: np.ndarray
-    """what each photo shows of its face; see `framings` in pipeline.py"""
+    """framing of each photo; see `framings` in pipeline.py"""
     outcomes: Outcomes
     refused: dict[str, int]
-    """members of archives that were not even looked at, by reason"""
+    """number of members of archives that were skipped, by reason"""
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Rows by reason, most frequent first, what is kept before all."""
+        """Number of rows by reason: kept rows first, then the most frequent reasons."""
         counts = Counter(self.reasons.tolist())
         kept = counts.pop("", 0)
         return {KEPT: kept, **dict(counts.most_common())}
 
     @cached_property
     def folder_counts(self) -> dict[str, dict[str, int]]:
-        """For each of the four folders, how many photos, people, women, men it has."""
+        """Numbers of photos, people, women and men in each of the four folders."""
         return {name: self._count(self.folders == name) for name in FOLDERS}
 
     def _count(self, rows: np.ndarray) -> dict[str, int]:
@@ -84,7 +84,7 @@ class Result:
 
 
 def write_manifest(path: Path, result: Result) -> None:
-    """Write manifest.csv: every row of the collection, with the file that was made of it or the reason why none was."""
+    """Write manifest.csv: each row of the collection, with the file made from it or the reason why it is left out."""
     details = np.full(len(result.table), "", dtype=object)
     for row, detail in result.outcomes.details.items():
         details[row] = detail
@@ -104,12 +104,12 @@ def write_manifest(path: Path, result: Result) -> None:
 
 
 def one_line_path(path: str) -> str:
-    """A path that cannot break a line of a table."""
+    """A path without line breaks, for a table."""
     return path if path.isprintable() else one_line(path)
 
 
 def summary(result: Result) -> str:
-    """The console's account."""
+    """The summary for the console."""
     lines = ["", f"{'rows of ' + result.title:<38}{len(result.table):>9,}"]
     lines += [f"  {reason:<36}{count:>9,}" for reason, count in result.counts.items()]
     lines += [f"  ({reason}: {count:,})" for reason, count in result.refused.items()]
@@ -122,14 +122,14 @@ def summary(result: Result) -> str:
 
 
 def check_not_empty(result: Result, settings: Settings) -> None:
-    """Raise UserError for a set that cannot be trained on; say so where it cannot be tested on."""
+    """Raise UserError if a training folder is empty; print a note if a test folder is empty."""
     empty = [name for name, counts in result.folder_counts.items() if counts["photos"] == 0]
     training = [name for name in empty if name.startswith("train")]
     if training:
         first = next((reason for reason in result.counts if reason != KEPT), "the collection is empty")
         raise UserError(
-            f"no photo is left for {', '.join(training)}; the most frequent reason is: {first}. "
-            f"{settings.run.output / 'report.html'} has all of them; mend the option, and add --overwrite"
+            f"no photos are left for {', '.join(training)}; the most frequent reason is: {first}. "
+            f"{settings.run.output / 'report.html'} lists all reasons; change the options and add --overwrite"
         )
     if empty and settings.split.test_fraction > 0:
-        print(f"note: no photo is left for {', '.join(empty)}; a larger --test_fraction would give some")
+        print(f"note: no photos are left for {', '.join(empty)}; increase --test_fraction to get some")

@@ -1,9 +1,9 @@
-"""Which photos show one person, by the vectors that a face recogniser makes of them (faces/recognise.py).
+"""Finds photos of the same person by the embeddings of a face recogniser (faces/recognise.py).
 
-Whether two vectors are near enough cannot be said by one distance for all: faces that the recogniser was trained on
-rarely lie close together, so that those of strangers may be nearer than two photos of one person elsewhere. Each photo
-is therefore compared with its own surroundings: two show one person if they are much nearer to each other than each of
-them is to its 30th neighbour (docs/datasets.md has what this finds in UTKFace, and what one distance would find).
+A fixed threshold for the distance would not work. Faces of groups that were rare in the recogniser's training have
+embeddings close together, so different people of such a group may be closer than two photos of one person elsewhere.
+Each photo is therefore compared with its own neighbourhood: two photos show one person if they are much closer to each
+other than each of them is to its 30th neighbour. docs/datasets.md compares this rule with a fixed threshold on UTKFace.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 NEIGHBOURS = 30
-"""More than most people have photos in a collection that does not say who is on them. Of few photos, a quarter."""
+"""Rank of the neighbour, which exceeds the number of photos that most people have; at most a quarter of all photos."""
 NEARER = 0.8
-"""Two photos of one person are nearer to each other than so much of the distance to these neighbours (the geometric
-mean of both). From 0.82 on, more than half of the pairs are strangers, and chains of them grow."""
+"""Two photos show one person if their distance is below this share of the distance to these neighbours (the geometric
+mean of both). From 0.82 on, more than half of the pairs are different people, and these form chains."""
 LEAST, MOST = 0.2, 0.5
-"""Nearer than the first is the same person, whatever the surroundings; farther than the second, another."""
+"""A distance below the first is always the same person, and above the second always a different person."""
 ROWS = 1024
-"""Photos compared with all others at a time."""
+"""Number of photos that are compared with all others at a time."""
 
 
 def pairs_of_one_person(vectors: np.ndarray) -> np.ndarray:
-    """The pairs (first, second) of rows of float32 (N, 128) that show one person: (pairs, 2), first below second."""
+    """The pairs of rows of embeddings, float32 (N, 128), that show one person: (pairs, 2), the smaller index first."""
     if len(vectors) < 2:
         return np.empty((0, 2), dtype=np.int64)
     place = max(1, min(NEIGHBOURS, len(vectors) // 4))
@@ -41,7 +41,7 @@ def pairs_of_one_person(vectors: np.ndarray) -> np.ndarray:
 
 
 def _distances(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The distances of ROWS rows at a time to all, with the first row's number."""
+    """The distances of ROWS rows at a time to all rows, with the index of the first row."""
     squares = (vectors**2).sum(axis=1)
     for start in range(0, len(vectors), ROWS):
         part = vectors[start : start + ROWS]
@@ -50,6 +50,6 @@ def _distances(vectors: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
-    """A number for each of `count` photos, equal for those that pairs (pairs, 2) connect, also by way of others."""
+    """The index of the connected component of each of `count` photos, if pairs (pairs, 2) are edges."""
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -1,4 +1,4 @@
-"""Which of the photos that passed are kept: no near-duplicates, no more than the limits."""
+"""Selects the photos to keep: removes near-duplicates and applies limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from scripts.preparation.workspace import Outcomes
 def select(
     faces: pd.DataFrame, genders: np.ndarray, outcomes: Outcomes, limits: LimitOptions, *, reserve: bool = False
 ) -> np.ndarray:
-    """The reason of each row, "" for those to keep, taking every photo that nobody looked at yet for a good one.
+    """The reason for each row, "" to keep it. Photos that were not processed yet are assumed to be good.
 
-    faces: of `plan`. genders: "female", "male" or None for each row. reserve: keep some more than the limits say, so
-    that few rounds of looking at photos suffice.
+    faces: result of `plan`. genders: "female", "male" or None for each row. reserve: keep some photos beyond the
+    limits, so that few rounds of processing are needed.
 
-    Candidates are gone through in their order of preference. As a photo counts against the limits only if it is kept,
-    photos that fail make room for later ones, and the outcome does not depend on which others were looked at.
+    Candidates are visited in their order of preference. A photo counts against the limits only if it is kept, so photos
+    that fail make room for later ones, and the result does not depend on which other photos were processed.
     """
     reasons = np.where(outcomes.failed, outcomes.reasons, faces["reason"].to_numpy())
     order = faces["order"].to_numpy()
@@ -55,7 +55,7 @@ def select(
 
 
 def _limits(limits: LimitOptions, reserve: bool) -> tuple[float, float]:
-    """Photos of each class (of each gender in it, where these are balanced) and of each person, at most."""
+    """Maximum numbers of photos per class (per gender of a class if genders are balanced) and per person."""
     per_class = limits.max_per_class or float("inf")
     if limits.balance_gender:
         per_class //= 2
@@ -64,7 +64,7 @@ def _limits(limits: LimitOptions, reserve: bool) -> tuple[float, float]:
 
 
 def _balance(reasons: np.ndarray, candidates: np.ndarray, faces: pd.DataFrame, genders: np.ndarray) -> None:
-    """Drop the least preferred of the gender that has more, in each of the four folders."""
+    """Drop the least preferred photos of the gender with more photos, in each of the four folders."""
     for _, rows in faces.iloc[candidates[reasons[candidates] == ""]].groupby(["domain", "phase"], observed=True):
         chosen = faces.index.get_indexer(rows.index)
         by_gender = [chosen[genders[chosen] == gender] for gender in ("female", "male")]

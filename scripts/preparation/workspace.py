@@ -1,7 +1,8 @@
-"""A preparation under way, on disk: stopped at any moment and started again, published in one go.
+"""The state of a preparation on disk. It can be interrupted and resumed at any moment, and is published when complete.
 
-Everything is made in OUTPUT/.preparing: settings.json says what is being made, journal.csv what became of each photo,
-trainA and so on hold the photos that passed. When all is there, it is moved into OUTPUT, dataset.json last.
+All files are created in OUTPUT/.preparing: settings.json describes the data set, journal.csv has the outcome of each
+photo, and trainA and so on contain the photos that passed. When all are complete, they are moved to OUTPUT,
+dataset.json last.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from util.files import locked, write_text
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 RECORD = "dataset.json"
-"""What a set was made with. It is the last file to appear: a set that has it is whole."""
+"""The settings of a data set. It is published last, so a data set that has it is complete."""
 PUBLISHED = (*FOLDERS, "manifest.csv", "report.html", RECORD)
 
 
 def one_line(text: str) -> str:
-    """Printable text without line breaks, of 300 characters at most."""
+    """Printable text without line breaks, of at most 300 characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)[:300]
 
 
 class Outcomes:
-    """What became of each photo that was looked at, by row number; kept in a journal that a kill leaves readable."""
+    """The outcomes of the processed photos by row, in a journal that stays readable if the process is killed."""
 
     def __init__(self, path: Path, rows: int) -> None:
         self.reasons = np.full(rows, "", dtype=object)
@@ -51,16 +52,16 @@ class Outcomes:
 
     @property
     def failed(self) -> np.ndarray:
-        """Which rows were looked at and refused."""
+        """Mask of rows that were processed and rejected."""
         return self.is_done & (self.reasons != "")
 
     @property
     def passed(self) -> np.ndarray:
-        """Which rows were looked at and written."""
+        """Mask of rows that were processed and written."""
         return self.is_done & (self.reasons == "")
 
     def add(self, outcome: Outcome) -> None:
-        """Remember an outcome, on disk at once."""
+        """Store an outcome, and write it to disk immediately."""
         self._take(outcome)
         self._writer.writerow(
             [*outcome[:5], outcome.hash.hex(), one_line(outcome.detail), shown_landmarks(outcome.landmarks)]
@@ -68,7 +69,7 @@ class Outcomes:
         self._file.flush()
 
     def forget(self, rows: np.ndarray) -> None:
-        """Look at these photos again."""
+        """Mark these photos for processing again."""
         self.is_done[rows] = False
 
     def close(self) -> None:
@@ -87,7 +88,8 @@ class Outcomes:
             self.landmarks[row] = outcome.landmarks
 
     def _load(self, path: Path) -> None:
-        """Read what is there, up to the first line that is not whole: what a kill or a power failure cut short goes."""
+        """Read the journal up to the first incomplete line, which a kill or a power failure may leave; drop the
+        rest."""
         if not path.exists():
             return
         whole = 0
@@ -102,12 +104,12 @@ class Outcomes:
 
 
 def shown_landmarks(landmarks: tuple[float, ...]) -> str:
-    """Numbers for a cell of a table, to a hundredth of a pixel."""
+    """Landmarks as text for a table, to a hundredth of a pixel."""
     return " ".join(f"{number:.2f}" for number in landmarks)
 
 
 def parse_line(line: bytes) -> Outcome | None:
-    """A line of the journal; None for one that is not whole."""
+    """Parse a line of the journal; None if it is incomplete."""
     try:
         number, reason, *sizes, hash_, detail, points = next(csv.reader([line.decode()]))
         width, height, file_size = map(int, sizes)
@@ -120,7 +122,7 @@ def parse_line(line: bytes) -> Outcome | None:
 
 
 def _fits(row: Outcome) -> bool:
-    """Whether the numbers of an outcome are in their ranges."""
+    """Whether the values of an outcome are in their ranges."""
     return (
         row.number >= 0
         and all(0 <= value < 2**31 for value in (row.width, row.height))
@@ -132,18 +134,18 @@ def _fits(row: Outcome) -> bool:
 
 
 class Workspace:
-    """The folder in which a preparation is made; get one from `opened`."""
+    """The folder of a preparation in progress; created by `opened`."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
         self.folder = output / ".preparing"
 
     def photo_path(self, folder: str, name: str) -> Path:
-        """Where a photo of the set is made."""
+        """The path of a photo in the workspace."""
         return self.folder / folder / name
 
     def keep_only(self, folders: np.ndarray, names: np.ndarray) -> None:
-        """Remove all other files from the four folders: photos that are not kept, and what kills left."""
+        """Remove all other files from the four folders: photos that are not kept, and incomplete files."""
         for folder in FOLDERS:
             kept = set(names[folders == folder])
             for path in list((self.folder / folder).iterdir()):
@@ -151,9 +153,9 @@ class Workspace:
                     path.unlink()
 
     def finish_publishing(self) -> bool:
-        """Move what is made to where it belongs, if all of it is made; False if it is not.
+        """Move the data set to the output folder if it is complete; returns False if it is not.
 
-        A former set of this command's is put aside first. Whenever this is interrupted, the next call completes it.
+        A previous data set of this command is moved aside first. If this is interrupted, the next call completes it.
         """
         if not (self.folder / RECORD).exists():
             return False
@@ -168,7 +170,7 @@ class Workspace:
         return True
 
     def clear(self) -> None:
-        """Remove everything that is not published."""
+        """Remove all files that are not published."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -178,12 +180,12 @@ class Workspace:
 
 @contextmanager
 def opened(output: Path) -> Iterator[Workspace]:
-    """The workspace of an output folder, for this process alone. Raises UserError where it is another's or
-    unwritable."""
+    """Open the workspace of an output folder for this process alone. Raises UserError if it is in use or not
+    writable."""
     workspace = Workspace(output)
     try:
         workspace.folder.mkdir(parents=True, exist_ok=True)
-        with locked(workspace.folder / "lock", f"another preparation is filling {output}; wait for it, or end it"):
+        with locked(workspace.folder / "lock", f"another preparation is writing to {output}; wait for it or stop it"):
             try:
                 yield workspace
             finally:
@@ -192,15 +194,15 @@ def opened(output: Path) -> Iterator[Workspace]:
     except OSError as error:
         where = error.filename or output
         raise UserError(
-            f"--output {output}: {error.strerror or error} ({where}); nothing is lost: mend it, and give the same "
-            f"command again to go on"
+            f"--output {output}: {error.strerror or error} ({where}); finished work is kept: fix the problem and run "
+            f"the same command again to resume"
         ) from error
 
 
 def start(workspace: Workspace, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-    """Make the workspace ready to make, or go on making, a set with these settings; False where it is there already.
+    """Prepare the workspace for a data set with these settings, or for resuming it; False if the set exists already.
 
-    Raises UserError where the output holds another set, or something that this command did not make.
+    Raises UserError if the output contains another data set, or files that this command did not make.
     """
     workspace.finish_publishing()
     record = _read(workspace.output / RECORD)
@@ -208,19 +210,21 @@ def start(workspace: Workspace, settings: Mapping[str, Any], *, overwrite: bool)
         foreign = [name for name in PUBLISHED if (workspace.output / name).exists()]
         if foreign:
             raise UserError(
-                f"--output {workspace.output} holds {', '.join(foreign)} of another origin; move them away, or choose "
-                "another folder"
+                f"--output {workspace.output} contains {', '.join(foreign)}, which this command did not make; move "
+                "them away, or choose another folder"
             )
     elif not _is_record(record):
-        raise UserError(f"{workspace.output / RECORD} is damaged (no settings); remove it and prepare the set again")
+        raise UserError(
+            f"{workspace.output / RECORD} is damaged (no settings); remove it and prepare the data set again"
+        )
     elif not overwrite:
-        _refuse_other(record["settings"], settings, f"--output {workspace.output} holds a set that was made")
+        _refuse_other(record["settings"], settings, f"--output {workspace.output} contains a data set that was made")
         workspace.clear()
         return False
     begun = _read(workspace.folder / "settings.json")
     if begun is not None and begun != settings:
         if not overwrite and isinstance(begun, dict):
-            _refuse_other(begun, settings, f"--output {workspace.output} holds a set that was begun")
+            _refuse_other(begun, settings, f"--output {workspace.output} contains a data set that was started")
         workspace.clear()
     for name in FOLDERS:
         (workspace.folder / name).mkdir(exist_ok=True)
@@ -234,7 +238,7 @@ def _read(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); remove it and prepare the set again") from error
+        raise UserError(f"{path} is damaged ({error}); remove it and prepare the data set again") from error
 
 
 def _is_record(value: Any) -> bool:
@@ -242,8 +246,10 @@ def _is_record(value: Any) -> bool:
 
 
 def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], what: str) -> None:
-    """Raise UserError naming each setting that differs, with both values."""
+    """Raise UserError with both values of each setting that differs."""
     different = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if different:
         shown = "; ".join(f"{name}: {before.get(name)} there, {now.get(name)} now" for name in different)
-        raise UserError(f"{what} otherwise ({shown}): give --overwrite to replace it, or another --output")
+        raise UserError(
+            f"{what} with other settings ({shown}): use --overwrite to replace it, or choose another --output"
+        )
