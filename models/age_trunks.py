@@ -52,7 +52,7 @@ class SmallResNet(Trunk):
         return maps[1:]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Of images (N, 3, H, W) in [-1, 1]: vectors, by the last layer from the mean over places."""
+        """Map images (N, 3, H, W) in [-1, 1] to vectors: `fc` applied to the globally averaged features."""
         last: Tensor = self.stages[-1](self.features(images)[-1])
         result: Tensor = self.fc(last.mean(dim=(2, 3)))
         return result
@@ -101,7 +101,7 @@ class PlainNet(Trunk):
         return maps[:3]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Of images (N, 3, H, W) in [-1, 1]: vectors, by the last layer from the mean over places."""
+        """Map images (N, 3, H, W) in [-1, 1] to vectors: `fc` applied to the globally averaged features."""
         result: Tensor = self.fc(self.layers(self.stem(images)).mean(dim=(2, 3)))
         return result
 

@@ -82,7 +82,7 @@ class BaseModel(ABC):
         self.losses: dict[str, Tensor] = {}
         self.steps = self.warm_up_done = 0
         self._epoch_loss = torch.zeros((), device=device)
-        self._epoch_steps = torch.zeros((), device=device)  # on the device, as a CUDA graph counts them
+        self._epoch_steps = torch.zeros((), device=device)  # on the device, because a CUDA graph updates it
 
     @abstractmethod
     def translate(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:

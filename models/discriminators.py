@@ -142,7 +142,7 @@ class FrozenFeatures(Network):
             height, width = (round(length * self.size / shorter) for length in images.shape[-2:])
             images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
         if self.grey:
-            # Equal shares, so that the heads' gradient has no colour of its own: luminance would favour green.
+            # Equal weights keep the heads' gradient grey; luminance weights would favour green.
             images = images.mean(dim=1, keepdim=True).expand_as(images)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -203,7 +203,7 @@ class DiscriminatorOptions:
     )
     features_grey: bool = option(
         False,
-        help="the estimator of --netD projected sees grey images, so that colours are judged by the PatchGAN alone",
+        help="convert images to grey for --features, so that only the PatchGAN of --netD projected judges colours",
         architecture=True,
     )
     head_width: int = option(

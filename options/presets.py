@@ -58,5 +58,5 @@ class PresetOptions:
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The values by option."""
+        """The option values of the preset."""
         return PRESETS[self.preset]

@@ -114,7 +114,7 @@ def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
 def _damage_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except DAMAGES as error:  # RuntimeError: NotImplementedError and RecursionError are among its kinds
+    except DAMAGES as error:  # includes NotImplementedError and RecursionError
         reason = str(error) or type(error).__name__
         raise ArchiveError(f"{path} cannot be read as an archive ({reason}); download it again") from error
 

@@ -81,7 +81,7 @@ def draw_curves(
 
 
 def by_pairs(names: Sequence[str]) -> dict[str, list[str]]:
-    """Loss names by panel: those that differ in the domain alone (`G_A`, `G_B`) share one, called `G`."""
+    """Group loss names by panel. Names that differ only in the domain (`G_A`, `G_B`) share a panel, called `G`."""
     panels: dict[str, list[str]] = {}
     for name in names:
         panels.setdefault(name.removesuffix("_A").removesuffix("_B"), []).append(name)

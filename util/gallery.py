@@ -12,7 +12,10 @@ from util.html import Page, link
 from util.text import printable
 
 SCRIPT = "gallery.js"
-KEYS = "Keys: / search, arrows and Enter choose a face, 1 and 2 the direction, r reconstructions, space shows the photo"
+KEYS = (
+    "Keys: / to search, arrows and Enter to open a face, 1 and 2 to change the direction, r for reconstructions, space "
+    "to show the photo"
+)
 OLDER, YOUNGER = "young to old", "old to young"
 
 

@@ -1,5 +1,5 @@
-// Search, order, keys and the large view of a page of faces. All that it shows is in the page, which can be read
-// without it, too.
+// Searching, sorting, keyboard control and the enlarged view of a page of faces. The page contains all images and can
+// also be read without this script.
 "use strict";
 {
   const $ = (selector) => document.querySelector(selector);
@@ -8,7 +8,7 @@
   const search = $("#search"), order = $("#order"), count = $("#count");
   document.documentElement.classList.add("scripted");
 
-  // Search and order
+  // Searching and sorting
 
   function find() {
     const wanted = search.value.toLowerCase();
@@ -36,7 +36,7 @@
   document.querySelectorAll("input[name=direction]").forEach((choice) => choice.addEventListener("change", tell));
   tell();
 
-  // The large view
+  // Enlarged view
 
   const make = (tag, properties = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), properties);
@@ -103,7 +103,7 @@
     const all = shown(), columns = all.filter((card) => card.offsetTop === all[0].offsetTop).length;
     const at = all.indexOf(document.activeElement.closest(".card"));
     const places = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
-    if (at < 0 && places !== 1) return false; // nothing is chosen yet: the page scrolls, as ever
+    if (at < 0 && places !== 1) return false; // no face is selected yet, so the page scrolls as usual
     all[at + places]?.querySelector("a").focus();
     all[at + places]?.scrollIntoView({ block: "nearest" });
     return true;

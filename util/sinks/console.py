@@ -1,4 +1,4 @@
-"""Progress on the console: a bar on a terminal, plain lines in a file."""
+"""Shows progress on the console: a progress bar on a terminal, plain lines in a file."""
 
 from __future__ import annotations
 
