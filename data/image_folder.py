@@ -48,7 +48,7 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
     if not paths:
         raise DataError(f"{folder} contains no images (expected files ending in {' '.join(SUFFIXES)}){found}")
     if left_out:
-        _tell(printable(f"note: skipping files in {folder} that are not photos by their suffix{found}"))
+        _tell(printable(f"note: skipping files in {folder} without a supported photo suffix{found}"))
     return sorted(paths)[:limit]
 
 

@@ -266,6 +266,6 @@ def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:
     for name, change in changes.items():
         if change.is_of_run:
             raise OptionError(
-                f"--{name} {change.now} cannot be changed when the run in {gathered.folder.path} is resumed, which was "
-                f"trained with --{name} {change.then}: omit the option, or use another --name for a new run ({further})"
+                f"--{name} {change.now} cannot be used to resume the run in {gathered.folder.path}, which was trained "
+                f"with --{name} {change.then}: omit the option, or use another --name for a new run ({further})"
             )

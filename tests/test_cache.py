@@ -310,7 +310,7 @@ def test_training_gives_the_same_losses_and_goes_on_with_another_cache(
     folder, expected = losses_without
     other = KINDS[KINDS.index(kind) - 1]
     output = run("train.py", *words_of(demo_faces, folder, kind), "--n_epochs", "1", "--n_epochs_decay", "0")
-    assert f"cache: {kind}, decoded photos take 311 KB" in output and "cache: 40 of 40 photos" in output
+    assert f"cache: {kind}, decoded photos take 311 KB" in output and "cache: decoded 40 of 40 photos" in output
     words = [*words_of(demo_faces, folder, kind), "--continue_train", "--n_epochs", "2", "--cache", other]
     assert f"cache: {other}" in run("train.py", *words)
     assert len(expected) == 20 and read_losses(folder / kind) == expected

@@ -295,7 +295,7 @@ def test_a_second_run_of_the_same_name_is_refused_whatever_it_wants(case: Case, 
 def test_what_would_make_another_run_is_refused_and_the_rest_is_logged(case: Case) -> None:
     case.run("--n_epochs_decay", "0")
     for words, told in {
-        ("--crop_size", "12"): "--crop_size 12 cannot be changed.*trained with --crop_size 16",
+        ("--crop_size", "12"): "--crop_size 12 cannot be used to resume.*trained with --crop_size 16",
         ("--batch_size", "4"): "--batch_size 4 .*trained with --batch_size 2",
         ("--gan_mode", "vanilla"): "--gan_mode vanilla .*trained with --gan_mode lsgan",
         ("--max_dataset_size", "9"): "--max_dataset_size 9 .*trained with --max_dataset_size 20",

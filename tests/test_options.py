@@ -329,7 +329,7 @@ def test_where_a_flag_is_left_out_or_repeated_nothing_has_changed(tmp_path: Path
 
 def test_another_epochs_networks_may_be_trained_on_otherwise(tmp_path: Path) -> None:
     named = saved_run(tmp_path, "--batch_size", "3")
-    with pytest.raises(OptionError, match=r"--batch_size 4 cannot be changed.*with --init_from run\)$"):
+    with pytest.raises(OptionError, match=r"--batch_size 4 cannot be used to resume.*with --init_from run\)$"):
         parse_train_options([*named, "--continue_train", "--batch_size", "4"])
     options = parse_train_options([*named, "--continue_train", "--epoch", "5", "--batch_size", "4"])
     assert options.changes == ("--batch_size 3 -> 4",)

@@ -65,7 +65,7 @@ class PhotoCache:
         kept = DevicePixels(pixels.values, self.device) if kind == "device" else pixels
         readable = sum(place.offset >= 0 for place in places)
         self.report(
-            f"cache: {readable:,} of {len(places):,} photos of {folder.path}, {format_bytes(pixels.size)}, in "
+            f"cache: decoded {readable:,} of {len(places):,} photos of {folder.path} ({format_bytes(pixels.size)}) in "
             f"{format_duration(time.perf_counter() - started)}"
         )
         return CachedPhotos(folder, places, kept)
