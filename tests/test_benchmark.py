@@ -87,7 +87,7 @@ def test_translation_is_measured_and_its_difference_told(tmp_path: Path) -> None
     path = tmp_path / "result.json"
     printed = run("scripts/benchmark.py", "infer", *SMALL.split(), "--photos", "4", "--batch_size", "2", "--json", path)
     ways = json.loads(path.read_text())["ways"]
-    assert ways["batched"]["mean_difference_of_255"] < 0.01 and ways["own kernels"]["mean_difference_of_255"] < 0.01
+    assert ways["batched"]["mean_difference_of_255"] < 0.01 and ways["custom kernels"]["mean_difference_of_255"] < 0.01
     assert all(way["photos_per_second"] > 0 for way in ways.values()) and "photos/s" in printed
 
 

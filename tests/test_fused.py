@@ -147,7 +147,7 @@ def test_without_a_working_compiler_training_goes_on_with_torchs_layers(
         "print(speed.channels_last, speed.describe())"
     )
     printed = run(script, variables={"CXX": compiler, "XDG_CACHE_HOME": str(tmp_path)})
-    assert printed.startswith("False") and "no own kernels: " in printed and reason in printed
+    assert printed.startswith("False") and "no custom kernels: " in printed and reason in printed
     assert not list(tmp_path.rglob("*.so")), "nothing is left that would be taken for compiled kernels"
 
 

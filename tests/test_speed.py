@@ -302,7 +302,7 @@ def test_speedups_are_named() -> None:
 def test_a_run_says_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = SpeedOptions(precision="float32").resolve(CPU, training=True)
     assert speed.channels_last and "kernels" in speed.speedups
-    assert speed.describe().startswith("float32, channels last, the identity pass")
+    assert speed.describe().startswith("float32, channels last, identity pass")
     monkeypatch.setattr(speed_module, "kernels_work", lambda device, dtype: "no C++ compiler found")
     speed = SpeedOptions(precision="float32").resolve(CPU, training=True)
     assert not speed.channels_last and speed.describe().endswith("; no custom kernels: no C++ compiler found")

@@ -36,10 +36,10 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
     fast = SpeedOptions(precision="float32").resolve(device, training=False)
     ways: dict[str, tuple[Speed, int]] = {"plain": (Speed(), 1), "plain again": (Speed(), 1)}
     ways["batched"] = (Speed(), words.batch_size)
-    ways |= {"own kernels": (fast, 1), "own kernels, batched": (fast, words.batch_size)}
+    ways |= {"custom kernels": (fast, 1), "custom kernels, batched": (fast, words.batch_size)}
     if has_quick_bf16(device):
         short = SpeedOptions(precision="bf16").resolve(device, training=False)
-        ways |= {"own kernels, bf16": (short, 1), "own kernels, bf16, batched": (short, words.batch_size)}
+        ways |= {"custom kernels, bf16": (short, 1), "custom kernels, bf16, batched": (short, words.batch_size)}
     if words.compile:
         compiled = SpeedOptions(precision="auto", compile=words.compile).resolve(device, training=False)
         ways["compiled, batched"] = (compiled, words.batch_size)

@@ -165,11 +165,11 @@ def measure_ways(
     size = exported.card.size
     face = aligned(portrait, alignment_of(find_faces(portrait)[0].landmarks, size))
     images = to_network(np.asarray(face), exported.card)
-    ways = {"PyTorch, float32": _by_torch(trained), "own kernels, float32": _by_torch(trained, "float32")}
+    ways = {"PyTorch, float32": _by_torch(trained), "custom kernels, float32": _by_torch(trained, "float32")}
     if has_quick_bf16(torch.device("cpu")):
         ways |= {
             "PyTorch, bf16": _by_torch(trained, "bf16", kernels=False),
-            "own kernels, bf16": _by_torch(trained, "bf16"),
+            "custom kernels, bf16": _by_torch(trained, "bf16"),
         }
     ways["onnxruntime, float32"] = exported.translate
     result: dict[str, Any] = {}
