@@ -238,7 +238,7 @@ def test_memory_that_does_not_suffice_is_told_with_the_remedy(
     dataroot: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data.cache.choice.free_bytes", lambda device: 50_000)
-    with pytest.raises(OptionError, match=rf"--cache {kind}: decoded photos take 101 KB, and 50 KB .*--cache "):
+    with pytest.raises(OptionError, match=rf"--cache {kind}: decoded photos take 101 KB, but only 50 KB .*--cache "):
         loader_of(dataroot, kind)
 
 

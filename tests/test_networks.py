@@ -151,7 +151,7 @@ def test_sizes_that_do_not_fit_are_explained() -> None:
         generator("resnet_1blocks", ngf=4)(torch.zeros(1, 3, 30, 32))
     with pytest.raises(OptionError, match=r"multiples of 256 but got 128 x 128"):
         generator("unet_256", ngf=4)(torch.zeros(1, 3, 128, 128))
-    with pytest.raises(OptionError, match=r"at least 24 pixels.*--n_layers_D"):
+    with pytest.raises(OptionError, match=r"at least 24 x 24 pixels.*--n_layers_D"):
         discriminator(ndf=4)(torch.zeros(1, 3, 16, 64))
 
 
