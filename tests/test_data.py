@@ -135,7 +135,7 @@ def test_a_folder_without_any_readable_photo_ends_the_run_with_its_name(dataroot
 
 
 def test_missing_and_empty_folders_say_which_and_what_was_expected(dataroot: Path) -> None:
-    with pytest.raises(DataError, match=r"valA is not a folder; .* holds the folders trainA, trainB"):
+    with pytest.raises(DataError, match=r"valA is not a folder; .* contains the folders trainA, trainB"):
         loader_of(unaligned(dataroot, phase="val"))
     (dataroot / "emptyA").mkdir()
     (dataroot / "emptyA" / "notes.txt").write_text("no photo")

@@ -122,7 +122,7 @@ def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"ffhq_aging_labels\.csv needs the columns image_number, age_group, gender"):
         read("ffhq_aging", path)
     assert read("ffhq_aging", raw.as_folder(tmp_path / "odd", {"ffhq_aging_labels.csv": ODD_NUMBERS})).empty
-    with pytest.raises(SourceError, match=r"holds no ffhq_aging_labels\.csv"):
+    with pytest.raises(SourceError, match=r"contains no ffhq_aging_labels\.csv"):
         read("ffhq_aging", raw.as_folder(tmp_path / "empty", {"a.png": b"x"}))
 
 
@@ -173,7 +173,7 @@ def test_appa_real(tmp_path: Path, kind: str) -> None:
 
 
 def test_appa_real_needs_its_ages(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"holds no gt_avg_train\.csv"):
+    with pytest.raises(SourceError, match=r"contains no gt_avg_train\.csv"):
         read("appa_real", raw.as_folder(tmp_path, {"train/000000.jpg": b"x"}))
 
 

@@ -181,19 +181,19 @@ def test_own_photos_in_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "files", "complaint"),
     [
-        ("wiki", {"notes.txt": b"x"}, r"holds no wiki.mat, but notes.txt"),
-        ("wiki", {"wiki.mat": b"no such thing"}, "wiki.mat is damaged or no MATLAB file"),
-        ("wiki", {"wiki.mat": raw.mat({"other": {"a": 1}})}, "holds no struct called wiki"),
+        ("wiki", {"notes.txt": b"x"}, r"contains no wiki.mat, but notes.txt"),
+        ("wiki", {"wiki.mat": b"no such thing"}, "wiki.mat is damaged or not a MATLAB file"),
+        ("wiki", {"wiki.mat": raw.mat({"other": {"a": 1}})}, "contains no struct named wiki"),
         ("wiki", {"wiki.mat": raw.mat({"wiki": {"dob": [[1]]}})}, "lacks full_path, photo_taken"),
         ("wiki", {"wiki.mat": raw.imdb_wiki("wiki", WIKI_ROWS)["wiki_crop/wiki.mat"][:2000]}, "wiki.mat is damaged"),
         ("imdb", {"imdb.mat": b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"}, "version 7.3"),
-        ("celeba", {}, "holds no list_attr_celeba.txt or list_attr_celeba.csv"),
+        ("celeba", {}, "contains no list_attr_celeba.txt or list_attr_celeba.csv"),
         ("celeba", {"list_attr_celeba.txt": b"1\nYoung Male\n000001.jpg 1 1\n"}, "lacks the attributes Eyeglasses"),
         ("celeba", {"list_attr_celeba.txt": b"one line"}, "not in CelebA's format"),
-        ("folder", {"a.csv": b"name,years\n"}, "needs a first line that names the columns path and age"),
+        ("folder", {"a.csv": b"name,years\n"}, "must name the columns path and age"),
         ("folder", {"a.csv": b"path,age\n", "b.csv": b"path,age\n"}, "several CSV files"),
         ("folder", {"a.csv": b"\xff\xfe\x00"}, "cannot be read as CSV"),
-        ("folder", {"x/1.jpg": b"x"}, "neither a CSV file nor photos in folders called young and old"),
+        ("folder", {"x/1.jpg": b"x"}, "neither a CSV file nor photos in folders named young and old"),
     ],
 )
 def test_missing_and_damaged_metadata_are_named(

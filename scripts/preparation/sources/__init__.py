@@ -1,5 +1,5 @@
-"""Public collections of faces by name, each turned into the same table (table.py). To add one: a file with a function
-that reads it, and a line in SOURCES."""
+"""Adapters for collections of faces, which read their metadata as the same table (table.py). To add one, write a file
+with a function that reads it, and add a line to SOURCES."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = ["SOURCES", "Source"]
 
 @dataclass(frozen=True)
 class Source:
-    """One collection: how its metadata become a table, and where its photos lie."""
+    """A collection: the function that reads its metadata, and the folders of its photos."""
 
     title: str
     read: Callable[[Collection], pd.DataFrame]
-    """raises SourceError where the metadata are missing or damaged"""
+    """raises SourceError if the metadata are missing or damaged"""
     photo_folders: tuple[str, ...] = ("",)
-    """below --input, where the table's paths may start"""
+    """folders below --input to which the table's paths may be relative"""
     min_size: int = 180
-    """pixels: the default of --min_size"""
+    """default of --min_size in pixels"""
     chip_ending: str | None = None
-    """of the names of photos that are cut so tightly round the face that --align leaves them as they are"""
+    """ending of the names of photos that are too tight to be aligned, which --align leaves in their framing"""
 
 
 CELEBA_FOLDERS = ("", *(f"{parent}img_align_celeba" for parent in ("", "img_align_celeba/", "Img/", "celeba/")))

@@ -1,4 +1,4 @@
-"""APPA-REAL: three CSV files of real ages, and with them, where present, three of genders and races.
+"""APPA-REAL: three CSV files of real ages and, if present, three files of genders and races.
 
 Source: Agustsson, Timofte, Escalera, Baro, Guyon, Rothe, "Apparent and real age estimation in still images with deep
 residual regressors on APPA-REAL database", 2017.
@@ -13,19 +13,19 @@ from scripts.preparation.sources.csv_files import read_csv
 from scripts.preparation.sources.table import PARTITIONS, SourceError, faces_table
 
 FOLDERS = dict(zip(("train", "valid", "test"), PARTITIONS, strict=True))
-"""The collection's folders and what the table calls them."""
+"""The collection's folders and the partitions in the table."""
 FACE = "_face.jpg"
-"""X.jpg_face.jpg lies beside X.jpg: the face of the person whose age is known, upright, with a margin of 40 %."""
+"""X.jpg_face.jpg, beside X.jpg, is the face of the person whose age is known, upright, with a margin of 40 %."""
 
 
 def read_appa_real(collection: Collection) -> pd.DataFrame:
-    """Rows of gt_avg_train.csv and its sisters, with the faces' crops. The age is the real one, not the apparent one.
+    """The rows of gt_avg_train.csv, gt_avg_valid.csv and gt_avg_test.csv with the face crops and real ages.
 
-    Genders and races are those of allcategories_train.csv and so on, which are published apart. Raises SourceError.
+    Genders and races are from allcategories_train.csv and so on, which are published separately. Raises SourceError.
     """
     parts = [_read_part(collection, folder) for folder in FOLDERS if collection.has(f"gt_avg_{folder}.csv")]
     if not parts:
-        raise SourceError(f"{collection.path} holds no gt_avg_train.csv, gt_avg_valid.csv or gt_avg_test.csv")
+        raise SourceError(f"{collection.path} contains no gt_avg_train.csv, gt_avg_valid.csv or gt_avg_test.csv")
     return faces_table(pd.concat(parts, ignore_index=True).to_dict("series"))
 
 

@@ -1,4 +1,4 @@
-"""CACD2000: `celebrity2000_meta.mat`, and file names AGE_Name_Surname_NNNN.jpg that say nearly the same.
+"""CACD2000: `celebrity2000_meta.mat`, and file names AGE_Name_Surname_NNNN.jpg with nearly the same information.
 
 Source: Chen, Chen, Hsu, "Cross-Age Reference Coding for Age-Invariant Face Recognition and Retrieval", 2014.
 """
@@ -22,7 +22,7 @@ FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<person>.+)_\d+\.jpe?g", re.IGNOREC
 
 
 def read_cacd(collection: Collection) -> pd.DataFrame:
-    """Rows of the metadata where they are present, and of the file names alone otherwise."""
+    """The rows of the metadata or, if these are missing, rows by the file names."""
     if not collection.has(METADATA):
         return table_of_names(collection.names(), FILE_NAME, age=age, identity=person)
     return read_limited(_table, collection.read(METADATA), METADATA)

@@ -1,4 +1,4 @@
-"""A raw collection as it was downloaded: a folder, an archive, a folder with archives in it, or two folders."""
+"""A raw collection as downloaded: a folder, an archive, a folder with archives, or two folders."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from util.endings import OTHER_PICTURES
 from util.files import ending_of, is_image
 
 Photo = Path | bytes | None
-"""A file to read, the bytes of an archive's member, or None for a photo that is not there."""
+"""A file, the bytes of an archive's member, or None for a missing photo."""
 
 METADATA_DEPTH, PHOTO_DEPTH = 3, 10
-"""Folders below the collection's own in which files are looked for."""
+"""Maximum depth of subfolders in which metadata and photos are searched."""
 
 
 class Collection(ABC):
-    """Where an adapter finds metadata, and the preparation its photos."""
+    """Provides the metadata files for an adapter, and the photos for the preparation."""
 
     path: Path
 
     @property
     @abstractmethod
     def refused(self) -> Counter[str]:
-        """How many members of archives `photos` passed over, by reason."""
+        """Number of members of archives that `photos` skipped, by reason."""
 
     @abstractmethod
     def metadata_files(self) -> Sequence[str]:
@@ -42,38 +42,39 @@ class Collection(ABC):
 
     @abstractmethod
     def names(self) -> Iterator[str]:
-        """The paths of all photos, with forward slashes; sorted in a folder, in an archive in its order."""
+        """The paths of all photos, with forward slashes: sorted for a folder, in the archive's order for an archive."""
 
     @abstractmethod
     def photos(self, wanted: Mapping[str, int]) -> Iterator[tuple[int, Photo]]:
-        """The photos of `wanted` (a number by path), each once with its number, in the quickest order to read them."""
+        """The photos of `wanted` (numbers by path), each once with its number, in the fastest order to read them."""
 
     def left_out(self) -> Counter[str]:
-        """How many files are photos that cannot be read, by ending."""
+        """Number of photos in formats that cannot be read, by file extension."""
         endings = Counter(map(ending_of, self.metadata_files()))
         return Counter({ending: count for ending, count in endings.items() if ending in OTHER_PICTURES})
 
     def has(self, *names: str) -> bool:
-        """Whether there is a file of one of these names, in whatever folder."""
+        """Whether there is a file with one of these names, in any folder."""
         return any(self._find(name) is not None for name in names)
 
     def read(self, name: str) -> bytes:
-        """The content of the file of this name. Raises SourceError where there is none."""
+        """The content of the file with this name. Raises SourceError if there is none."""
         return self.read_any(name)[1]
 
     def read_any(self, *names: str) -> tuple[str, bytes]:
-        """Name and content of the first of these files that is there. Raises SourceError where none is."""
+        """Name and content of the first of these files that exists. Raises SourceError if none does."""
         for name in names:
             file = self._find(name)
             if file is not None:
                 return name, self.content(file)
-        shown = ", ".join(sorted(self.metadata_files())[:5]) or "no file that is not a photo"
+        shown = ", ".join(sorted(self.metadata_files())[:5]) or "only photos"
         raise SourceError(
-            f"{self.path} holds no {' or '.join(names)}, but {shown}; give --input the folder or archive that has it"
+            f"{self.path} contains no {' or '.join(names)}, but {shown}; set --input to the folder or archive that "
+            "contains it"
         )
 
     def files_ending(self, suffix: str) -> list[str]:
-        """The metadata files with this ending, of the uppermost folder that has any."""
+        """The metadata files with this extension in the topmost folder that has any."""
         found = [file for file in self.metadata_files() if file.lower().endswith(suffix)]
         top = min((file.count("/") for file in found), default=0)
         return sorted(file for file in found if file.count("/") == top)
@@ -84,7 +85,8 @@ class Collection(ABC):
 
 
 def open_collection(path: Path, photo_folders: Sequence[str] = ("",)) -> Collection:
-    """The collection at `path`. photo_folders: where below it a table's paths may start. Raises SourceError."""
+    """Open the collection at `path`. photo_folders: folders to which a table's paths may be relative. Raises
+    SourceError."""
     if path.is_dir():
         return Folder(path, photo_folders)
     if not path.exists():
@@ -95,7 +97,7 @@ def open_collection(path: Path, photo_folders: Sequence[str] = ("",)) -> Collect
 
 
 class Folder(Collection):
-    """A collection in a folder. What is missing there is looked for in the archives that lie in it."""
+    """A collection in a folder. Files that are missing there are searched in the archives in the folder."""
 
     def __init__(self, path: Path, photo_folders: Sequence[str] = ("",)) -> None:
         self.path = path
@@ -107,7 +109,7 @@ class Folder(Collection):
 
     @cached_property
     def own_files(self) -> list[str]:
-        """The files that are not photos and lie in the folder itself."""
+        """The files of the folder that are not photos, including archives."""
         return [name for name in self._walk(METADATA_DEPTH) if not is_image(name)]
 
     @cached_property
@@ -131,11 +133,11 @@ class Folder(Collection):
     def content(self, file: str) -> bytes:
         path = self.path / file
         try:
-            if not path.is_file():  # to open a pipe would be to wait for whoever writes to it
+            if not path.is_file():  # opening a pipe would block
                 raise SourceError(f"{path} is not a regular file")
             if path.stat().st_size > MAX_MEMBER_BYTES:
                 raise SourceError(
-                    f"{path} is larger than {MAX_MEMBER_BYTES >> 20} MiB: no metadata of such a collection"
+                    f"{path} is larger than {MAX_MEMBER_BYTES >> 20} MiB, so it cannot be metadata of a collection"
                 )
             return path.read_bytes()
         except OSError as error:
@@ -170,7 +172,7 @@ class Folder(Collection):
         yield from ((number, None) for number in missing.values())
 
     def _walk(self, depth: int) -> Iterator[str]:
-        """The files below the folder, sorted; links to folders are followed, each folder once; hidden ones left out."""
+        """The files below the folder, sorted. Links to folders are followed once, and hidden files are left out."""
         visited = set()
         for directory, folders, files in os.walk(self.path, followlinks=True):
             real = os.path.realpath(directory)
@@ -223,7 +225,7 @@ class TwoFolders(Collection):
 
 
 class Archive(Collection):
-    """A collection in one archive, whose photos may lie below further folders than a table's paths say."""
+    """A collection in an archive, whose photos may be below more folders than the table's paths contain."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -247,7 +249,7 @@ class Archive(Collection):
                     return member.read()
                 except MemberError as error:
                     raise SourceError(f"{file} in {self.path} cannot be read: {error}") from error
-        raise SourceError(f"{self.path} changed while it was read: {file} is gone")
+        raise SourceError(f"{self.path} changed while it was being read: {file} is missing")
 
     def names(self) -> Iterator[str]:
         return (member.name for member in self._members(Counter()) if is_image(member.name))
@@ -258,7 +260,7 @@ class Archive(Collection):
         yield from ((number, None) for number in missing.values())
 
     def present(self, wanted: dict[str, int]) -> Iterator[tuple[int, bytes]]:
-        """Those photos of `wanted` that are in the archive, in its order; each is taken out of `wanted`."""
+        """The photos of `wanted` that are in the archive, in its order; they are removed from `wanted`."""
         for any_ending in (False, True):
             self._refused.clear()
             matcher, others = Matcher(wanted, any_ending=any_ending), Matcher(wanted, any_ending=True)
@@ -271,7 +273,7 @@ class Archive(Collection):
                 try:
                     content = member.read()
                 except MemberError:
-                    content = b""  # no image can be read from it: counted as unreadable
+                    content = b""  # counts as unreadable
                 yield wanted.pop(path), content
             if not has_others or not wanted:
                 return

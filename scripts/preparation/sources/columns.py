@@ -1,3 +1,3 @@
-"""The columns that a user's own CSV file may have."""
+"""The columns that a CSV file for your own photos may have."""
 
 COLUMN_NAMES = ("path", "age", "young", "gender", "race", "identity", "glasses", "blurry")

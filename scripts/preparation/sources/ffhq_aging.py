@@ -1,7 +1,7 @@
-"""FFHQ-Aging: ffhq_aging_labels.csv, which says the age group, the gender and more of FFHQ's photos by their numbers.
+"""FFHQ-Aging: ffhq_aging_labels.csv has age groups, genders and more of FFHQ's photos by their numbers.
 
-Source: Or-El, Sengupta, Fried, Shechtman, Kemelmacher-Shlizerman, "Lifespan Age Transformation Synthesis", 2020; what
-is left out, and the last thousand photos as test set, are as in the authors' own code.
+Source: Or-El, Sengupta, Fried, Shechtman, Kemelmacher-Shlizerman, "Lifespan Age Transformation Synthesis", 2020. The
+filters, and the last thousand photos as test set, are those of the authors' code.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ REQUIRED = ("image_number", "age_group", "gender")
 AGES = re.compile(r"(\d{1,3})-(\d{1,3})")
 NUMBER = re.compile(r"(\d{5})\.(png|jpe?g|webp)", re.IGNORECASE)
 OTHER_FOLDERS = re.compile(r"(^|/)(thumbnails|parsings|in-the-wild)[^/]*/", re.IGNORECASE)
-"""Smaller copies, maps of the face's parts, and photos before they were aligned, under the same names."""
+"""Folders of thumbnails, segmentation maps and unaligned photos, which have the same names."""
 LEAST_AGE_CONFIDENCE, LEAST_GENDER_CONFIDENCE = 0.6, 0.66
 MOST_PITCH, MOST_YAW = 30.0, 40.0
 """degrees"""
 MOST_COVERED = (90.0, 50.0)
-"""of 100: of one eye, and of the other"""
+"""Maximum occlusion in percent, of the more and of the less occluded eye."""
 FIRST_TESTED = 69_000
 
 
 def read_ffhq_aging(collection: Collection) -> pd.DataFrame:
-    """Rows of the labels. A group's middle stands for the age: 24.5 years for 20-29, 59.5 for 50-69.
+    """The rows of the labels. The middle of an age group counts as the age: 24.5 years for 20-29, 59.5 for 50-69.
 
-    Photos are found by their numbers (00000.png) in whatever folder; copies in folders of thumbnails and the like are
-    not taken. Raises SourceError.
+    Photos are found by their numbers (00000.png) in any folder, except OTHER_FOLDERS. Raises SourceError.
     """
     rows = read_csv(collection, LABELS, REQUIRED)
     rows = rows[rows["image_number"].str.fullmatch(r"\d{1,5}")].reset_index(drop=True)
@@ -56,7 +55,7 @@ def read_ffhq_aging(collection: Collection) -> pd.DataFrame:
 
 
 def _photos_by_number(paths: Iterable[str]) -> dict[int, str]:
-    """The first photo of each number."""
+    """The first photo with each number."""
     found: dict[int, str] = {}
     for path in paths:
         match = NUMBER.fullmatch(path.rpartition("/")[2])
@@ -66,7 +65,7 @@ def _photos_by_number(paths: Iterable[str]) -> dict[int, str]:
 
 
 def _problems(rows: pd.DataFrame) -> np.ndarray:
-    """Why a face is none to learn from; what another program measured is -1 throughout where that found no face."""
+    """The reasons to leave out faces, or "". Measurements of the face are -1 if no face was found."""
     turned = (_numbers(rows, "head_pitch").abs() >= MOST_PITCH) | (_numbers(rows, "head_yaw").abs() >= MOST_YAW)
     eyes = pd.concat([_numbers(rows, "left_eye_occluded"), _numbers(rows, "right_eye_occluded")], axis=1)
     covered = (eyes.max(axis=1) >= MOST_COVERED[0]) | (eyes.min(axis=1) >= MOST_COVERED[1])
@@ -76,7 +75,7 @@ def _problems(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _numbers(rows: pd.DataFrame, name: str, default: float = -1.0) -> pd.Series:
-    """A column as numbers; `default` where there is none."""
+    """A column as numbers; `default` for missing values."""
     values = rows[name] if name in rows else pd.Series(np.nan, index=rows.index)
     return pd.to_numeric(values, errors="coerce").fillna(default)
 
@@ -90,6 +89,6 @@ def _glasses(rows: pd.DataFrame) -> pd.Series:
 
 
 def _glasses_words(rows: pd.DataFrame) -> pd.Series:
-    """None (which CSV readers take for "empty"), Normal or Dark; -1 where nothing is known."""
+    """none (which CSV readers interpret as empty), normal or dark; -1 if unknown."""
     words = rows["glasses"] if "glasses" in rows else pd.Series("-1", index=rows.index)
     return words.fillna("none").str.lower()

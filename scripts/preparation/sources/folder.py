@@ -1,4 +1,4 @@
-"""The user's own photos: two folders, young and old, or one folder with a CSV file."""
+"""Your own photos: two folders of young and old people, or one folder with a CSV file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TRUTH_WORDS = {"1": True, "true": True, "yes": True, "0": False, "-1": False, "f
 
 
 def read_folder(collection: Collection, columns: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
-    """Rows of the folder's one CSV file: path, age or young (yes, no), and if wanted gender, race, identity, glasses,
-    blurry.
+    """The rows of the folder's CSV file, with the columns path, age or young (yes, no), and optionally gender, race,
+    identity, glasses and blurry.
 
-    columns: what the file calls those of these names that it calls otherwise. An age may be a range (`20-29`), of which
-    the middle is taken. Without a CSV file, the photos below folders called young and old (or as in a prepared set,
-    trainA and trainB). Raises SourceError.
+    columns: the file's names of columns with other names. An age may be a range (`20-29`), whose middle is used.
+    Without a CSV file, the photos below folders named young and old (or trainA and trainB, as in a prepared data set)
+    are used. Raises SourceError.
     """
     csv_files = collection.files_ending(".csv")
     if len(csv_files) > 1:
-        raise SourceError(f"{collection.path} holds several CSV files ({', '.join(csv_files)}): leave one")
+        raise SourceError(f"{collection.path} contains several CSV files ({', '.join(csv_files)}): keep only one")
     return _from_csv(collection, csv_files[0], columns) if csv_files else _from_folders(collection)
 
 
@@ -46,11 +46,11 @@ def _from_csv(collection: Collection, name: str, columns_called: Mapping[str, st
     for known, called in columns_called.items():
         rows[known] = rows[called.lower()]
     if rows.columns.has_duplicates:
-        raise SourceError(f"{name} names a column twice: {', '.join(rows.columns)}")
+        raise SourceError(f"{name} has two columns of the same name: {', '.join(rows.columns)}")
     if "path" not in rows or not {"age", "young"} & set(rows.columns):
         raise SourceError(
-            f"{name} needs a first line that names the columns path and age (or young); "
-            f"found {', '.join(rows.columns)}; known: {', '.join(COLUMN_NAMES)}. Other names: --columns "
+            f"the first line of {name} must name the columns path and age (or young), but has "
+            f"{', '.join(rows.columns)}; known names: {', '.join(COLUMN_NAMES)}. For other names, use --columns "
             "path=file_name,age=real_age"
         )
     columns: dict[str, pd.Series] = {"path": rows["path"].fillna("").str.strip().str.replace("\\", "/")}
@@ -66,7 +66,7 @@ def _from_csv(collection: Collection, name: str, columns_called: Mapping[str, st
 
 
 def ages_of(texts: pd.Series) -> pd.Series:
-    """Numbers of years; of ranges such as `20-29`, the middle; NaN for anything else."""
+    """Ages in years; the middle of ranges such as `20-29`; NaN for anything else."""
     ranges = texts.str.extract(r"^\s*(\d{1,3})\s*[-\u2013]\s*(\d{1,3})\s*$").astype(float)
     return pd.to_numeric(texts, errors="coerce").fillna(ranges.mean(axis=1, skipna=False))
 
@@ -76,14 +76,14 @@ def _from_folders(collection: Collection) -> pd.DataFrame:
     rows = [(path, young) for path, young in rows if young is not None]
     if not rows:
         raise SourceError(
-            f"{collection.path} holds neither a CSV file nor photos in folders called young and old: name your two "
+            f"{collection.path} contains neither a CSV file nor photos in folders named young and old: name your two "
             "folders with --young_dir and --old_dir, or write a CSV file with the columns path and age"
         )
     return faces_table({"path": [path for path, _ in rows], "young": [young for _, young in rows]})
 
 
 def _young(path: str) -> bool | None:
-    """What the first folder of the path that has one of the known names says; None where none has."""
+    """Whether the photo is in a folder for young people, by the first known folder name; None if there is none."""
     for part in path.lower().split("/")[:-1]:
         if part in YOUNG_FOLDERS or part in OLD_FOLDERS:
             return part in YOUNG_FOLDERS

@@ -19,7 +19,7 @@ from util.text import printable
 MATLAB_TO_PYTHON_DAYS = 366  # MATLAB counts days from year 0, Python's ordinals from year 1
 FIRST_DAY_OF_1970 = 719_163  # as a Python ordinal
 LAST_DAY = 3_652_059  # of the year 9999
-BIRTH_YEARS = (1800, 2015)  # nobody who was photographed was born before; the collection was made in 2015
+BIRTH_YEARS = (1800, 2015)  # nobody photographed was born before 1800; the collection was made in 2015
 PHOTO_YEARS = (1840, 2015)
 
 REQUIRED = ("full_path", "dob", "photo_taken", "gender", "face_score", "second_face_score")
@@ -28,11 +28,11 @@ WIKI_NAME = re.compile(r"(\d+)_")
 DATED_NAME = re.compile(
     r"(?P<person>nm\d+|\d+)_(?:rm\d+_)?(?P<born>\d{4})-\d{1,2}-\d{1,2}_(?P<taken>\d{4})\.jpe?g", re.I
 )
-"""such as nm0000001_rm124825600_1899-5-10_1968.jpg and 10000217_1981-05-05_2009.jpg"""
+"""Matches nm0000001_rm124825600_1899-5-10_1968.jpg and 10000217_1981-05-05_2009.jpg."""
 
 
 def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
-    """The adapter for `database`, which is "imdb" or "wiki"."""
+    """The adapter for a database, "imdb" or "wiki"."""
 
     def read(collection: Collection) -> pd.DataFrame:
         file_name = f"{database}.mat"
@@ -44,8 +44,8 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
                 raise
             print(
                 printable(
-                    f"note: {error}. Ages and people are taken from the {len(table)} photos' names, which say "
-                    "nothing of gender, face scores and boxes"
+                    f"note: {error}. Ages and people are read from the names of the {len(table)} photos; genders, face "
+                    "scores and face boxes are unknown"
                 ),
                 flush=True,
             )
@@ -55,7 +55,7 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
 
 
 def table_of_names(paths: Iterable[str]) -> pd.DataFrame:
-    """A table from file names alone, PERSON_BIRTHDATE_YEAR.jpg; empty where no photo is called so."""
+    """A table from file names of the form PERSON_BIRTHDATE_YEAR.jpg; empty if there are none."""
     rows = [(path, match) for path in paths if (match := DATED_NAME.fullmatch(path.rpartition("/")[2]))]
     born, taken = (np.array([float(match[name]) for _, match in rows]) for name in ("born", "taken"))
     possible = _within(born, BIRTH_YEARS) & _within(taken, PHOTO_YEARS)
@@ -78,7 +78,7 @@ def _table(content: bytes, file_name: str, database: str) -> pd.DataFrame:
     return faces_table(
         {
             "path": paths,
-            # Only the year of the photo is known: the age is right to within a year.
+            # Only the year of the photo is known, so the age is accurate to within a year.
             "age": np.where(possible, taken - born, np.nan),
             "gender": genders(numbers(fields["gender"]), female=0, male=1),
             "identity": identities(paths, fields, database),
@@ -105,10 +105,10 @@ def _within(values: np.ndarray, bounds: tuple[int, int]) -> np.ndarray:
 
 
 def identities(paths: Sequence[str], fields: dict[str, np.ndarray], database: str) -> list[str]:
-    """One label per person: the key that IMDb or Wikipedia itself has for that person, which starts each file name.
+    """One label per person: IMDb's or Wikipedia's key for the person, with which each file name starts.
 
-    It is better than `celeb_id` and `name`, which number and spell names: two people of one name become one there. They
-    serve where a file name has no key; `celeb_id` exists in imdb.mat only.
+    It is better than `celeb_id` and `name`, which are the same for people who share a name. These are used only if a
+    file name has no key; `celeb_id` exists only in imdb.mat.
     """
     pattern = IMDB_NAME if database == "imdb" else WIKI_NAME
     numbered = numbers(fields["celeb_id"]) if "celeb_id" in fields else np.full(len(paths), np.nan)
@@ -121,7 +121,7 @@ def identities(paths: Sequence[str], fields: dict[str, np.ndarray], database: st
 
 
 def _boxes(cells: np.ndarray) -> np.ndarray:
-    """Face boxes (N, 4) as left, top, right, bottom in pixels counted from 0; MATLAB counts from 1."""
+    """Face boxes (N, 4) as left, top, right, bottom in pixels, starting at 0; MATLAB starts at 1."""
     boxes = np.full((len(cells), 4), np.nan)
     for row, cell in enumerate(cells):
         if np.size(cell) == 4:

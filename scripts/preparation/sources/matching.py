@@ -1,4 +1,4 @@
-"""Which file of a collection a path of its table means: one rule for folders and for archives."""
+"""Finds the file that a path in a collection's table refers to, by the same rule for folders and archives."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 class Matcher:
-    """Looks up which of some `wanted` paths a file answers for.
+    """Finds the `wanted` path that a file matches.
 
-    A file answers for the longest end of its path that is wanted: `img_align_celeba/000001.jpg` for `000001.jpg`. Of a
-    wanted path that is absolute, on whatever machine it was written, any end will do that means no other file.
-    any_ending: `000001.png` answers for `000001.jpg`, too.
+    A file matches the longest wanted path with which its own path ends: `img_align_celeba/000001.jpg` matches
+    `000001.jpg`. If a wanted path is absolute, as written on some other machine, any unambiguous end of it matches.
+    any_ending: ignore file extensions, so that `000001.png` matches `000001.jpg`.
     """
 
     def __init__(self, wanted: Iterable[str], *, any_ending: bool = False) -> None:
@@ -34,7 +34,7 @@ class Matcher:
                 self._add(rest, path)
 
     def find(self, name: str) -> str | None:
-        """The wanted path that a file of this name answers for; None where there is none."""
+        """The wanted path that a file name matches, or None."""
         rest = self._normal(name)
         while rest:
             if (path := self._paths.get(rest)) is not None:
@@ -43,12 +43,12 @@ class Matcher:
         return None
 
     def _add(self, key: str, path: str) -> None:
-        """Let a key mean a path; one that could mean two means none."""
+        """Map a key to a path; a key that is ambiguous maps to None."""
         if key:
             self._paths[key] = path if self._paths.get(key, path) == path else None
 
     def _normal(self, path: str) -> str:
-        """Paths that look alike are alike: Windows writes backslashes, a Mac letters with accents as two characters."""
+        """Normalise a path: Windows writes backslashes, and macOS writes accented letters as two characters."""
         plain = unicodedata.normalize("NFC", path.replace("\\", "/"))
         folder, slash, name = plain.rpartition("/")
         return folder + slash + name.rpartition(".")[0] if self.any_ending and "." in name else plain

@@ -1,4 +1,4 @@
-"""Structs of arrays out of MATLAB files, as IMDB-WIKI and CACD publish their metadata."""
+"""Reads structs of arrays from MATLAB files, which IMDB-WIKI and CACD use for their metadata."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def read_limited(read: Callable[..., pd.DataFrame], content: bytes, file_name: s
 
 
 def read_struct(content: bytes, name: str, file_name: str, required: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The fields of the 1x1 struct `name`, each flattened to one entry per row; shorter fields are left out.
+    """The fields of the 1x1 struct `name`, each flattened to one entry per row. Fields of another length are left out.
 
-    Raises SourceError for a damaged file, a file without that struct or with a required field absent or of another
-    length, and the newer HDF5 format.
+    Raises SourceError if the file is damaged or in the newer HDF5 format, or if the struct or a required field is
+    missing or has another length.
     """
     try:
         variables = scipy.io.loadmat(io.BytesIO(content), variable_names=[name])
     except NotImplementedError as error:
         raise SourceError(
-            f"{file_name} is in MATLAB's version 7.3 (HDF5), not in the expected version 5: save it again by MATLAB's "
-            "save -v7, or fetch the collection's own file"
+            f"{file_name} is in MATLAB's version 7.3 (HDF5), but version 5 is expected: save it again with MATLAB's "
+            "save -v7, or download the collection's own file"
         ) from error
     except MemoryError:
         raise
-    except Exception as error:  # scipy raises nearly every type on damaged files
-        raise SourceError(f"{file_name} is damaged or no MATLAB file ({error}); fetch it again") from error
+    except Exception as error:  # scipy raises many kinds of exceptions for damaged files
+        raise SourceError(f"{file_name} is damaged or not a MATLAB file ({error}); download it again") from error
     struct = variables.get(name)
     if struct is None or struct.dtype.names is None or struct.size != 1:
-        raise SourceError(f"{file_name} holds no struct called {name}")
+        raise SourceError(f"{file_name} contains no struct named {name}")
     fields = {field: np.asarray(struct[field].flat[0]).ravel() for field in struct.dtype.names}
     missing = [field for field in required if field not in fields]
     if missing:
@@ -64,7 +64,7 @@ def read_struct(content: bytes, name: str, file_name: str, required: tuple[str, 
 
 
 def numbers(values: np.ndarray) -> np.ndarray:
-    """Numeric entries as float64, whether stored as an array or as one cell per row; NaN for anything else."""
+    """Numeric entries, stored as an array or as one cell per row, as float64; NaN for anything else."""
     if values.dtype != object:
         return values.astype(np.float64) if _is_real(values.dtype) else np.full(len(values), np.nan)
     return np.array([_number(value) for value in values], dtype=np.float64)
@@ -80,7 +80,7 @@ def _is_real(dtype: np.dtype) -> bool:
 
 
 def texts(values: np.ndarray) -> list[str]:
-    """Cells of characters as strings; "" for empty cells. Cells may be nested, as CACD's are."""
+    """Cells of characters as strings; "" for empty cells. Cells may be nested, as in CACD."""
     return [unicodedata.normalize("NFC", _text(value)) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Collections without metadata: what is known of a photo stands in its file's name, in whatever folder it lies."""
+"""Reads collections without metadata files, whose file names contain all information, in any folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from scripts.preparation.sources.table import COLUMNS, UNKNOWN, faces_table
 
 MALFORMED = "malformed name"
 AGEDB = re.compile(r"\d+_(?P<person>.+)_(?P<age>\d{1,3})_(?P<gender>[mf])\.jpe?g", re.IGNORECASE)
-"""A number, the person's name, age in years, gender: 0_MariaCallas_35_f.jpg"""
+"""A number, the person's name, the age in years and the gender: 0_MariaCallas_35_f.jpg"""
 FGNET = re.compile(r"(?P<person>\d{3})A(?P<age>\d{2})[a-z]?\.jpe?g", re.IGNORECASE)
-"""The person's number, age in years, a letter where there are several: 010A07b.JPG"""
+"""The person's number, the age in years and, if there are several photos, a letter: 010A07b.JPG"""
 
 
 def table_of_names(
     paths: Iterable[str], pattern: re.Pattern[str], **columns: Callable[[re.Match[str]], Any]
 ) -> pd.DataFrame:
-    """A row for each photo; a file name that `pattern` does not match wholly is a problem.
+    """A table with a row per photo. File names that `pattern` does not match completely are marked as malformed.
 
-    columns: from the match to the value, by the table's column.
+    columns: functions from the match to the value, by the table's column.
     """
     rows = [(path, pattern.fullmatch(path.rpartition("/")[2])) for path in paths]
     values = {
@@ -35,12 +35,12 @@ def table_of_names(
 
 
 def age(match: re.Match[str]) -> float:
-    """The part of the name that is called age, in years."""
+    """The group "age" of the name in years."""
     return float(match["age"])
 
 
 def person(match: re.Match[str]) -> str:
-    """The part of the name that is called person."""
+    """The group "person" of the name."""
     return match["person"]
 
 

@@ -1,4 +1,4 @@
-"""The one table that every source is turned into: a row per photo, whatever the collection says about it."""
+"""The table that all sources produce, with a row per photo."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 
 COLUMNS: dict[str, Any] = {
     "path": str,  # relative to the collection's photo folder, with forward slashes
-    "age": np.float32,  # years; NaN where unknown
+    "age": np.float32,  # years; NaN if unknown
     "young": "boolean",  # for collections that have a flag instead of ages
     "gender": pd.CategoricalDtype(GENDERS),
-    "race": str,  # in the collection's own words; "" where unknown
-    "identity": str,  # equal for photos of one person; "" where unknown
-    "face_score": np.float32,  # -inf: a detector found no face; NaN: there is no score
-    "second_face_score": np.float32,  # NaN: no second face in the photo
-    **dict.fromkeys(BOX, np.float32),  # pixels, in the photo's own coordinates; NaN where unknown
-    **dict.fromkeys(LANDMARKS, np.float32),  # as the box; left and right are the photo's
+    "race": str,  # in the collection's own words; "" if unknown
+    "identity": str,  # the same for all photos of a person; "" if unknown
+    "face_score": np.float32,  # -inf if the detector found no face; NaN if there is no score
+    "second_face_score": np.float32,  # NaN if there is no second face in the photo
+    **dict.fromkeys(BOX, np.float32),  # pixels in the photo's own coordinates; NaN if unknown
+    **dict.fromkeys(LANDMARKS, np.float32),  # like the box; left and right as seen in the photo
     "glasses": "boolean",
     "blurry": "boolean",
-    "partition": pd.CategoricalDtype(PARTITIONS),  # the collection's own split, where it has one
-    "problem": "category",  # why the metadata of this row cannot be used; "" where they can
+    "partition": pd.CategoricalDtype(PARTITIONS),  # the collection's own split, if it has one
+    "problem": "category",  # why the metadata of this row cannot be used, or ""
 }
-"""Column names and types; everything but `path` may be unknown."""
+"""Column names and types; all columns except `path` may be unknown."""
 
 UNKNOWN: dict[Any, Any] = {str: "", "boolean": pd.NA, "category": ""}
-"""What stands for "unknown", by type; NaN for all others."""
+"""The value for "unknown" by type; NaN for all other types."""
 
 
 class SourceError(UserError):
-    """A collection whose metadata are missing or not in the expected format; the message says what was looked for."""
+    """The metadata of a collection are missing or not in the expected format; the message says what was expected."""
 
 
 def faces_table(columns: Mapping[str, Sequence[Any] | np.ndarray | pd.Series]) -> pd.DataFrame:
-    """A table with all of COLUMNS in their types; absent columns are filled with "unknown"."""
+    """A table with all COLUMNS in their types; missing columns are filled with "unknown"."""
     length = len(columns["path"])
     return pd.DataFrame({name: _typed(columns.get(name), dtype, length) for name, dtype in COLUMNS.items()})
 
@@ -52,13 +52,13 @@ def _typed(values: Any, dtype: Any, length: int) -> pd.Series:
     if values is None:
         unknown = UNKNOWN.get(dtype, np.nan) if isinstance(dtype, (str, type)) else np.nan
         values = pd.Series([unknown]).repeat(length)
-    if dtype is str:  # plain Python strings, shared where equal
+    if dtype is str:  # plain Python strings; equal ones are shared
         return pd.Series([_encodable(str(value)) for value in values], dtype=object)
     return pd.Series(values).reset_index(drop=True).astype(dtype)
 
 
 def _encodable(text: str) -> str:
-    """The text itself or, where it has halves of letters that no file name can have, with question marks for them."""
+    """The text, with question marks instead of surrogates that no file name can contain."""
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -67,6 +67,6 @@ def _encodable(text: str) -> str:
 
 
 def genders(codes: np.ndarray | Sequence[Any], female: float, male: float) -> pd.Series:
-    """Numeric codes as "female" and "male"; every other code, NaN included, is unknown."""
+    """Convert numeric codes to "female" and "male"; all other codes, including NaN, are unknown."""
     numbers = pd.to_numeric(pd.Series(codes), errors="coerce")
     return numbers.map({female: "female", male: "male"}).astype(object)
