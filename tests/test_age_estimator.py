@@ -326,9 +326,9 @@ def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text(
         "\n".join(line.replace("testA", "otherA").replace("testB", "otherB") for line in manifest)
     )
-    with pytest.raises(UserError, match="both phases need some"):
+    with pytest.raises(UserError, match="both are needed"):
         read_faces([tmp_path])
-    for age, name, message in ((25, "../../x.jpg", "in none of its folders"), ("old", "x.jpg", "an age that is no")):
+    for age, name, message in ((25, "../../x.jpg", "outside its folders"), ("old", "x.jpg", "an age that is no")):
         row = f"a.jpg,trainA,{name},{age},male,\n"
         (tmp_path / "manifest.csv").write_text("path,folder,file,age,gender,identity\n" + row)
         with pytest.raises(UserError, match=message):
@@ -353,7 +353,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     process.wait()
     assert not broken.exists() and broken.with_name("broken.pth.training").exists()
     other = Training(TrainingOptions(size=32, epochs=2, batch_size=32, lr=0.5, val_fraction=0.2), CPU)
-    with pytest.raises(CheckpointError, match=r"is of another training \(--lr 0.002, not 0.5, other faces\)"):
+    with pytest.raises(CheckpointError, match=r"belongs to another training \(--lr 0.002, not 0.5, other faces\)"):
         other.restore(broken.with_name("broken.pth.training"), "others")
     assert "resuming after epoch" in run(*words, *SMALL)
     ours, theirs = load_estimator(broken, CPU), load_estimator(whole, CPU)

@@ -140,4 +140,4 @@ def test_a_photo_is_measured_from_the_command_line_on(tmp_path: Path) -> None:
         < commands["1 photo of 1 megapixel, PyTorch"]["processor_seconds"]
     )
     assert result["ways"]["onnxruntime, float32"]["mean_difference_of_255"] < 0.01
-    assert "find the face" in printed and "onnxruntime, float32" in printed
+    assert "detect the face" in printed and "onnxruntime, float32" in printed

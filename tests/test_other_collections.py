@@ -119,7 +119,9 @@ ODD_NUMBERS = b"""image_number,age_group,gender,head_yaw
 
 def test_labels_of_another_format_are_told(tmp_path: Path) -> None:
     path = raw.as_folder(tmp_path / "ffhq", {"ffhq_aging_labels.csv": b"image,age\n0,20-29\n"})
-    with pytest.raises(SourceError, match=r"ffhq_aging_labels\.csv needs the columns image_number, age_group, gender"):
+    with pytest.raises(
+        SourceError, match=r"ffhq_aging_labels\.csv must have the columns image_number, age_group, gender"
+    ):
         read("ffhq_aging", path)
     assert read("ffhq_aging", raw.as_folder(tmp_path / "odd", {"ffhq_aging_labels.csv": ODD_NUMBERS})).empty
     with pytest.raises(SourceError, match=r"contains no ffhq_aging_labels\.csv"):

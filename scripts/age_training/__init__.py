@@ -1,8 +1,8 @@
-"""Training an age estimator: see scripts/train_age_estimator.py.
+"""Training of an age estimator for scripts/train_age_estimator.py.
 
-faces.py      which faces of a prepared set are for training, validation, testing; their pixels
-framing.py    chips and frames: how much of a face is seen
-augment.py    random changes of a batch
-training.py   the loop, its state
-scores.py     errors on people held out
+faces.py      reads the faces of prepared data sets for training, validation and testing
+framing.py    the framings of faces: chips and frames
+augment.py    random augmentation of a batch
+training.py   the training loop and its state
+scores.py     errors on held-out people
 """

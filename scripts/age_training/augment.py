@@ -1,4 +1,4 @@
-"""Random changes of a batch of faces, so that a network learns what stays: all on the batch's device."""
+"""Random augmentation of a batch of faces, on the batch's device."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ NOISE_SHARE, MOST_NOISE = 0.2, 0.06
 
 
 def augment(images: Tensor, size: int, views: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (N, 3, H, W) in [-1, 1] turned, zoomed, shifted, mirrored, and changed in light and colour; some made
-    grey, some with a rectangle hidden (Zhong et al. 2017, arXiv:1708.04896), some blurred, compressed or noisy.
+    """Rotate, zoom, shift, mirror and recolour images (N, 3, H, W) in [-1, 1]. Some become grey, some lose a rectangle
+    (Zhong et al. 2017, arXiv:1708.04896), and some are blurred, compressed or noisy.
 
-    views (N, 3): what is left of each, in the terms of framing.CHIP_VIEW. Returns (N, 3, size, size) in [-1, 1].
+    views: (N, 3), the visible part of each image, in the format of framing.CHIP_VIEW. Returns (N, 3, size, size) in
+    [-1, 1].
     """
     images = F.grid_sample(
         images, _grid(size, views.to(images.device), generator), padding_mode="border", align_corners=False
@@ -38,7 +39,7 @@ def _uniform(count: int, low: float, high: float, like: Tensor, generator: torch
 
 
 def _grid(size: int, views: Tensor, generator: torch.Generator) -> Tensor:
-    """Where each pixel of the results comes from."""
+    """The sampling grid: the position in the input for each pixel of the output."""
     count, like = len(views), views
     angle = _uniform(count, -DEGREES, DEGREES, like, generator) * (math.pi / 180)
     zoom = views[:, 2] * (1 + _uniform(count, -ZOOM, ZOOM, like, generator))
@@ -83,7 +84,7 @@ def _hide(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _degrade(images: Tensor, generator: torch.Generator) -> Tensor:
-    """As photos of any origin are: small ones made larger, compressed ones, noisy ones."""
+    """Blur, compress or add noise to some images, as in photos of varying quality."""
     chance = torch.rand(len(images), generator=generator)
     blurred = (chance < BLURRED_SHARE).nonzero().squeeze(1).to(images.device)
     if len(blurred):
@@ -98,7 +99,7 @@ def _degrade(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Made smaller, by one factor for all, and enlarged again."""
+    """Reduce images by the same random factor and enlarge them again."""
     size = images.shape[-2:]
     share = SMALLEST + (0.95 - SMALLEST) * torch.rand((), generator=generator).item()
     small = F.interpolate(images, scale_factor=share, mode="bilinear", antialias=True, align_corners=False)
@@ -106,7 +107,7 @@ def _blur(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _compress(image: Tensor, generator: torch.Generator) -> Tensor:
-    """An image (3, H, W) in [-1, 1] after JPEG."""
+    """Apply JPEG compression to an image (3, H, W) in [-1, 1]."""
     low, high = JPEG_QUALITY
     quality = int(low + (high - low) * torch.rand((), generator=generator))
     with io.BytesIO() as file:

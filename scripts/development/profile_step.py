@@ -1,9 +1,9 @@
-"""Where the time of a training step goes: by kind of operation, as torch's profiler sees it.
+"""Profile a training step with torch's profiler, by kind of operation.
 
     python scripts/development/profile_step.py --crop_size 256 --batch_size 1
     python scripts/development/profile_step.py --crop_size 128 --speedups none --precision float32 --trace step.json
 
-Takes the options of train.py's model (--precision, --speedups, --netG, ...). The trace opens in Perfetto or in
+Accepts the model options of train.py (--precision, --speedups, --netG, ...). Open the trace in Perfetto or in
 chrome://tracing.
 """
 
@@ -38,7 +38,7 @@ KINDS = {
     "copies and casts": ("copy", "cast", "to_copy", "cat", "memcpy", "memset", "fill", "zero"),
     "pools and photos": ("index", "where"),
 }
-"""Words in the names of operations and kernels, looked for in this order."""
+"""Words in the names of operations and kernels, tested in this order."""
 
 
 def main() -> None:
@@ -46,11 +46,11 @@ def main() -> None:
     keep_freed_memory()
     parser = Parser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_section(CycleGANOptions)
-    parser.add_argument("--crop_size", type=int, default=256, help="pixels (default: 256)")
-    parser.add_argument("--batch_size", type=int, default=1, help="pairs in a step (default: 1)")
-    parser.add_argument("--steps", type=int, default=3, help="profiled steps, after some first ones (default: 3)")
-    parser.add_argument("--gpu_ids", default="auto", help="as of train.py (default: auto)")
-    parser.add_argument("--trace", type=Path, default=None, help="write a trace there (default: none)")
+    parser.add_argument("--crop_size", type=int, default=256, help="width and height in pixels (default: 256)")
+    parser.add_argument("--batch_size", type=int, default=1, help="pairs per step (default: 1)")
+    parser.add_argument("--steps", type=int, default=3, help="number of profiled steps, after a warm-up (default: 3)")
+    parser.add_argument("--gpu_ids", default="auto", help="as for train.py (default: auto)")
+    parser.add_argument("--trace", type=Path, default=None, help="file for a trace (default: none)")
     words = parser.parse()
     crop_size, batch_size = words.pop("crop_size", 256), words.pop("batch_size", 1)
     steps, trace = words.pop("steps", 3), words.pop("trace", None)
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def table(profiled: profile, steps: int, device: torch.device) -> str:
-    """Milliseconds a step and share of each kind, and the operations that take most."""
+    """A table of the milliseconds per step and the share of each kind, and of the slowest operations."""
     attribute = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     times = {event.key: getattr(event, attribute) / 1e3 / steps for event in profiled.key_averages()}
     counts = {event.key: event.count / steps for event in profiled.key_averages()}
@@ -81,11 +81,11 @@ def table(profiled: profile, steps: int, device: torch.device) -> str:
     kinds: dict[str, float] = {}
     for name, milliseconds in times.items():
         kinds[kind_of(name)] = kinds.get(kind_of(name), 0.0) + milliseconds
-    rows = [["kind", "ms a step", "share"]]
+    rows = [["kind", "ms per step", "share"]]
     rows += [
         [kind, f"{value:.2f}", f"{100 * value / total:.1f} %"] for kind, value in sorted(kinds.items(), key=_second)
     ]
-    most = [["operation", "ms a step", "share", "calls a step"]]
+    most = [["operation", "ms per step", "share", "calls per step"]]
     for name, value in sorted(times.items(), key=_second)[:15]:
         most.append([name[:70], f"{value:.2f}", f"{100 * value / total:.1f} %", f"{counts[name]:.0f}"])
     return f"\n{columns(rows)}\n\n{columns(most)}"

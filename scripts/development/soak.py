@@ -1,10 +1,10 @@
-"""Kill a training at random moments for a long time, and compare each end with that of one that was left alone.
+"""Kill and resume trainings at random moments, and compare their results with those of an uninterrupted training.
 
     python scripts/development/soak.py --minutes 30
 
-Small trainings on drawn faces, on the CPU. Each is killed (SIGKILL, at times SIGTERM or a loading process alone) and
-continued until it is done; then its losses and weights must be those of the undisturbed one, bit for bit. Ends with
-status 1 where one differed.
+runs small trainings on drawn faces on the CPU. Each is killed (by SIGKILL, sometimes by SIGTERM, or only a loading
+process is killed) and resumed until it is complete. Its losses and weights must then be those of the uninterrupted
+training, bit for bit. The exit status is 1 if any differ.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TRAINING = [
     *("--no_visdom", "--print_freq", "4", "--update_html_freq", "20", "--save_latest_freq", "8"),
     *("--save_epoch_freq", "1", "--name", "run"),
 ]
-"""Four epochs of 20 steps; every other one is reported, every fourth saved."""
+"""Four epochs of 20 steps; every second step is reported, every fourth saved."""
 
 
 @dataclass
 class Counts:
-    """What happened so far."""
+    """Numbers of kills, compared runs and differences so far."""
 
     kills: dict[str, int] = field(default_factory=lambda: {"SIGKILL": 0, "SIGTERM": 0, "loading process": 0})
     runs: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Training:
-    """One run in a folder of its own."""
+    """A run in its own folder."""
 
     faces: Path
     folder: Path
@@ -63,7 +63,7 @@ class Training:
         return self.folder / "run"
 
     def start(self, workers: int) -> subprocess.Popen[bytes]:
-        """Start it, or go on with it; what it prints is appended to output.txt."""
+        """Start or resume the training; its output is appended to output.txt."""
         words = ["--dataroot", str(self.faces), "--checkpoints_dir", str(self.folder), *TRAINING]
         words += ["--num_threads", str(workers)]
         if (self.path / "latest_state.pth").exists() or any(self.path.glob("snapshots/0*")):
@@ -85,7 +85,7 @@ class Training:
             return [[value for name, value in row.items() if "seconds" not in name] for row in csv.DictReader(file)]
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """All networks' weights, the last epoch's and the latest."""
+        """The weights of all networks, of each epoch and the latest."""
         return {
             f"{label}_{name}.{key}": value
             for label in ("1", "2", "3", "4", "latest")
@@ -94,7 +94,7 @@ class Training:
         }
 
     def difference(self, other: Training) -> str:
-        """In what the two ended differently; empty where in nothing."""
+        """The first difference between two completed runs; empty if there is none."""
         if self.losses() != other.losses():
             return "losses"
         ours, theirs = self.weights(), other.weights()
@@ -102,7 +102,7 @@ class Training:
 
 
 def disturb(process: subprocess.Popen[bytes], how: str) -> bool:
-    """Do it, and whether there was anything left to do it to."""
+    """Send a signal, or kill a loading process; returns False if there was nothing to kill."""
     if process.poll() is not None:
         return False
     if how != "loading process":
@@ -116,7 +116,7 @@ def disturb(process: subprocess.Popen[bytes], how: str) -> bool:
 
 
 def run_disturbed(training: Training, seconds: float, chance: random.Random, counts: Counts) -> None:
-    """Train to the end, with about three disturbances in the `seconds` that it takes undisturbed."""
+    """Train to the end, with about three kills in the `seconds` that an uninterrupted training takes."""
     while True:
         process = training.start(chance.randrange(2))
         while process.poll() is None:
@@ -134,16 +134,16 @@ def run_disturbed(training: Training, seconds: float, chance: random.Random, cou
 
 
 def soak(folder: Path, minutes: float, seed: int) -> Counts:
-    """Disturb trainings for that long."""
+    """Kill and resume trainings for the given time."""
     faces, counts, chance = folder / "faces", Counts(), random.Random(seed)
     command = [sys.executable, str(ROOT / "scripts" / "make_demo_faces.py"), "--output", str(faces)]
     subprocess.run([*command, "--size", "72", "--train", "40", "--test", "1"], check=True, stdout=subprocess.DEVNULL)
     alone = Training(faces, folder / "alone")
     started = time.monotonic()
     if alone.start(0).wait() != 0:
-        raise SystemExit(f"the undisturbed training failed:\n{(alone.folder / 'output.txt').read_text()}")
+        raise SystemExit(f"the uninterrupted training failed:\n{(alone.folder / 'output.txt').read_text()}")
     seconds = time.monotonic() - started
-    print(f"undisturbed: {seconds:.0f} s", flush=True)
+    print(f"uninterrupted: {seconds:.0f} s", flush=True)
     while time.monotonic() - started < 60 * minutes:
         training = Training(faces, folder / f"disturbed_{counts.runs + 1}")
         run_disturbed(training, seconds, chance, counts)
@@ -157,10 +157,10 @@ def soak(folder: Path, minutes: float, seed: int) -> Counts:
 
 
 def main() -> int:
-    """Parse, soak, tell."""
+    """Parse the command line, run the soak test, and print the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30, help="how long (default: 30)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--minutes", type=float, default=30, help="duration in minutes (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the kills (default: 0)")
     settings = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak_"))
     counts = soak(folder, settings.minutes, settings.seed)

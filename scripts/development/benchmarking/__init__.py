@@ -1,1 +1,1 @@
-"""What scripts/benchmark.py measures, a module for each subject: `add_arguments`, `run`, `format_table`."""
+"""The benchmarks of scripts/benchmark.py, one module per subject with `add_arguments`, `run` and `format_table`."""

@@ -1,9 +1,9 @@
-"""Measure loading: photos decoded anew each time against those kept in memory and on the device.
+"""Measure loading: photos that are decoded each time, compared with photos cached in memory or on the device.
 
     python scripts/benchmark.py data --num_threads 0 --crop_size 256
 
-Two figures of each: photos a second when nothing else is done, and the share of a training's time that is spent waiting
-for photos when a step takes --step_ms, during which the training process has nothing to do, as with a GPU at work.
+Two figures are reported: photos per second without any other work, and the share of a training's time spent waiting for
+photos if a step takes --step_ms, during which the training process is idle, as it is while a GPU computes.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ KINDS = ("none", "none again", "ram", "device")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
-    parser.add_argument("--dataroot", type=Path, help="folder with trainA and trainB; without it, photos are drawn")
-    parser.add_argument("--photos", type=int, default=200, help="photos of each domain, at most")
-    parser.add_argument("--drawn_size", type=int, default=256, help="width and height of drawn photos, in pixels")
-    parser.add_argument("--load_size", type=int, default=286, help="as of train.py")
-    parser.add_argument("--crop_size", type=int, default=256, help="as of train.py")
-    parser.add_argument("--preprocess", choices=MODES, default="resize_and_crop", help="as of train.py")
-    parser.add_argument("--batch_size", type=int, default=1, help="as of train.py")
-    parser.add_argument("--num_threads", type=int, default=0, help="as of train.py")
-    parser.add_argument("--prefetch_factor", type=int, default=2, help="as of train.py")
-    parser.add_argument("--step_ms", type=float, default=10.0, help="milliseconds of a training step")
-    parser.add_argument("--rounds", type=int, default=5, help="epochs of each way, in turns")
-    parser.add_argument("--gpu_ids", default="auto", help="as of train.py")
+    parser.add_argument("--dataroot", type=Path, help="folder with trainA and trainB; default: drawn photos")
+    parser.add_argument("--photos", type=int, default=200, help="maximum number of photos per domain")
+    parser.add_argument("--drawn_size", type=int, default=256, help="width and height of drawn photos in pixels")
+    parser.add_argument("--load_size", type=int, default=286, help="as for train.py")
+    parser.add_argument("--crop_size", type=int, default=256, help="as for train.py")
+    parser.add_argument("--preprocess", choices=MODES, default="resize_and_crop", help="as for train.py")
+    parser.add_argument("--batch_size", type=int, default=1, help="as for train.py")
+    parser.add_argument("--num_threads", type=int, default=0, help="as for train.py")
+    parser.add_argument("--prefetch_factor", type=int, default=2, help="as for train.py")
+    parser.add_argument("--step_ms", type=float, default=10.0, help="duration of a training step in milliseconds")
+    parser.add_argument("--rounds", type=int, default=5, help="number of epochs of each variant, in alternation")
+    parser.add_argument("--gpu_ids", default="auto", help="as for train.py")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure all ways on the same photos."""
+    """Measure all variants on the same photos."""
     device = select_device(arguments.gpu_ids)
     with _dataroot(arguments) as dataroot:
         open_loader = partial(_open_loader, arguments, dataroot, device)
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         candidates: dict[str, Callable[[], object]] = {
             kind: partial(_run_epoch, loader) for kind, loader in loaders.items()
         }
-        _run_each(candidates)  # starts the workers, and brings all files into memory
+        _run_each(candidates)  # starts the workers, and reads all files into the page cache
         seconds_of = in_rotation(candidates, device, arguments.rounds, 1)
         pairs = len(loaders["none"])
         for kind, values in seconds_of.items():
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
                 "gain": ratios(seconds_of["none"], values),
             }
             ways[kind]["wait_share"] = _wait_share(loaders[kind], arguments.step_ms / 1000)
-        loaders.clear()  # ends the workers, before the photos go
+        loaders.clear()  # ends the workers before the photos are deleted
     settings = {
         name: getattr(arguments, name)
         for name in ("load_size", "crop_size", "preprocess", "batch_size", "num_threads", "step_ms", "rounds")
@@ -122,7 +122,7 @@ def _run_epoch(loader: Loader) -> None:
 
 
 def _wait_share(loader: Loader, step_seconds: float) -> float:
-    """The part of an epoch's time that is spent waiting for photos, if every step leaves the host idle so long."""
+    """The share of an epoch's time spent waiting for photos, if each step leaves the host idle for `step_seconds`."""
     started, waited = time.perf_counter(), loader.seconds_waited
     for _ in loader.epoch(2):
         time.sleep(step_seconds)
@@ -131,7 +131,7 @@ def _wait_share(loader: Loader, step_seconds: float) -> float:
 
 @contextlib.contextmanager
 def _dataroot(arguments: argparse.Namespace) -> Iterator[Path]:
-    """The folder of photos, drawn for the time of the measurement where none is given."""
+    """The folder of photos; temporary drawn photos if none is given."""
     if arguments.dataroot is not None:
         yield arguments.dataroot
         return
@@ -145,14 +145,14 @@ def _dataroot(arguments: argparse.Namespace) -> Iterator[Path]:
 
 
 def _draw_photo(rng: np.random.Generator, size: int) -> Image.Image:
-    """Coarse blots with some fine grain, so that a JPEG file of it is about as large as a photo's."""
+    """Coarse blots with fine grain, so that its JPEG file is about as large as that of a photo."""
     blots = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize((size, size))
     grain = rng.normal(0, 6, (size, size, 1))
     return Image.fromarray(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """The result as a table."""
     rows = [
         ["--cache", "photos/s (range)", "times none", f"waiting, {result['step_ms']:g} ms a step", "to fill", "size"]
     ]

@@ -1,4 +1,4 @@
-"""Measure translation: batched, in 16 bits, compiled, against a loop in float32 over one photo after another."""
+"""Measure translation: batched, in 16 bits, or compiled, compared with translating photos one by one in float32."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from util.device import describe_device, has_quick_bf16, select_device
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `benchmark.py infer`."""
-    parser.add_argument("--crop_size", type=int, default=256, help="pixels")
-    parser.add_argument("--batch_size", type=int, default=8, help="photos at a time in the batched ways")
+    parser.add_argument("--crop_size", type=int, default=256, help="width and height in pixels")
+    parser.add_argument("--batch_size", type=int, default=8, help="photos per batch in the batched variants")
     parser.add_argument("--netG", default="resnet_9blocks", help="generator")
-    parser.add_argument("--photos", type=int, default=8, help="in a turn; a multiple of --batch_size")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
-    parser.add_argument("--compile", choices=COMPILE_MODES[1:], help="a way compiled by torch.compile, too")
-    parser.add_argument("--gpu_ids", default="auto", help="as of test.py")
+    parser.add_argument("--photos", type=int, default=8, help="photos per turn; a multiple of --batch_size")
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns of each variant")
+    parser.add_argument("--compile", choices=COMPILE_MODES[1:], help="also measure a variant compiled by torch.compile")
+    parser.add_argument("--gpu_ids", default="auto", help="as for test.py")
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
-    """Measure the ways to translate the same random photos with the same random weights."""
+    """Measure all variants on the same random photos with the same random weights."""
     device = select_device(words.gpu_ids)
     photos = torch.rand(words.photos, 3, words.crop_size, words.crop_size, generator=torch.Generator().manual_seed(0))
     photos = (photos * 2 - 1).to(device)
@@ -88,7 +88,7 @@ def outputs(network: Network, photos: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """The result as a table; the difference is that of the images made, in 255ths, to the plain way's."""
+    """The result as a table. Differences are those from the images of the plain variant, in levels of 255."""
     rows = [["way", "photos/s", "times plain", "range", "first turn", "differs by"]]
     noise = result["ways"]["plain again"]["ratio"]
     for name, way in result["ways"].items():

@@ -1,4 +1,4 @@
-"""Measure age_photo.py: from the command line to the written photo, its stages, and each way to translate a face."""
+"""Measure age_photo.py: the whole command, its stages, and different ways to translate a face."""
 
 from __future__ import annotations
 
@@ -38,29 +38,31 @@ PHOTOS = {
     "12 photos of 1 megapixel": (1000, 1000, 12),
     "1 photo of 12 megapixels": (4000, 3000, 1),
 }
-"""Width, height, number."""
+"""Width and height in pixels, and number of photos."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `benchmark.py photo`."""
-    parser.add_argument("--name", default="young2old", help="run, with the ONNX files of export.py")
-    parser.add_argument("--checkpoints_dir", type=Path, default=ROOT / "checkpoints", help="folder of all runs")
-    parser.add_argument("--photo", type=Path, help="a portrait, square; without it, scikit-image's astronaut")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--name", default="young2old", help="run with ONNX files of export.py")
+    parser.add_argument(
+        "--checkpoints_dir", type=Path, default=ROOT / "checkpoints", help="folder that contains all runs"
+    )
+    parser.add_argument("--photo", type=Path, help="square portrait; default: scikit-image's astronaut")
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns")
     parser.add_argument(
         "--faces",
         type=Path,
-        help="folder of aligned faces: measure int8, too, calibrated on half of them and compared on the others",
+        help="folder of aligned faces: also measure int8, calibrated on half of them and compared on the other half",
     )
     parser.add_argument(
         "--results",
         type=Path,
-        help="write what float32 and int8 make of the other faces there, for evaluate.py --results",
+        help="folder for the translations of the other faces by float32 and int8, for evaluate.py --results",
     )
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
-    """Measure the commands, the stages and the ways."""
+    """Measure the commands, the stages, and the ways to translate a face."""
     torch.set_num_threads(available_threads())
     folder = words.checkpoints_dir / words.name
     generators = find_generators(folder, engine="onnx")
@@ -89,14 +91,14 @@ def _astronaut() -> Path:
 
 
 def _photo_of(portrait: Image.Image, width: int, height: int) -> Image.Image:
-    """The portrait, as high as the photo, in the middle of a grey photo."""
+    """A grey photo with the portrait in its middle, as high as the photo."""
     photo = Image.new("RGB", (width, height), "grey")
     photo.paste(portrait.resize((height, height), Image.Resampling.BICUBIC), ((width - height) // 2, 0))
     return photo
 
 
 def measure_commands(words: argparse.Namespace, portrait: Image.Image, place: Path) -> dict[str, Any]:
-    """Seconds from the command line to its end, and of these the processor's, with each engine."""
+    """Wall-clock and CPU seconds of whole commands with each engine."""
     source = ["--name", words.name, "--checkpoints_dir", str(words.checkpoints_dir), "--output", str(place / "out")]
     jobs: dict[str, list[str]] = {"start-up alone (--help)": ["age_photo.py", "--help"]}
     for title, (width, height, number) in PHOTOS.items():
@@ -117,7 +119,7 @@ def measure_commands(words: argparse.Namespace, portrait: Image.Image, place: Pa
 
 
 def _run(command: list[str]) -> tuple[float, float]:
-    """Seconds on the clock, and seconds of the processor."""
+    """Wall-clock seconds and CPU seconds of a command."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ)
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -127,7 +129,7 @@ def _run(command: list[str]) -> tuple[float, float]:
 def measure_stages(
     portrait: Image.Image, generators: Mapping[str, Generator], rounds: int, place: Path
 ) -> dict[str, Any]:
-    """Processor seconds of each stage for one photo, after start-up."""
+    """CPU seconds of each stage for one photo, without start-up."""
     stages: dict[str, dict[str, float]] = {}
     for title, (width, height, number) in PHOTOS.items():
         if number == 1:
@@ -147,12 +149,12 @@ def _stages(path: Path, generators: Mapping[str, Generator], target: Path) -> di
         return made
 
     photo = lap("read the photo", lambda: read_photo(path))
-    faces = lap("find the face", lambda: find_faces(photo.image))
-    aged = lap("find, align and translate", lambda: age_photo(photo.image, generators))
-    laps["align and translate"] = max(0.0, laps.pop("find, align and translate") - laps["find the face"])
+    faces = lap("detect the face", lambda: find_faces(photo.image))
+    aged = lap("detect, align and translate", lambda: age_photo(photo.image, generators))
+    laps["align and translate"] = max(0.0, laps.pop("detect, align and translate") - laps["detect the face"])
     pixels = lap("add the change", lambda: aged.at(1.0))
     lap("write the photo", lambda: write_photo(target, pixels, photo))
-    lap("before and after", lambda: before_and_after(aged, 1.0))
+    lap("write the comparison", lambda: before_and_after(aged, 1.0))
     assert len(faces) == len(aged.faces) == 1
     return laps
 
@@ -160,7 +162,7 @@ def _stages(path: Path, generators: Mapping[str, Generator], target: Path) -> di
 def measure_ways(
     words: argparse.Namespace, portrait: Image.Image, exported: Generator, run: RunFolder, place: Path
 ) -> dict[str, Any]:
-    """Faces per second of the processor for each way to translate one, and how their outputs differ."""
+    """Faces per CPU second for each way to translate a face, and the differences between their outputs."""
     trained = run_generators(run)["older"]
     size = exported.card.size
     face = aligned(portrait, alignment_of(find_faces(portrait)[0].landmarks, size))
@@ -210,16 +212,16 @@ def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Tr
 
 
 def _faces(folder: Path, size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and uint8 RGB pixels of the first 128 faces of a folder. Raises UserError where there are too few."""
+    """Names and uint8 RGB pixels of the first 128 faces of a folder. Raises UserError if there are too few."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))[:128]
     if len(paths) < 16:
-        raise UserError(f"--faces {folder}: int8 needs 16 aligned faces or more")
+        raise UserError(f"--faces {folder}: int8 requires at least 16 aligned faces")
     for path in paths:
         yield path.stem, np.asarray(read_photo(path).image.resize((size, size), Image.Resampling.LANCZOS))
 
 
 class _Calibration:
-    """Hands out images, in the way that onnxruntime's quantisation asks for them."""
+    """Provides images through the interface of onnxruntime's quantisation."""
 
     def __init__(self, images: list[np.ndarray]) -> None:
         self._images = iter(images)
@@ -230,11 +232,11 @@ class _Calibration:
         return None if images is None else {"images": images}
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Not used: all images are handed out once."""
+        """Not used, because all images are provided once."""
 
 
 def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Translate:
-    """The network with convolutions in 8 bits, their ranges being those on `images`; the rest stays in float32."""
+    """The network with 8-bit convolutions, whose ranges are calibrated on `images`; other layers stay in float32."""
     from onnxruntime.quantization import QuantType, quantize_static
 
     write_onnx(plain_copy(trained, half=False), place / "float32.onnx")
@@ -253,7 +255,7 @@ def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Transl
 def _loss(
     exact: Translate, rough: Translate, faces: list[tuple[str, np.ndarray]], results: Path | None
 ) -> dict[str, float]:
-    """How far the changes by `rough` are from those by `exact`, in levels of 255."""
+    """Differences between the changes predicted by `rough` and by `exact`, in levels of 255."""
     errors, changes = [], []
     for name, images in faces:
         made = {"float32": exact(images), "int8": rough(images)}
@@ -275,17 +277,17 @@ def _save(path: Path, images: np.ndarray) -> None:
 
 def format_table(result: dict[str, Any]) -> str:
     """The result as tables."""
-    rows = [["command", "seconds", "of these the processor's"]]
+    rows = [["command", "seconds", "CPU seconds"]]
     rows += [
         [name, f"{way['seconds']:.2f}", f"{way['processor_seconds']:.2f}"] for name, way in result["commands"].items()
     ]
     photos = list(result["stages"])
-    stages = [["stage, processor's milliseconds", *photos]]
+    stages = [["stage, CPU milliseconds", *photos]]
     stages += [
         [stage, *(f"{1000 * result['stages'][photo][stage]:.0f}" for photo in photos)]
         for stage in result["stages"][photos[0]]
     ]
-    ways = [["way", "faces per second of the processor", "differs by (of 255)"]]
+    ways = [["way", "faces per CPU second", "differs by (of 255)"]]
     ways += [
         [name, f"{way['faces_per_second']:.1f}", f"{way['mean_difference_of_255']:.3f}"]
         for name, way in result["ways"].items()
@@ -296,6 +298,6 @@ def format_table(result: dict[str, Any]) -> str:
     )
     text = "\n\n".join([head, columns(rows), columns(stages), columns(ways)])
     if "int8" in result:
-        text += "\n\nint8: changes of {mean_change:.2f} levels on average, wrong by {mean_error:.2f}, on {faces} faces"
+        text += "\n\nint8: mean change {mean_change:.2f} levels, mean error {mean_error:.2f}, on {faces} faces"
         text = text.format(**result["int8"])
     return text

@@ -1,8 +1,8 @@
-"""Measure the preparation of training sets: photos per second and core, and memory at 5,000 and 100,000 photos.
+"""Measure the preparation of data sets: photos per second and core, and memory for 5,000 and 100,000 photos.
 
---photos is a wiki collection in a folder. Speed is compared, in turns, with what any preparation must do at least:
-Pillow decoding, resizing and encoding each photo. For memory, the collection's photos are hard-linked under new names
-until there are as many as wanted.
+--photos is the folder of a wiki collection. The speed is compared, in alternation, with the minimum of any preparation:
+decoding, resizing and encoding each photo by Pillow. To measure memory, the collection's photos are hard-linked under
+new names until there are enough.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ SIZE, QUALITY = 256, 95
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `benchmark.py prepare`."""
     parser.add_argument("--photos", type=Path, required=True, help="folder with wiki.mat and its photos")
-    parser.add_argument("--rows", type=int, nargs="*", default=[5_000, 100_000], help="photos to measure memory at")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
+    parser.add_argument(
+        "--rows", type=int, nargs="*", default=[5_000, 100_000], help="numbers of photos for which memory is measured"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns of each variant")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure both. Raises UserError where the collection is missing or its preparation fails."""
+    """Measure speed and memory. Raises UserError if the collection is missing or its preparation fails."""
     if not (arguments.photos / "wiki.mat").is_file():
-        raise UserError(f"--photos {arguments.photos} holds no wiki.mat")
+        raise UserError(f"--photos {arguments.photos} contains no wiki.mat")
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         speed = measure_speed(arguments.photos, Path(folder), arguments.rounds)
         memory = [measure_memory(arguments.photos, Path(folder), rows) for rows in arguments.rows]
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_speed(photos: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Photos per second of one process, ours and Pillow's alone, on the photos that are large enough."""
+    """Photos per second of one process, for the preparation and for Pillow alone, on sufficiently large photos."""
     work = PhotoWork("crop", SIZE, "jpg", QUALITY, min_size=180, min_colour=0)
     paths = [path for path in sorted(photos.glob("*/*.jpg")) if min(Image.open(path).size) >= 180][:1000]
     target = folder / "speed.jpg"
@@ -70,7 +72,7 @@ def measure_speed(photos: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
-    """The peak memory of preparing a collection of so many photos: of the main process, of the largest other."""
+    """Peak memory while preparing a collection of `rows` photos, of the main process and of the largest worker."""
     source = multiply(photos, folder / f"wiki_{rows}", rows)
     command = [
         sys.executable,
@@ -97,11 +99,11 @@ def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """The result as tables."""
     rows = [["", "photos/s on one core"]]
     for name, values in result["speed"]["photos_per_second"].items():
         rows.append([name, f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"])
-    peaks = [["collection", "peak memory", "of each worker process", "kept"]]
+    peaks = [["collection", "peak memory", "of a worker process", "kept"]]
     for each in result["memory"]:
         peak, worker = f"{each['peak_mib']:.0f} MiB", f"{each['worker_mib']:.0f} MiB"
         peaks.append([f"{each['photos']:,} photos", peak, worker, each["kept"]])
@@ -110,7 +112,7 @@ def format_table(result: dict[str, Any]) -> str:
 
 
 def peak_mebibytes(pid: int) -> float:
-    """The most memory that a running process has had (VmHWM of Linux); 0 for one that has ended."""
+    """Peak memory of a running process (Linux's VmHWM); 0 if it has ended."""
     try:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -119,7 +121,7 @@ def peak_mebibytes(pid: int) -> float:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """The processes that a process started, and those that these started."""
+    """All descendants of a process."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -130,7 +132,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def multiply(photos: Path, target: Path, rows: int) -> Path:
-    """A collection of `rows` photos: hard links to those of `photos` (copied once), with people of their own."""
+    """A collection of `rows` photos: hard links to a copy of `photos`, each with a different person."""
     table = loadmat(photos / "wiki.mat", squeeze_me=True, struct_as_record=False)["wiki"]
     store = target.parent / "store"
     paths: list[str] = []
@@ -150,7 +152,7 @@ def multiply(photos: Path, target: Path, rows: int) -> Path:
 
 
 def repeated(table: object, paths: list[str]) -> dict[str, np.ndarray]:
-    """The metadata of the first rows, again and again, with other paths."""
+    """The metadata of the rows, repeated, with new paths."""
     choice = np.arange(len(paths)) % len(table.full_path)  # type: ignore[attr-defined]
     fields = {
         name: getattr(table, name)[choice][None]

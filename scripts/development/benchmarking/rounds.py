@@ -1,4 +1,4 @@
-"""Fair comparisons: all candidates in turns, and a gain that counts only where it stands out of the noise."""
+"""Fair comparisons: candidates are measured in alternation, and a gain counts only if it exceeds the noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def wait_for(device: torch.device) -> None:
-    """Until all work given to the device is done."""
+    """Wait until the device has completed all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -23,8 +23,8 @@ def in_rotation(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds, by `clock`, that `repeats` calls of each candidate took in each round. Every round begins with another
-    candidate, and the device is waited for at the edges of a candidate's turn alone."""
+    """Seconds, by `clock`, of `repeats` calls of each candidate in each round. Each round starts with a different
+    candidate, and the device is synchronised only before and after a candidate's turn."""
     names = list(candidates)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -40,25 +40,25 @@ def in_rotation(
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which that share of them lies, to the nearest of them."""
+    """The quantile of the values, rounded to the nearest of them."""
     return float(np.quantile(values, share, method="nearest"))
 
 
 def ratios(base: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """How many times as fast `other` is as `base`, round by round: median, smallest, largest."""
+    """The speed of `other` relative to `base`, round by round: median, minimum and maximum."""
     values = [first / second for first, second in zip(base, other, strict=True)]
     return {"median": median(values), "low": min(values), "high": max(values)}
 
 
 def verdict(gain: Mapping[str, float], noise: Mapping[str, float]) -> str:
-    """A gain as text; `unresolved` where it lies within what two runs of the same differ by."""
+    """A gain as text; `unresolved` if it is within the difference between two runs of the same candidate."""
     if noise["low"] <= gain["median"] <= noise["high"]:
         return "unresolved"
     return f"{gain['median']:.2f}"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of text as a Markdown table; the first row is its head."""
+    """Format rows of text as a Markdown table; the first row is the header."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

@@ -1,8 +1,8 @@
-"""Measure training steps: each way to compute them against the plain one, in turns, from the same weights, on the same
-photos, with the same draws of the pools.
+"""Measure training steps: each variant compared with the plain one, in alternation, from the same weights, on the same
+photos, with the same random draws of the pools.
 
-The plain one is float32, channels first, layer by layer, with every pass of the public code's step on its own; it runs
-twice, and what lies within the difference of the two is called unresolved.
+The plain variant is float32, channels first, layer by layer, with each pass of the public code's step executed
+separately. It runs twice; differences within that of the two runs are called unresolved.
 """
 
 from __future__ import annotations
@@ -30,32 +30,36 @@ from util.device import describe_device, keep_freed_memory, memory_in_use, selec
 
 PLAIN = {"precision": "float32", "channels_last": "off", "cuda_graphs": "off", "compile": "none", "speedups": ()}
 GFLOP_OF_A_PAIR = 1879.2
-"""Of a plain step with resnet_9blocks at 64 channels on one pair of 256 pixels, as torch's FlopCounterMode counts it:
-1879.217. Fixed, so that work which is saved does not look like a slower device."""
+"""Work of a plain step with resnet_9blocks at 64 channels on one pair of 256 pixels, by torch's FlopCounterMode
+(1879.217). It is the same for all variants, so that avoided work does not look like a slower device."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `benchmark.py train`."""
-    parser.add_argument("--crop_size", type=int, default=256, help="pixels")
-    parser.add_argument("--batch_size", type=int, default=1, help="pairs in a step")
+    parser.add_argument("--crop_size", type=int, default=256, help="width and height in pixels")
+    parser.add_argument("--batch_size", type=int, default=1, help="pairs per step")
     parser.add_argument("--netG", default="resnet_9blocks", help="generator")
     parser.add_argument("--ngf", type=int, default=64, help="width of the generator")
     parser.add_argument("--ndf", type=int, default=64, help="width of the discriminator")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
-    parser.add_argument("--steps", type=int, default=1, help="steps in a turn")
-    parser.add_argument("--precision", default="auto", help="of the fast way, as of train.py")
-    parser.add_argument("--leave_one_out", action="store_true", help="the fast way without each of its parts, too")
-    parser.add_argument("--autocast", action="store_true", help="the plain way in the fast one's precision, too")
-    parser.add_argument("--compile", choices=COMPILE_MODES[1:], help="a way compiled by torch.compile, too")
+    parser.add_argument("--rounds", type=int, default=5, help="number of turns of each variant")
+    parser.add_argument("--steps", type=int, default=1, help="steps per turn")
+    parser.add_argument("--precision", default="auto", help="precision of the fast variant, as for train.py")
     parser.add_argument(
-        "--dataroot", type=Path, help="photos to load, each way by a loader of its own; without: random ones"
+        "--leave_one_out", action="store_true", help="also measure the fast variant without each of its parts"
     )
-    parser.add_argument("--num_threads", type=int, default=4, help="processes that load photos")
-    parser.add_argument("--gpu_ids", default="auto", help="as of train.py")
+    parser.add_argument(
+        "--autocast", action="store_true", help="also measure the plain variant in the precision of the fast one"
+    )
+    parser.add_argument("--compile", choices=COMPILE_MODES[1:], help="also measure a variant compiled by torch.compile")
+    parser.add_argument(
+        "--dataroot", type=Path, help="photos, loaded separately by each variant; default: random images"
+    )
+    parser.add_argument("--num_threads", type=int, default=4, help="number of loading processes")
+    parser.add_argument("--gpu_ids", default="auto", help="as for train.py")
 
 
 def settings(words: argparse.Namespace, device: torch.device) -> dict[str, dict[str, Any]]:
-    """The ways to compute, by name, as options of the model."""
+    """The variants by name, as options of the model."""
     precision = resolve_precision(words.precision, device, training=True)
     fast: dict[str, Any] = {"precision": precision}
     ways = {"plain": PLAIN, "plain again": PLAIN}
@@ -74,7 +78,7 @@ def settings(words: argparse.Namespace, device: torch.device) -> dict[str, dict[
 
 
 class Candidate:
-    """One way to train: a model of its own, and its photos."""
+    """A variant with its own model and photos."""
 
     def __init__(self, words: argparse.Namespace, setting: dict[str, Any], device: torch.device) -> None:
         torch.manual_seed(0)
@@ -101,13 +105,13 @@ class Candidate:
         started = time.perf_counter()
         batch = next(self.batches)
         loaded = time.perf_counter()
-        resolve_precision(self.precision, self.device, training=True)  # tf32 is a switch of the whole process
+        resolve_precision(self.precision, self.device, training=True)  # tf32 is a setting of the whole process
         self.model.optimize(batch)
         self.wait += loaded - started
         self.seconds.append(time.perf_counter() - started)
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counters."""
         self.seconds, self.wait = [], 0.0
 
     def _batches(self, words: argparse.Namespace, *, plain: bool) -> Iterator[dict[str, Any]]:
@@ -141,7 +145,7 @@ class Candidate:
             epoch += 1
 
     def _gradients(self) -> dict[str, Tensor]:
-        """Of each network's weights, after the first step, on the CPU."""
+        """The gradients of each network's weights after the first step, on the CPU."""
         return {
             name: torch.cat(
                 [
@@ -155,7 +159,7 @@ class Candidate:
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
-    """Measure; see `format_table` for what the result holds."""
+    """Measure all variants; `format_table` describes the result."""
     keep_freed_memory()
     device = select_device(words.gpu_ids)
     candidates = {}
@@ -192,7 +196,7 @@ def summary(
     base: list[float],
     peaks: dict[torch.dtype, float],
 ) -> dict[str, Any]:
-    """One way's numbers."""
+    """The results of one variant."""
     step = median(seconds) / words.steps
     gflop = GFLOP_OF_A_PAIR * words.batch_size * (words.crop_size / 256) ** 2
     peak = peaks[torch.bfloat16 if own.precision in ("bf16", "fp16") else torch.float32]
@@ -217,7 +221,7 @@ def summary(
 
 
 def matrix_product(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s of a product of square matrices: the best of 5, after a first one."""
+    """GFLOP/s of a product of square matrices: the best of 5 after a warm-up."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -232,10 +236,10 @@ def matrix_product(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def format_table(result: dict[str, Any]) -> str:
-    """The result as a table: seconds of a step; pairs a second; the median, smallest and largest ratio to the plain
-    way, round by round; share of the rate of a matrix product in the same precision; share of the time that went into
-    waiting for photos; memory (on a CPU: by how much the process grew); the first step's seconds; and how far the first
-    step's gradients point where the plain ones do, the worst generator and the worst discriminator."""
+    """The result as a table: seconds per step; pairs per second; median, minimum and maximum ratio to the plain
+    variant, round by round; share of the speed of a matrix product in the same precision; share of the time spent
+    waiting for photos; memory (on a CPU, the growth of the process); seconds of the first step; and the cosine between
+    the first step's gradients and the plain ones, for the worst generator and the worst discriminator."""
     rows = [
         [
             "way",
