@@ -320,7 +320,7 @@ def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
         assert all(path.is_file() for path in faces.files)
         assert ((faces.ages >= 50) == faces.old).all() and set(faces.male) == {-1.0, 0.0, 1.0}
     assert not set(phases["train"].people) & set(phases["test"].people)
-    with pytest.raises(UserError, match=r"must be a data set made by scripts/prepare_dataset\.py made"):
+    with pytest.raises(UserError, match=r"must be a data set made by scripts/prepare_dataset\.py"):
         read_faces([tmp_path])
     manifest = (prepared / "manifest.csv").read_text().splitlines()
     (tmp_path / "manifest.csv").write_text(
@@ -328,7 +328,7 @@ def test_faces_come_from_the_manifest(prepared: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="both are needed"):
         read_faces([tmp_path])
-    for age, name, message in ((25, "../../x.jpg", "outside its folders"), ("old", "x.jpg", "an age that is not a number")):
+    for age, name, message in ((25, "../../x.jpg", "outside its folders"), ("old", "x.jpg", "an age that is not")):
         row = f"a.jpg,trainA,{name},{age},male,\n"
         (tmp_path / "manifest.csv").write_text("path,folder,file,age,gender,identity\n" + row)
         with pytest.raises(UserError, match=message):
