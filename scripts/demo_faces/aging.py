@@ -1,15 +1,15 @@
-"""What the years do to a face. Nothing else in this package depends on the age."""
+"""The effects of age on a face. Nothing else in this package depends on the age."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-ONSET, FULL = 30.0, 60.0  # years: no sign of age before the first, every sign at its personal strength from the second
+ONSET, FULL = 30.0, 60.0  # years: signs of age start at the first and reach their full strength at the second
 
 
 @dataclass(frozen=True)
 class Heritage:
-    """How strongly a person will age, sign by sign: 1 is average. Drawn for everybody, young or old."""
+    """The strength of each sign of age in a person, where 1 is average. Sampled for everybody, young or old."""
 
     greying: float
     receding: float
@@ -34,10 +34,10 @@ class Signs:
 
     @classmethod
     def of(cls, heritage: Heritage, age: float) -> "Signs":
-        """The signs at an age in years."""
+        """The signs of age at an age in years."""
         t = float(np.clip((age - ONSET) / (FULL - ONSET), 0, 1.2))
         return cls(
-            grey=min(1.0, heritage.greying * t**1.3),  # the first grey hairs come later than the first lines
+            grey=min(1.0, heritage.greying * t**1.3),  # the first grey hairs appear later than the first lines
             recession=heritage.receding * t,
             wrinkles=heritage.wrinkling * t,
             folds=heritage.folding * t,
@@ -48,7 +48,7 @@ class Signs:
 
 
 def sample_heritage(rng: np.random.Generator, feminine: bool) -> Heritage:
-    """Strengths that vary per person around a common pace, so that nobody over fifty escapes every sign."""
+    """Sample strengths that vary around a common pace, so that everybody over fifty has some signs."""
     pace = rng.uniform(0.8, 1.15)
     greying = min(1.0, rng.uniform(0.45, 1.1) * pace)
     receding = rng.choice([0.0, 0.35, 0.7, 1.0], p=[0.3, 0.3, 0.25, 0.15]) * (0.25 if feminine else 1)

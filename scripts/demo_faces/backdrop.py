@@ -1,4 +1,4 @@
-"""Behind the person: a gradient between two colours, plain or with a pattern, out of focus."""
+"""The background: a gradient between two colours, plain or with a pattern, out of focus."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The picture being painted: every part is a soft mask in [0, 1] through which a colour is laid on."""
+"""The picture, which is painted by applying colours through soft masks in [0, 1]."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from .curves import Array, Points
 
-SUPERSAMPLING = 4  # outlines are rasterized this many times larger, then averaged: smooth edges
+SUPERSAMPLING = 4  # outlines are rasterized this many times larger, then averaged, for smooth edges
 YAW_SHIFT = 0.2  # face units by which the middle of the face moves when the head is fully turned
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is: its centre in fractions of the image side, angles in radians."""
+    """The pose of the head: its centre in fractions of the image side, angles in radians."""
 
     x: float
     y: float
@@ -22,18 +22,18 @@ class Pose:
     yaw: float  # -1 (turned to the image's left) to 1
 
     def bulge(self, x: Array, y: Array) -> Array:
-        """How far a point moves sideways: the middle of the face stands out, its rim stays."""
+        """Horizontal displacement of a point by the yaw, largest in the middle of the face and zero at its rim."""
         return YAW_SHIFT * self.yaw * np.sqrt(np.maximum(0, 1 - (x / 0.8) ** 2 - (y / 1.15) ** 2))
 
     def to_image(self, points: Points) -> Array:
-        """Face units to fractions of the image side, (N, 2)."""
+        """Convert face units to fractions of the image side, (N, 2)."""
         x, y = np.asarray(points, float).T
         x = x + self.bulge(x, y)
         cos, sin = np.cos(self.roll) * self.scale, np.sin(self.roll) * self.scale
         return np.column_stack([self.x + cos * x - sin * y, self.y + sin * x + cos * y])
 
     def to_face(self, u: Array, v: Array) -> tuple[Array, Array]:
-        """Fractions of the image side to face units: the inverse of `to_image`, to first order in the yaw."""
+        """Convert fractions of the image side to face units: the inverse of `to_image`, to first order in the yaw."""
         cos, sin = np.cos(self.roll) / self.scale, np.sin(self.roll) / self.scale
         x, y = cos * (u - self.x) + sin * (v - self.y), cos * (v - self.y) - sin * (u - self.x)
         return x - self.bulge(x, y), y
@@ -62,7 +62,7 @@ class Canvas:
         return np.asarray(mask.reduce(SUPERSAMPLING)) / 255
 
     def blob(self, x: float, y: float, radius_x: float, radius_y: float | None = None) -> Array:
-        """A mask that is 1 at a point of the face and fades like a Gaussian; radii in face units."""
+        """A Gaussian mask that is 1 at a point of the face; radii in face units."""
         return np.exp(-(((self.x - x) / radius_x) ** 2) - ((self.y - y) / (radius_y or radius_x)) ** 2)
 
     def soften(self, mask: Array, radius: float) -> Array:
@@ -76,12 +76,11 @@ class Canvas:
         return np.vstack([np.zeros((rows, self.size)), mask[: self.size - rows]])
 
     def paint(self, mask: Array, colour: Array, opacity: float = 1) -> None:
-        """Lay a colour (3,) over the picture."""
+        """Paint a colour (3,) through a mask."""
         self.pixels += (mask * opacity) * (colour[:, None, None] - self.pixels)
 
     def shade(self, mask: Array, factor: float | Array) -> None:
-        """Multiply the picture by the factor, (3,) or one number, where the mask is 1: below 1 shadow, above 1
-        light."""
+        """Multiply the picture by a factor, (3,) or one number, through a mask: below 1 is shadow, above 1 is light."""
         self.pixels *= 1 + mask * (np.broadcast_to(factor, 3)[:, None, None] - 1)
 
 

@@ -1,4 +1,4 @@
-"""The folder of PNG files: same settings, same bytes, whatever the number of processes; whole or not there."""
+"""Writes the folder of PNG files. The same settings give the same bytes, for any number of processes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from .portrait import draw
 
 SPLITS = ("train", "test")
 AGES = {"A": (20.0, 30.0), "B": (50.0, 60.0)}
-"""Years, by domain: A is young, B is old."""
+"""Ages in years by domain: A is young, B is old."""
 OWNED, DONE = ".made-by-demo-faces", "demo.json"
-"""Written first, to tell this script's folders from others; and last, when every face is there."""
+"""The first file marks folders of this script and is written first; the second is written when all faces are
+complete."""
 
 BATCH = 4
-"""Faces that a process is given at a time."""
+"""Number of faces that a worker process receives at a time."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides every byte: size in pixels, faces of each domain by split, seed."""
+    """The settings of a collection: image size in pixels, number of faces per domain and split, seed."""
 
     size: int = 128
     train: int = 300
@@ -40,15 +41,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.size < 32:
-            raise UserError(f"--size {self.size}: faces need at least 32 pixels")
+            raise UserError(f"--size {self.size}: must be at least 32 pixels")
         for flag in ("train", "test"):
             if getattr(self, flag) < 1:
-                raise UserError(f"--{flag} {getattr(self, flag)}: at least 1 face")
+                raise UserError(f"--{flag} {getattr(self, flag)}: must be at least 1")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: must not be negative")
 
     def paths(self) -> list[Path]:
-        """All files, relative to the collection's folder."""
+        """The paths of all files, relative to the collection's folder."""
         counts = {"train": self.train, "test": self.test}
         return [
             Path(f"{split}{domain}", f"{index:04d}.png")
@@ -59,9 +60,9 @@ class Settings:
 
 
 def write_collection(output: Path, settings: Settings, processes: int, advance: Callable[[], None]) -> bool:
-    """Draw what is missing of the collection; False where it was complete before. `advance` is called for each face.
+    """Draw the collection; returns False if it is complete already. `advance` is called after each face.
 
-    Raises UserError where `output` holds images of another origin, or cannot be written.
+    Raises UserError if `output` contains other images, or cannot be written.
     """
     if is_complete(output, settings):
         return False
@@ -80,7 +81,7 @@ def write_collection(output: Path, settings: Settings, processes: int, advance: 
 
 
 def is_complete(output: Path, settings: Settings) -> bool:
-    """Whether the folder holds just this collection."""
+    """Whether the folder contains this collection and is complete."""
     try:
         drawn = json.loads((output / DONE).read_text()) == asdict(settings)
         return bool(drawn and (output / MANIFEST).is_file())
@@ -89,17 +90,17 @@ def is_complete(output: Path, settings: Settings) -> bool:
 
 
 def claim(output: Path) -> None:
-    """Mark the folder as ours, unless it holds images that are not."""
+    """Mark the folder as a folder of this script. Raises UserError if it contains other images."""
     if not (output / OWNED).exists():
         foreign = next((path for path in output.rglob("*") if is_image(path.name)), None) if output.exists() else None
         if foreign:
-            raise UserError(f"--output {output} holds images of another origin ({foreign}); choose an empty folder")
+            raise UserError(f"--output {output} contains other images ({foreign}); choose an empty folder")
         write_text(output / OWNED, "")
     (output / DONE).unlink(missing_ok=True)
 
 
 def draw_files(batch: tuple[Path, Settings, list[Path]]) -> list[Path]:
-    """Draw some faces of a collection; returns what was drawn."""
+    """Draw a batch of faces; returns their paths."""
     output, settings, paths = batch
     for path in paths:
         draw_file(output, path, settings)
@@ -114,8 +115,8 @@ def draw_file(output: Path, path: Path, settings: Settings) -> None:
 
 
 def sample(path: Path, settings: Settings) -> tuple[Face, float]:
-    """Return who is in a file, and the age in years. Each file has its own random generator, so that it does not depend
-    on the number of files."""
+    """The person in a file, and the age in years. Each file has its own random generator, so it does not depend on the
+    number of files."""
     split, domain, index = path.parent.name[:-1], path.parent.name[-1], int(path.stem)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), list(AGES).index(domain), index])
     face = sample_person(rng)
@@ -123,8 +124,7 @@ def sample(path: Path, settings: Settings) -> tuple[Face, float]:
 
 
 def manifest(settings: Settings) -> str:
-    """Return the manifest.csv of the collection, with the columns of a prepared dataset's that --match and evaluate.py
-    read."""
+    """The manifest.csv of the collection, with the columns that --match and evaluate.py read."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "folder", "file", "age", "gender", "identity"])
@@ -136,7 +136,7 @@ def manifest(settings: Settings) -> str:
 
 
 def remove_stale(output: Path, settings: Settings) -> None:
-    """Delete what a larger collection left, or a killed process half-written."""
+    """Delete files that a larger collection or a killed process left."""
     wanted = set(settings.paths())
     for split in SPLITS:
         for domain in AGES:

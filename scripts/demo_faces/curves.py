@@ -18,7 +18,7 @@ _CATMULL_ROM = 0.5 * np.hstack(
 
 
 def spline(points: Points, closed: bool = False) -> Array:
-    """A smooth (Catmull-Rom) curve through the control points, `STEPS` samples per span."""
+    """A Catmull-Rom spline through the control points, with `STEPS` samples per span."""
     control = np.asarray(points, float)
     if closed:  # noqa: SIM108 (one line would be too long)
         padded = np.vstack([control[-1], control, control[:2]])
@@ -30,14 +30,14 @@ def spline(points: Points, closed: bool = False) -> Array:
 
 
 def resample(curve: Array, count: int) -> Array:
-    """The same curve as `count` points at equal distances along it."""
+    """Resample a curve to `count` points at equal distances."""
     lengths = np.r_[0, np.cumsum(np.hypot(*np.diff(curve, axis=0).T))]
     places = np.linspace(0, lengths[-1], count)
     return np.column_stack([np.interp(places, lengths, curve[:, axis]) for axis in (0, 1)])
 
 
 def normals(curve: Array) -> Array:
-    """Unit vectors at right angles to the curve, (N, 2)."""
+    """Unit normals of a curve, (N, 2)."""
     along = np.vstack([curve[1] - curve[0], curve[2:] - curve[:-2], curve[-1] - curve[-2]])
     return (along[:, ::-1] * (-1, 1)) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
 
@@ -49,8 +49,7 @@ def brush(count: int, taper: float) -> Array:
 
 
 def ribbon(path: Array, width: float, taper: float = 0.5) -> Array:
-    """The outline of a brush stroke along the path: `width` wide in the middle, thinner at its ends for a larger
-    taper."""
+    """The outline of a brush stroke along a path, `width` wide in the middle; a larger taper makes its ends thinner."""
     half = normals(path) * brush(len(path), taper) * (width / 2)
     return np.vstack([path + half, (path - half)[::-1]])
 
@@ -61,18 +60,18 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float | None = None) 
 
 
 def mirror(points: Points, side: float = -1) -> Array:
-    """The points on the other half of the face; side 1 leaves them where they are."""
+    """Mirror points to the other half of the face if side is -1; side 1 returns them unchanged."""
     return np.asarray(points, float) * (side, 1)
 
 
 def symmetric(right_half: Points) -> Array:
-    """From the control points of the right half, top to bottom: a whole closed outline, mirrored at x = 0."""
+    """A closed outline from the control points of its right half, top to bottom, mirrored at x = 0."""
     right = np.asarray(right_half, float)
     left = mirror(right[np.abs(right[:, 0]) > 1e-9])[::-1]
     return spline(np.vstack([right, left]), closed=True)
 
 
 def arch(left_half: Points) -> Array:
-    """From control points left to middle: an open curve over the head, from its left end to its mirrored right end."""
+    """An open curve over the head from the control points of its left half, mirrored at x = 0."""
     left = np.asarray(left_half, float)
     return spline(np.vstack([left, mirror(left[:-1])[::-1]]))

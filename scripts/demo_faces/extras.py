@@ -1,4 +1,4 @@
-"""Clothes, glasses, earrings and hats: alike at any age."""
+"""Clothes, glasses, earrings and hats, which do not depend on the age."""
 
 import numpy as np
 

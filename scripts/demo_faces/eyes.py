@@ -13,7 +13,7 @@ INK = np.array([0.11, 0.07, 0.07])
 
 
 def lids(build: Build, droop: float) -> tuple[Array, Array]:
-    """The upper and the lower edge of the right eye, both from its inner to its outer corner."""
+    """The upper and the lower edge of the right eye, each from its inner to its outer corner."""
     scale = np.array([build.eye_size, build.eye_size * 0.52])
     middle = np.array([build.eye_gap, -0.03])
     tilt = build.eye_tilt - 0.05 * droop

@@ -36,8 +36,7 @@ def paint_nose(canvas: Canvas, face: Face, signs: Signs) -> None:
 
 
 def lip_lines(face: Face, signs: Signs) -> tuple[Array, Array, Array, Array]:
-    """From the left to the right corner: top of the upper lip, its lower edge, the lower lip's upper edge, its
-    bottom."""
+    """The upper and lower edges of the upper lip and of the lower lip, each from the left to the right corner."""
     look, half = face.look, face.build.mouth_width * (1 + 0.15 * face.look.smile)
     lips = face.build.lips * (1 - min(0.7, 0.55 * signs.thin_lips))
     lift, gap = 0.02 + 0.09 * look.smile - 0.05 * signs.sag, 0.1 * look.teeth

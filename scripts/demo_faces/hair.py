@@ -82,13 +82,13 @@ def long_curves(face: Face, signs: Signs) -> tuple[Array, Array]:
 
 
 def swept(inner: Array, parting: float, depth: float) -> Array:
-    """The hairline with hair falling over the forehead on the side away from the parting."""
+    """The hairline with hair over the forehead on the side opposite to the parting."""
     fall = np.exp(-(((inner[:, 0] + np.sign(parting) * 0.22) / 0.3) ** 2)) * (inner[:, 1] < -0.3)
     return inner + fall[:, None] * (0, depth)
 
 
 def waved(curve: Array) -> Array:
-    """The lengths of the hair swinging from side to side, more so towards the ends."""
+    """A curve of hair with waves that grow towards its ends."""
     swing = np.sin(curve[:, 1:] * 9) * np.clip(curve[:, 1:] + 0.5, 0, 1)
     return curve + swing * (0.055, 0) * np.sign(curve[:, :1])
 
@@ -104,7 +104,7 @@ def hair_colour(face: Face, signs: Signs) -> Array:
 
 
 def paint_back_hair(canvas: Canvas, face: Face, signs: Signs) -> None:
-    """What hangs behind the neck, or sits on top as a bun."""
+    """Paint the hair behind the neck, or a bun on top."""
     colour, style = hair_colour(face, signs), face.look.style
     if style in LONG:
         outer, _ = hair_curves(face, signs)
@@ -142,7 +142,7 @@ def paint_strands(canvas: Canvas, face: Face, signs: Signs, hair: Array, outer: 
 
 
 def falling_strand(rng: np.random.Generator, face: Face) -> Array:
-    """A lock of the fringe, from the crown down over the forehead."""
+    """A lock of the fringe, from the crown to the forehead."""
     x = rng.uniform(-0.72, 0.72) * face.build.width
     top, bottom = rng.uniform(-0.95, -0.6), rng.uniform(-0.5, -0.3)
     return ribbon(
@@ -151,7 +151,7 @@ def falling_strand(rng: np.random.Generator, face: Face) -> Array:
 
 
 def strand(rng: np.random.Generator, face: Face, outer: Array, inner: Array) -> Array:
-    """A lock along the flow of the hair, never across the parting."""
+    """A lock along the flow of the hair that never crosses the parting."""
     if face.look.style == "fringe" and rng.random() < 0.5:
         return falling_strand(rng, face)
     depth = rng.uniform(0.02, 0.98)
@@ -182,7 +182,7 @@ def curl(turn: float, size: float) -> Array:
 
 
 def paint_sheen(canvas: Canvas, face: Face, hair: Array) -> None:
-    """Light on top, shadow at the sides."""
+    """Paint light on top of the hair and shadow at its sides."""
     towards = np.cos(face.photo.light)
     canvas.shade(hair * canvas.blob(0.3 * towards, -0.95, 0.4, 0.13), 1.25)
     canvas.shade(hair * canvas.blob(-0.85 * towards, 0.1, 0.4, 0.9), 0.78)

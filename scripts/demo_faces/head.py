@@ -1,4 +1,4 @@
-"""Neck, ears and head: the skin, its shading, and what the years do to its colour and outline."""
+"""Neck, ears and head: the skin, its shading, and the effects of age on its colour and outline."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def head_outline(build: Build, sag: float) -> Array:
 
 
 def skin_of(face: Face, signs: Signs) -> Array:
-    """The skin's colour, a little duller and more sallow with the years."""
+    """The colour of the skin, which becomes slightly duller and more sallow with age."""
     return face.look.skin * (1 - np.array([0.09, 0.1, 0.13]) * signs.spots)
 
 
@@ -48,7 +48,7 @@ def paint_neck(canvas: Canvas, face: Face, signs: Signs) -> None:
 def paint_ears(canvas: Canvas, face: Face, signs: Signs) -> None:
     skin, w = skin_of(face, signs), face.build.width
     for side in (-1, 1):
-        lobe = 0.31 + 0.05 * signs.sag  # ears go on growing
+        lobe = 0.31 + 0.05 * signs.sag  # ears keep growing
         outline = [(0.92, -0.14), (1.1, -0.2), (1.2, -0.05), (1.12, 0.18), (1.02, lobe), (0.92, 0.2)]
         ear = canvas.shape(spline(mirror(np.array(outline) * (w, 1), side), closed=True))
         canvas.paint(ear, skin * (0.97, 0.9, 0.88))
@@ -74,7 +74,7 @@ def paint_head(canvas: Canvas, face: Face, signs: Signs) -> Array:
 
 
 def roundness(canvas: Canvas, face: Face) -> Array:
-    """Light on the head as if it were an ellipsoid, around 1."""
+    """Shading factor of the head, modelled as an ellipsoid, around 1."""
     photo = face.photo
     across, down = canvas.x / (face.build.width * 1.08), canvas.y / 1.08
     outwards = np.sqrt(np.clip(1 - across**2 - down**2, 0.05, 1))
@@ -83,7 +83,7 @@ def roundness(canvas: Canvas, face: Face) -> Array:
 
 
 def paint_complexion(canvas: Canvas, face: Face, signs: Signs, head: Array) -> None:
-    """Freckles at any age; spots and blotches with the years."""
+    """Paint freckles at any age, and age spots and blotches."""
     rng, skin = face.rng("complexion"), face.look.skin
     freckles = [ellipse(x, y, 0.012) for x, y in rng.normal((0, 0.2), (0.3, 0.12), (45, 2))]
     canvas.paint(head * canvas.shape(*freckles), skin * (0.72, 0.55, 0.45), opacity=0.6 * face.look.freckles)

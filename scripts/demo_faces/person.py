@@ -1,4 +1,4 @@
-"""Who is drawn, and how the photograph was taken: sampled without knowing the age, hence alike for young and old."""
+"""Samples a person and a photograph, independently of the age, so that young and old are distributed alike."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -58,13 +58,13 @@ class Look:
 
     skin: Array
     hair: Array
-    grey: Array  # what the hair turns to
+    grey: Array  # colour of the hair when it is grey
     iris: Array
     lipstick: Array | None
     lashes: float  # 0 to 1
     style: HairStyle
     volume: float
-    parting: float  # -1 to 1, where the hair falls apart
+    parting: float  # position of the parting, -1 to 1
     beard: Beard
     freckles: float
     glasses: Glasses
@@ -82,7 +82,7 @@ class Look:
 class Photo:
     pose: Pose
     gaze: float
-    light: float  # angle it comes from, radians, 0 from the right, pi / 2 from above
+    light: float  # direction of the light in radians: 0 from the right, pi / 2 from above
     contrast: float
     exposure: float
     tint: Array  # white balance, (3,) around 1
@@ -95,7 +95,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Face:
-    """Everything about one portrait but the age; `texture` seeds the small things, such as strands of hair."""
+    """Everything about a portrait except the age; `texture` seeds small details, such as strands of hair."""
 
     feminine: bool
     build: Build
@@ -105,7 +105,7 @@ class Face:
     texture: int
 
     def rng(self, part: str) -> np.random.Generator:
-        """A generator for one part of the drawing: what one part draws never moves another."""
+        """A separate random generator for each part of the drawing, so that parts do not affect each other."""
         return np.random.default_rng([self.texture, *part.encode()])
 
 
@@ -173,7 +173,7 @@ def sample_look(rng: np.random.Generator, feminine: bool) -> Look:
 
 
 def sample_skin(rng: np.random.Generator, tone: float) -> Array:
-    """From light (tone 0) to dark (1), with a warmer or cooler undertone."""
+    """A skin colour from light (tone 0) to dark (1), with a warmer or cooler undertone."""
     place = tone * (len(SKINS) - 1)
     skin = np.array([np.interp(place, range(len(SKINS)), SKINS[:, channel]) for channel in range(3)])
     return np.clip(skin * (1 + rng.normal(0, 0.012, 3)), 0, 1)

@@ -1,4 +1,4 @@
-"""A whole portrait, from back to front."""
+"""Draws a whole portrait, from back to front."""
 
 import numpy as np
 from PIL import Image
@@ -17,8 +17,7 @@ from .wrinkles import paint_wrinkles
 
 
 def draw(face: Face, age: float, size: int) -> Image.Image:
-    """The person at an age in years: an RGB image of size x size pixels. Draw twice for the same person young and
-    old."""
+    """Draw a person at an age in years as an RGB image of size x size pixels."""
     canvas = Canvas(size, face.photo.pose)
     signs = Signs.of(face.heritage, age)
     paint_backdrop(canvas, face)
@@ -42,7 +41,7 @@ def draw(face: Face, age: float, size: int) -> Image.Image:
 
 
 def developed(pixels: Array, face: Face) -> np.ndarray:
-    """What the camera adds: exposure, white balance and grain; (size, size, 3) uint8 from (size, size, 3)."""
+    """Apply the camera's exposure, white balance and grain to pixels (size, size, 3); returns uint8 (size, size, 3)."""
     grain = face.rng("grain").normal(0, face.photo.grain, pixels.shape)
     exposed = pixels * face.photo.exposure * face.photo.tint + grain
     return (np.clip(exposed, 0, 1) * 255 + 0.5).astype(np.uint8)

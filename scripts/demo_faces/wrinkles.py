@@ -1,4 +1,4 @@
-"""Lines and folds: each is a dark furrow with a lighter ridge below it."""
+"""Lines and folds, each of which is a dark furrow with a lighter ridge below it."""
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def crows_feet(face: Face) -> list[Points]:
 
 
 def smile_fold(face: Face, signs: Signs) -> Points:
-    """From beside the nose around the corner of the mouth."""
+    """The fold from the side of the nose around the corner of the mouth."""
     wing, tip = face.build.nose_width, face.build.nose_length
     corner = face.build.mouth_width * (1 + 0.15 * face.look.smile)
     return [
