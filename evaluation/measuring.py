@@ -48,7 +48,7 @@ class Measured:
 
     @property
     def true_ages(self) -> np.ndarray:
-        """(N,), NaN where unknown."""
+        """(N,), NaN if unknown."""
         return np.array([person.age for person in self.persons])
 
     def women_and_men(self) -> dict[str, np.ndarray]:

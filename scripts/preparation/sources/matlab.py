@@ -19,7 +19,7 @@ READER_BYTES, READER_SECONDS = 2 * 2**30, 600
 
 
 def read_limited(read: Callable[..., pd.DataFrame], content: bytes, file_name: str, *arguments: Any) -> pd.DataFrame:
-    """Return `read(content, file_name, *arguments)`, called in a process of its own with limited memory and time.
+    """Return `read(content, file_name, *arguments)`, called in a separate process with limited memory and time.
 
     scipy trusts the sizes that a file declares: a few bytes can make it allocate all memory or crash its process.
     Raises SourceError if that happens.
