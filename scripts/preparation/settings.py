@@ -75,7 +75,7 @@ class FilterOptions:
     min_size: int | None = option(
         None,
         help="minimum length of the photo's shorter side or, with --align, of the aligned square in the photo; "
-        "none: 180, or 178 for CelebA, or 128 with --align",
+        "by default, 180, or 178 for CelebA, or 128 with --align",
         unit="pixels",
     )
     min_colour: float = option(
@@ -159,8 +159,8 @@ class PhotoOptions:
     margin: float | None = option(
         None,
         help="for whole photos with face boxes: crop to the collection's face box plus this share of its size on each "
-        "side, and continue the photo's border if necessary (IMDB-WIKI's own crops have 0.4); none: crop to the "
-        "central square of the photo",
+        "side, and continue the photo's border if necessary (IMDB-WIKI's own crops have 0.4); by default, "
+        "crop to the central square of the photo",
     )
     align: bool = option(
         False,
