@@ -18,7 +18,7 @@ PHOTO_VENV := $(if $(wildcard $(VENV)/.installed),$(VENV),.venv-photo)
 PORTRAIT := import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec("skimage").origin).parent / "data/astronaut.png")
 
 # Two test files run at a time, because most tests wait for processes that they started.
-IN_TWO := -n 2 --dist loadfile
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install photo app demo test slow soak lint types visdom clean
 
