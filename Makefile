@@ -17,7 +17,8 @@ PHOTO ?=
 PHOTO_VENV := $(if $(wildcard $(VENV)/.installed),$(VENV),.venv-photo)
 PORTRAIT := import importlib.util as u, pathlib; print(pathlib.Path(u.find_spec("skimage").origin).parent / "data/astronaut.png")
 
-# Two test files run at a time, because most tests wait for processes that they started.
+# Two test files run at a time, because most tests wait for processes that they started. They run in the order of their
+# names: by default, pytest-xdist would run the longest file last, because it has a single test.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install photo app demo test slow soak lint types visdom clean

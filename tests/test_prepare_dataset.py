@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import raw_collections as raw
 from browser import broken_images, needs_browser, opened, overflows, script_errors
 from PIL import Image
-from processes import ROOT, run, start
+from processes import run, start
 
 from util.workers import usable_cores
 
@@ -154,14 +153,6 @@ def test_celeba_cacd_utkface_and_own_photos_from_end_to_end(tmp_path: Path) -> N
     assert {n: c for n, c in tree(tmp_path / "out" / "two").items() if n.split("/")[0] in same} == {
         n: c for n, c in tree(tmp_path / "out" / "folder").items() if n.split("/")[0] in same
     }
-
-
-def test_a_prepared_set_can_be_trained_on(tmp_path: Path) -> None:
-    source = raw.as_folder(tmp_path / "wiki", raw.wiki_people())
-    prepare("wiki", "--input", source, "--output", tmp_path / "out", *QUICK)
-    from data.image_folder import list_images
-
-    assert all(len(list_images(tmp_path / "out" / name)) for name in FOLDERS)
 
 
 def test_limits_look_at_no_more_photos_than_needed(tmp_path: Path) -> None:
@@ -475,9 +466,3 @@ def test_the_report_shows_all_and_escapes_names(tmp_path: Path) -> None:
             assert len(driver.find_elements("css selector", ".sheet img")) == 6
             text = driver.find_element("tag name", "body").text
             assert "kept" in text and "trainA: young people for training" in text
-
-
-def test_nothing_here_needs_torch(tmp_path: Path) -> None:
-    """A machine that only prepares photos, and every worker process, does without."""
-    code = "import sys; sys.modules['torch'] = None; from scripts.preparation import pipeline"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
