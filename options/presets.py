@@ -15,6 +15,9 @@ AGING: dict[str, Any] = {
     "ngf": 32,
     "netD": "projected",
     "ndf": 32,
+    "norm_D": "none",
+    "lambda_r1": 1.0,
+    "features_grey": True,
     "lambda_identity": 0.0,
     "lambda_A": 0.5,
     "lambda_B": 0.5,
@@ -33,9 +36,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "load_size": 144,
         "crop_size": 128,
         "position": True,
+        "features_size": 80,
         "warm_up_batch": 8,
-        "n_epochs": 3,
-        "n_epochs_decay": 1,
+        "n_epochs": 2,
+        "n_epochs_decay": 2,
     },
 }
 """fast64: trains on small faces within minutes on a CPU. best: the options of the model in checkpoints/young2old."""

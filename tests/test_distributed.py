@@ -373,7 +373,7 @@ def test_stopped_by_one_goes_on_alone_then_together_until_one_is_killed(demo_fac
     assert statuses(both, 60) == [2, -signal.SIGKILL], printed(tmp_path)
     (main, _) = printed(tmp_path)
     assert "note: the number of processes has changed from 1 to 2" in main
-    assert "train.py: error: another process of this training ended or no longer answers" in main
+    assert "train.py: error: another process of this training ended or no longer responds" in main
 
 
 def test_what_all_would_complain_of_one_says(demo_faces: Path, tmp_path: Path) -> None:

@@ -228,9 +228,11 @@ def finite(case: Case) -> bool:
 
 def test_nan_stops_the_run_and_names_step_photos_and_checkpoint(case: Case, late_photo: str) -> None:
     output = case.run("--save_latest_freq", "10", "--print_freq", "1000", status=2, nan_photo=late_photo)
-    pattern = r"error: not finite at epoch 1, image (\d+): .* nan.*, on (.*)\. The last good checkpoint is (\S+)"
+    pattern = r"error: losses are not finite at epoch 1, image (\d+): .* nan.*, on (.*)\. The last good "
+    pattern += r"checkpoint is (\S+) "
     told = re.search(pattern, output)
-    assert told and told[1] == "14" and late_photo in told[2] and len(told[2].split(", ")) == 4
+    assert told, output
+    assert told[1] == "14" and late_photo in told[2] and len(told[2].split(", ")) == 4
     assert (Path(told[3]) / "manifest.json").is_file() and "--on_nan" in output and "--lr" in output
     assert "Traceback" not in output
     state = torch.load(case.path / "latest_state.pth", weights_only=True)
