@@ -92,7 +92,7 @@ def test_columns_may_have_names_of_their_own(tmp_path: Path) -> None:
     collection = opened(tmp_path, {"t.csv": b"File_Name,real_age\n1.jpg,20-29\n"}, as_folder)
     called = InputOptions(input=tmp_path, columns="path=file_name, age=real_age").called
     assert read_folder(collection, called)["age"].tolist() == [24.5]
-    with pytest.raises(SourceError, match=r"found file_name, real_age; .*--columns path=file_name,age=real_age"):
+    with pytest.raises(SourceError, match=r"but has file_name, real_age; .*--columns path=file_name,age=real_age"):
         read_folder(collection)
     with pytest.raises(SourceError, match=r"t\.csv has no column years; it has file_name, real_age"):
         read_folder(collection, {"age": "years"})
@@ -111,7 +111,7 @@ def test_imdb_wiki_ages_come_from_names_where_the_table_is_missing(
     rows = SOURCES["wiki"].read(opened(tmp_path, files, as_folder, "wiki")).sort_values("path")
     assert rows["problem"].tolist() == ["impossible date", "", ""]
     assert rows["age"].tolist()[1:] == [28, 35] and rows["identity"].tolist() == ["7", "10000217", "nm0000048"]
-    assert "are taken from the 3 photos' names" in capsys.readouterr().out
+    assert "are read from the names of the 3 photos" in capsys.readouterr().out
     whole = imdb_wiki("wiki", [{"path": names[0], "born": 1981, "taken": 2009, "picture": b"x"}])
     full = SOURCES["wiki"].read(opened(tmp_path / "whole", whole, as_folder, "wiki"))
     assert full["age"].tolist() == [28], "the same age as the table says"
