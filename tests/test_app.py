@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -64,8 +65,10 @@ class Page:
             return error.code
 
     def files(self) -> list[Path]:
-        """What is stored of visitors; Gradio's own notes are left out."""
-        return [path for path in self.stored.rglob("*") if path.is_file() and path.suffix]
+        """What is stored of visitors; Gradio's own notes are left out. Folders may vanish while they are listed, which
+        Path.rglob does not survive."""
+        paths = [Path(folder, name) for folder, _, names in os.walk(self.stored) for name in names]
+        return [path for path in paths if path.suffix]
 
     def memory(self) -> int:
         """What the process occupies, in MB."""
