@@ -204,6 +204,7 @@ class DiscriminatorOptions:
     features_grey: bool = option(
         False,
         help="convert images to grey for --features, so that only the PatchGAN of --netD projected judges colours",
+        off_switch=True,
         architecture=True,
     )
     head_width: int = option(

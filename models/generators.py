@@ -193,11 +193,12 @@ class GeneratorOptions:
         architecture=True,
     )
     ngf: int = option(64, help="width of the first layer", unit="channels", architecture=True, most=512)
-    dropout: bool = option(False, help="use dropout in the generators", off_switch="no_dropout", architecture=True)
+    dropout: bool = option(False, help="use dropout in the generators", off_switch=True, architecture=True)
     residual: bool = option(
         False,
         help="let the generators predict a change, initially zero, that is added to the photo; the public code base "
         "cannot load such weights",
+        off_switch=True,
         architecture=True,
     )
     upsample: str = option(
@@ -208,7 +209,10 @@ class GeneratorOptions:
         architecture=True,
     )
     position: bool = option(
-        False, help="give the generators the column and row of each pixel; for aligned faces", architecture=True
+        False,
+        help="give the generators the column and row of each pixel; for aligned faces",
+        off_switch=True,
+        architecture=True,
     )
 
 

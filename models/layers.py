@@ -43,7 +43,7 @@ class NetworkOptions:
     sync_bn: bool = option(
         False,
         help="compute the statistics of --norm batch over the batches of all processes (GPUs)",
-        off_switch="no_sync_bn",
+        off_switch=True,
         train_only=True,
     )
 

@@ -51,7 +51,7 @@ class PresetOptions:
 
     preset: str = option(
         "none",
-        help="use a named set of option values, which other options override; "
+        help="use a named set of option values, which other options override (--no_residual turns --residual off); "
         + "; ".join(
             f"{name}: {' '.join(f'--{flag}' + f' {value}' * (value is not True) for flag, value in values.items())}"
             for name, values in PRESETS.items()

@@ -362,6 +362,14 @@ def test_every_value_of_a_preset_is_one_that_could_be_typed(name: str) -> None:
     assert {**by_hand, "preset": name} == by_preset
 
 
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
+def test_every_option_that_a_preset_turns_on_can_be_turned_off(name: str) -> None:
+    turned_on = [flag for flag, value in PRESETS[name].items() if value is True]
+    off = train("--preset", name, *(f"--no_{flag}" for flag in turned_on)).values
+    assert turned_on and not any(off[flag] for flag in turned_on)
+    assert off == {**train("--preset", name).values, **dict.fromkeys(turned_on, False)}
+
+
 def shipped_teacher() -> Path:
     return Path(__file__).parents[1] / "checkpoints" / "age_estimator" / "teacher.safetensors"
 

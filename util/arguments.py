@@ -43,7 +43,7 @@ def option(
     choices: Collection[str] = (),
     parse: Callable[[str], Any] | None = None,
     aliases: Mapping[str, Any] | Sequence[str] = (),
-    off_switch: str = "",
+    off_switch: bool = False,
     bare: str = "",
     train_only: bool = False,
     architecture: bool = False,
@@ -54,7 +54,7 @@ def option(
     unit: shown in the help text before the default. choices: the allowed values; may be a registry that still grows.
     parse: function from text to value that raises ArgumentTypeError; the field's annotation by default.
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or a
-    function that converts an old flag's text to the new value. off_switch: for a bool, the flag that sets it to False.
+    function that converts an old flag's text to the new value. off_switch: for a bool, whether --no_NAME turns it off.
     bare: the value used if the flag is given without one. train_only: whether test.py leaves the flag out.
     architecture: whether the option describes the networks, and so is fixed by a checkpoint. most: the largest accepted
     number.
@@ -280,9 +280,7 @@ class Parser(argparse.ArgumentParser):
             group.add_argument(f"--{flag.name}", action="store_true", default=argparse.SUPPRESS, **common)
             if metadata["off_switch"]:
                 off = {**common, "help": f"the opposite of --{flag.name}"}
-                group.add_argument(
-                    f"--{metadata['off_switch']}", action="store_false", default=argparse.SUPPRESS, **off
-                )
+                group.add_argument(f"--no_{flag.name}", action="store_false", default=argparse.SUPPRESS, **off)
         else:
             if metadata["bare"]:
                 common |= {"nargs": "?", "const": metadata["bare"]}
