@@ -1,4 +1,4 @@
-"""Track faces through a clip: link the faces of successive frames, and smooth their landmarks."""
+"""Track faces through a clip: link the faces of successive frames, and average their landmarks over time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import savgol_filter
+from scipy.ndimage import gaussian_filter1d
 
-SMOOTHING = 0.35
-"""Seconds over which a parabola is fitted to each landmark's path (Savitzky and Golay 1964). A parabola follows a
-moving head, while a mean would lag behind."""
+from faces.landmarks import transformed
+
+SMOOTHING = 0.5
+"""Standard deviation, in seconds, of the Gaussian weights with which landmarks are averaged over time."""
 LONGEST_GAP = 0.5
 """Maximum number of seconds for which a face may be missed by the detector; its landmarks are interpolated."""
 SHORTEST = 0.2
@@ -42,7 +43,7 @@ def tracks_of(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[Track]
     found: the landmarks (5, 2) of the faces in each frame. rate: frames per second.
     """
     shortest = min(SHORTEST * rate, len(found) / 2)
-    tracks = [_smoothed(seen, rate, len(found)) for seen in _linked(found, rate) if len(seen) >= shortest]
+    tracks = [_filled(seen, rate, len(found)) for seen in _linked(found, rate) if len(seen) >= shortest]
     return sorted(tracks, key=lambda track: (track.landmarks[0, :, 0].mean(), track.first))
 
 
@@ -63,14 +64,12 @@ def _linked(found: Sequence[Sequence[np.ndarray]], rate: float) -> list[dict[int
     return faces
 
 
-def _smoothed(seen: dict[int, np.ndarray], rate: float, frames: int) -> Track:
+def _filled(seen: dict[int, np.ndarray], rate: float, frames: int) -> Track:
     known, first, last = np.array(list(seen)), min(seen), max(seen)
     values = np.stack(list(seen.values())).reshape(len(seen), -1)
     every = np.arange(first, last + 1)
     filled = np.stack([np.interp(every, known, column) for column in values.T], axis=1)
-    window = min(2 * round(SMOOTHING * rate / 2) + 1, len(filled))
-    smooth = savgol_filter(filled, window, 2, axis=0) if window > 3 else filled
-    return Track(first, smooth.reshape(-1, 5, 2), _weights(len(every), rate, first > 0, last < frames - 1))
+    return Track(first, filled.reshape(-1, 5, 2), _weights(len(every), rate, first > 0, last < frames - 1))
 
 
 def _weights(length: int, rate: float, appears: bool, disappears: bool) -> np.ndarray:
@@ -78,3 +77,22 @@ def _weights(length: int, rate: float, appears: bool, disappears: bool) -> np.nd
     rising = np.minimum(1, steps) if appears else np.ones(length)
     falling = np.minimum(1, steps[::-1]) if disappears else np.ones(length)
     return np.minimum(rising, falling)
+
+
+def steadied(track: Track, paths: Sequence[Sequence[np.ndarray]], rate: float) -> list[Track]:
+    """The track of a face in each shot, with landmarks that are averaged over time in coordinates that move with the
+    face, where they stand still. A mean in the coordinates of the frames would lag behind.
+
+    paths: for each shot in which the face is seen, and each frame of it, the transform (3, 3) from the coordinates of
+    the shot's first frame to the frame's own.
+    """
+    shots, start = [], 0
+    for path in paths:
+        end = start + len(path)
+        pairs = zip(np.linalg.inv(path), track.landmarks[start:end], strict=True)
+        still = np.stack([transformed(back[:2], points) for back, points in pairs])
+        mean = gaussian_filter1d(still, SMOOTHING * rate, axis=0, mode="nearest")
+        moved = np.stack([transformed(matrix[:2], points) for matrix, points in zip(path, mean, strict=True)])
+        shots.append(Track(track.first + start, moved, track.weights[start:end]))
+        start = end
+    return shots

@@ -21,14 +21,15 @@ from aging.aged_photo import AgedFace, AgedPhoto, age_faces
 from aging.clip import Clip, join_parts, open_clip, write_part
 from aging.generators import Generator, needed_for
 from aging.media import VideoError
-from aging.tracks import Track, tracks_of
+from aging.motion import View, is_cut, movement, view_of
+from aging.tracks import Track, steadied, tracks_of
 from faces.detect import Face, find_faces
 from util.files import write_text
 from util.terminal import CountedWork
 
 PART = 100
 """Number of frames in a part."""
-MEMORY = 0.05
+MEMORY = 0.1
 """Seconds over which the change of a face is averaged."""
 SEARCH_SIZE = 640
 """Longer side of the frames for detection, in pixels: faster than for photos, but misses the small faces of a crowd."""
@@ -49,7 +50,7 @@ def age_video(
     tracks = tracks_of(found, clip.rate)
     if not tracks:
         raise VideoError("no face was found in any frame")
-    shown = [track for number, track in enumerate(tracks) if chosen is None or number in chosen]
+    shown = steady_tracks(clip, [track for number, track in enumerate(tracks) if chosen is None or number in chosen])
     parts = write_parts(clip, work, len(found), FrameAger(shown, wanted, strength, clip.rate))
     join_parts(target, parts, path)
     shutil.rmtree(work)
@@ -101,11 +102,30 @@ def find_in_frames(clip: Clip, work: Path) -> list[list[np.ndarray]]:
                 return found
 
 
+def steady_tracks(clip: Clip, tracks: Sequence[Track]) -> list[Track]:
+    """The tracks with landmarks that follow the movement of the faces' pixels, split where the scene is cut."""
+    views: dict[int, View] = {}
+    paths: list[list[list[np.ndarray]]] = [[] for _ in tracks]
+    with CountedWork(f"{clip.path.name}: following faces", clip.frames, "frames") as line:
+        for number, frame in enumerate(clip.read()):
+            for key, track in enumerate(tracks):
+                if (place := track.at(number)) is None:
+                    continue
+                before, views[key] = views.get(key), view_of(frame, place[0])
+                if before is None or is_cut(before, views[key]):
+                    paths[key].append([np.eye(3)])
+                else:
+                    paths[key][-1].append(movement(before, views[key]) @ paths[key][-1][-1])
+            line.advance()
+    return [shot for track, shots in zip(tracks, paths, strict=True) for shot in steadied(track, shots, clip.rate)]
+
+
 class FrameAger:
     """Ages the frames of a clip in their order.
 
-    The change of a face is a running mean of the changes predicted for its last frames, in aligned coordinates. Without
-    it, the video would flicker, because networks predict a different pattern if a face moves by half a pixel.
+    The change of a face is a running mean of the changes predicted for the last frames of its track, in aligned
+    coordinates. Without it, the video would flicker, because networks predict a different pattern if a face moves by
+    half a pixel.
     """
 
     def __init__(
@@ -120,20 +140,19 @@ class FrameAger:
         here = [(key, *place) for key, track in enumerate(self.tracks) if (place := track.at(number)) is not None]
         faces = [Face((*points.min(axis=0), *points.max(axis=0)), 1.0, points) for _, points, _ in here]
         aged = age_faces(Image.fromarray(frame), faces, self.generators)
+        self._changes = {key: self._mean(key, face) for face, (key, *_) in zip(aged.faces, here, strict=True)}
         shown = [
-            replace(face, changes={name: change * np.float32(weight) for name, change in self._mean(key, face).items()})
+            replace(face, changes={name: mean * np.float32(weight) for name, mean in self._changes[key].items()})
             for face, (key, _, weight) in zip(aged.faces, here, strict=True)
         ]
         return AgedPhoto(frame, shown).at(self.strength)
 
     def _mean(self, key: int, face: AgedFace) -> dict[str, np.ndarray]:
         before = self._changes.get(key, face.changes)
-        mean = {
+        return {
             name: before[name] + np.float32(self._share) * (change - before[name])
             for name, change in face.changes.items()
         }
-        self._changes[key] = mean
-        return mean
 
 
 def write_parts(clip: Clip, work: Path, count: int, change: Callable[[int, np.ndarray], np.ndarray]) -> list[Path]:

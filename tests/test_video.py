@@ -11,7 +11,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from portrait import LANDMARKS, astronaut
+from portrait import astronaut
 from scipy.ndimage import gaussian_filter
 
 from aging import video
@@ -19,8 +19,8 @@ from aging.card import Card
 from aging.clip import join_parts, open_clip, write_part
 from aging.generators import Generator
 from aging.media import VideoError
-from aging.tracks import tracks_of
-from aging.video import age_video
+from aging.tracks import Track, tracks_of
+from aging.video import FrameAger, age_video, find_in_frames, steady_tracks
 
 FRAMES, RATE, SIDE = 30, 20, 320
 CORNERS = [(round(90 + 40 * np.sin(n / 6)), round(20 + 15 * np.cos(n / 5))) for n in range(FRAMES)]
@@ -89,7 +89,7 @@ def flicker(frames: Sequence[np.ndarray]) -> float:
     left, top = (max(corner[axis] for corner in CORNERS) for axis in (0, 1))
     right, bottom = (min(corner[axis] for corner in CORNERS) + SIDE for axis in (0, 1))
     still = [
-        gaussian_filter(frame[top - y : bottom - y, left - x : right - x], (2, 2, 0))
+        gaussian_filter(frame[top - y : bottom - y, left - x : right - x].astype(float), (2, 2, 0))
         for frame, (x, y) in zip(frames, CORNERS, strict=True)
     ]
     return float(np.mean([np.abs(one - other).mean() for one, other in pairwise(still)]))
@@ -110,9 +110,28 @@ def test_sound_length_and_background_are_kept(clip: Path, aged: Path) -> None:
     assert changes[200:, 200:].mean() < 2, "far from the face there is the encoder's loss alone"
 
 
-def test_it_flickers_less_than_half_as_much_again_as_its_source(clip: Path, aged: Path) -> None:
-    source = flicker(frames_of(clip))
-    assert flicker(frames_of(aged)) < 1.5 * source, "1.4 was measured; most of it comes from the jitter of landmarks"
+def test_it_flickers_no_more_than_its_source(
+    clip: Path, aged: Path, generators: Mapping[str, Generator], tmp_path: Path
+) -> None:
+    source = open_clip(clip)
+    frames = list(source.read())
+    tracks = tracks_of(find_in_frames(source, tmp_path), RATE)
+
+    def share(landmarks: Sequence[Track]) -> float:
+        """The flicker of the aged frames before they are encoded, in units of the source's."""
+        ager = FrameAger(landmarks, generators, 1.0, RATE)
+        return flicker([ager(number, frame) for number, frame in enumerate(frames)]) / flicker(frames)
+
+    steady, jittering = share(steady_tracks(source, tracks)), share(tracks)
+    # An encoder adds flicker even to a clip that is unchanged, by chance more or less, hence the tolerance.
+    write_part(tmp_path / "unchanged.mkv", source, frames)
+    encoded, unchanged = (flicker(frames_of(path)) / flicker(frames) for path in (aged, tmp_path / "unchanged.mkv"))
+    print(
+        f"\nFlicker in levels: source {flicker(frames):.3f}. In units of that: aged before encoding {steady:.3f},"
+        f" without following the face {jittering:.3f}; encoded {encoded:.3f}, source encoded again {unchanged:.3f}"
+    )
+    assert steady < 1.02 < 1.2 < jittering
+    assert encoded < 1.05 * unchanged
 
 
 def test_what_is_interrupted_goes_on(
@@ -140,7 +159,7 @@ def test_what_is_interrupted_goes_on(
     monkeypatch.setattr(video, "find_faces", lambda *words, **named: searched.append(1) or looked(*words, **named))
     age_video(clip, tmp_path / "aged.mp4", generators, 1.0)
     # Two parts were finished; of the frames before the third, those that the change remembers are looked at again.
-    assert not searched and len(done) == 18 + (FRAMES - 16) + 5
+    assert not searched and len(done) == 18 + (FRAMES - 16) + 10
     one, other = frames_of(tmp_path / "aged.mp4"), frames_of(aged)
     difference = np.abs(np.stack(one) - np.stack(other)).mean(axis=(1, 2, 3))
     steps = np.abs(np.diff(np.stack(one), axis=0)).mean(axis=(1, 2, 3))
@@ -149,7 +168,7 @@ def test_what_is_interrupted_goes_on(
 
     # Other options begin anew.
     age_video(clip, tmp_path / "weak.mp4", generators, 0.5)
-    assert len(done) == 18 + 14 + 5 + FRAMES
+    assert len(done) == 18 + 14 + 10 + FRAMES
 
 
 def test_what_is_no_video_is_told(generators: Mapping[str, Generator], tmp_path: Path) -> None:
@@ -176,21 +195,3 @@ def test_sizes_and_turns_of_all_sorts(tmp_path: Path) -> None:
     write_part(tmp_path / "part.mkv", odd_clip, odd)
     join_parts(tmp_path / "odd.mp4", [tmp_path / "part.mkv"], tmp_path / "silent.mp4")
     assert open_clip(tmp_path / "odd.mp4").size == (127, 95) and len(frames_of(tmp_path / "odd.mp4")) == 5
-
-
-def test_jitter_gaps_and_errors_of_detection_are_smoothed_away() -> None:
-    rng = np.random.default_rng(0)
-    moving = [LANDMARKS + np.array([2.0 * n, 0]) for n in range(60)]
-    found = [[landmarks + rng.normal(0, 1, (5, 2))] for landmarks in moving]
-    other = [landmarks + np.array([300, 50]) for landmarks in moving]
-    for n in range(20, 60):
-        found[n].insert(0, other[n])
-    found[30] = found[31] = []
-    found[10].append(LANDMARKS + np.array([700, 0]))  # a pattern, taken for a face in one frame
-    first, second = tracks_of(found, 30.0)
-    assert (first.first, len(first.landmarks)) == (0, 60) and (second.first, len(second.landmarks)) == (20, 40)
-    noise = np.std(np.diff(first.landmarks[:, :, 1], axis=0))
-    assert noise < 0.3 * np.std(np.diff([faces[-1][:, 1] for faces in found if faces], axis=0))
-    assert np.abs(first.landmarks - moving).mean() < 1
-    assert first.weights.min() == 1 and second.weights[0] < 0.2 and second.weights[20:].min() == 1
-    assert second.at(19) is None and first.at(60) is None
