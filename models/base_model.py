@@ -106,6 +106,10 @@ class BaseModel(ABC):
         """Do one step of the warm-up before training."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
+    def skip_warm_up(self) -> None:
+        """Count the warm-up as done, because all discriminators have been trained before."""
+        self.warm_up_done = self.warm_up_steps
+
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
         """Return how accurately each discriminator tells the two domains of a batch of real photos apart, by network.
 

@@ -76,7 +76,8 @@ class ObjectiveOptions:
     )
     warm_up_D: int = option(
         0,
-        help="number of steps that first train only the discriminators, to distinguish real young from real old faces",
+        help="number of steps that first train only the discriminators, to distinguish real young from real old faces; "
+        "skipped if --init_from loads trained discriminators",
         unit="steps",
     )
     warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", most=4096)

@@ -8,17 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 from processes import TINY, run
+from test_cycle_gan import photos, small_model
 from torch import Tensor, nn
 
+from models.cycle_gan_model import CycleGANModel
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from options import parse_train_options
 from util.arguments import OptionError
 from util.errors import UserError
-from util.initial import find_initial
+from util.initial import Initial, find_initial
 from util.run.checkpoint import CheckpointError, load_network
+from util.run.progress import Progress
+from util.run.resume import Beginning
 from util.run.run_folder import RunFolder
+from util.run.saving import SavingOptions
 
 
 def generator(norm: str = "instance", ngf: int = 4) -> nn.Module:
@@ -204,3 +209,36 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
     for name in ("G_A", "D_B"):
         first, now = (torch.load(tmp_path / run / f"latest_net_{name}.pth") for run in ("small", "same"))
         assert all(torch.allclose(first[key], now[key], atol=1e-6) for key in first)
+
+
+def begin(model: CycleGANModel, folder: RunFolder, label: str = "latest", source: RunFolder | None = None) -> list[str]:
+    """Begin a run of one epoch, as train.py does; returns what it says."""
+    told: list[str] = []
+    saving, initial = SavingOptions(continue_train=source is None), Initial(source, label) if source else None
+    Beginning(folder, saving, label, None, initial, ()).prepare(model, Progress(2, 1), told.append)
+    return told
+
+
+def test_a_new_run_takes_averages_and_discriminators_over(tmp_path: Path) -> None:
+    old, folder = small_model(ema=0.9, lr=0.01, warm_up_D=2), RunFolder(tmp_path, "old")
+    old.optimize(photos())
+    assert not same(old.networks["G_A"], old.networks["raw_G_A"]), "an average is behind its network"
+    folder.save(old.networks, {}, keep=["1"])
+    new = small_model(seed=1, ema=0.9, warm_up_D=2)
+    told = begin(new, RunFolder(tmp_path, "new"), source=folder)
+    assert "starting from G_A, G_B, D_A, D_B, raw_G_A, raw_G_B of" in told[0]
+    assert all(same(old.networks[name], network) for name, network in new.networks.items())
+    assert new.averages and new.averages.averaged["G_A"] is new.networks["G_A"]
+    assert new.warm_up_done == 2, "the discriminators were warmed up"
+    resumed = small_model(seed=1, ema=0.9, warm_up_D=2)
+    begin(resumed, folder, "1")
+    assert same(resumed.D_A, old.D_A) and resumed.warm_up_done == 2
+
+
+def test_averages_begin_at_generators_without_averages_and_new_discriminators_are_warmed_up(tmp_path: Path) -> None:
+    old, folder = small_model(), RunFolder(tmp_path, "old")
+    folder.save(old.networks, {})
+    new = small_model(seed=1, ema=0.9, warm_up_D=2, ndf=6)
+    assert "D_A starts from random weights" in begin(new, RunFolder(tmp_path, "new"), source=folder)[1]
+    assert same(new.networks["G_A"], old.G_A) and same(new.networks["raw_G_A"], old.G_A)
+    assert new.warm_up_done == 0

@@ -35,11 +35,11 @@ class Initial:
         """Return the saved options that the networks were trained with; empty if none were saved."""
         return self.folder.read_options()
 
-    def load(self, networks: Mapping[str, nn.Module], say: Callable[[str], None] = print) -> None:
+    def load(self, networks: Mapping[str, nn.Module], say: Callable[[str], None] = print) -> list[str]:
         """Load the networks, and report which ones the source lacks: these keep their random initialisation.
 
-        So does a discriminator that does not fit. Raises CheckpointError for a generator that does not fit, and if the
-        source has no generator at all.
+        So does a discriminator that does not fit. Returns the names of the loaded networks. Raises CheckpointError for
+        a generator that does not fit, and if the source has no generator at all.
         """
         anew = {name: reason for name, net in networks.items() if (reason := self._fill(name, net, say))}
         filled = [name for name in networks if name not in anew]
@@ -48,6 +48,7 @@ class Initial:
         say(f"starting from {', '.join(filled)} of {self.path}{'' if self.file else f' ({self.label})'}")
         for name, reason in anew.items():
             say(f"note: {name} starts from random weights: {reason}")
+        return filled
 
     def _fill(self, name: str, network: nn.Module, say: Callable[[str], None]) -> str:
         """Load one network. Returns an empty string, or the reason why it keeps its random initialisation."""

@@ -11,7 +11,7 @@ from torch import nn
 from util import distributed
 from util.distributed import place
 from util.errors import UserError
-from util.initial import Initial
+from util.initial import Initial, is_generator
 from util.run.checkpoint import CheckpointError
 from util.run.process_state import count_processes
 from util.run.progress import Progress
@@ -32,6 +32,9 @@ class Resumable(Protocol):
 
     def begin_at(self, epoch: int) -> None:
         """Set the learning rate of the beginning of an epoch."""
+
+    def skip_warm_up(self) -> None:
+        """Count the warm-up as done."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ class Beginning:
             for change in self.changes:
                 say(f"changed: {change}")
         elif initial is not None:
-            distributed.on_main(lambda: initial.load(model.networks, say))
+            loaded = distributed.from_main(lambda: initial.load(model.networks, say))
+            if all(name in loaded for name in model.networks if not is_generator(name)):
+                model.skip_warm_up()
         distributed.share_weights(model.networks.values())
         return state
 
@@ -91,6 +96,7 @@ class Beginning:
         folder = self.folder
         state = distributed.on_main(lambda: self._load(model, say))
         if not distributed.from_main(lambda: state is not None):
+            model.skip_warm_up()
             following = distributed.from_main(lambda: folder.epoch_after(self.label, progress.images_per_epoch))
             self._begin_again(following if self.epoch_count is None else self.epoch_count, model, progress)
             networks = f"the networks of {folder.path} ({self.label})"
