@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -22,22 +21,22 @@ from data import Loader, create_loader
 from data.held_out import load_faces
 from data.photo_lists import PhotoLists
 from evaluation.fixed_faces import FixedFaces
-from evaluation.held_out import Best, measure_if_due, open_held_out
-from models import BaseModel, create_model
+from evaluation.held_out import Evaluation, open_evaluation
+from models import create_model
 from models.fast.threads import Threads, settle_threads
 from models.guard import Guard
 from models.warm_up import warm_up
 from options import TrainOptions, parse_train_options
 from util import distributed
-from util.device import describe_device, keep_freed_memory, memory_in_use, seed_everything, select_device
+from util.device import keep_freed_memory, memory_in_use, seed_everything, select_device
 from util.distributed import place
 from util.errors import told_in_one_line
 from util.run.interrupts import StopTogether
 from util.run.progress import Progress
 from util.run.resume import Beginning, restore_parts
 from util.run.saving import Part, Saver, conclude, saved_if_broken
-from util.sinks.console import ConsoleSink, say_once
-from util.sinks.registry import Shown, create_sinks
+from util.sinks.console import ConsoleSink
+from util.sinks.registry import ShownRun, create_visualizer
 from util.visualizer import Visualizer
 
 
@@ -50,12 +49,9 @@ def train(
     saver: Saver,
     stop: StopTogether,
     threads: Threads,
-    measure: Callable[[], list[str]],
+    evaluation: Evaluation,
 ) -> None:
-    """Train from the position `progress` to the end of the last epoch, or until a stop is requested.
-
-    measure: called after each epoch; returns labels under which its networks are kept.
-    """
+    """Train from the position `progress` to the end of the last epoch, or until a stop is requested."""
     saving, model = options.saving, guard.model
     for epoch in progress.epochs() if not stop else ():
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
@@ -80,7 +76,9 @@ def train(
         guard.check()
         model.end_epoch()
         visualizer.epoch_end(progress)
-        keep = measure() + [str(epoch)] * (epoch % saving.save_epoch_freq == 0)
+        keep = evaluation.after_epoch(model, epoch, partial(visualizer.measures, progress))
+        if epoch % saving.save_epoch_freq == 0:
+            keep.append(str(epoch))
         progress.end_epoch()
         saver.save(keep=keep)
 
@@ -107,20 +105,24 @@ def main() -> int:
             console.say(f"nothing to train: {options.folder.path} {schedule.describe_end(progress.epoch - 1)}")
             return 0
         distributed.on_main(lambda: options.folder.write_options(options.values, options.table))
-        batches = partial(loader.epoch, progress.epoch)
-        threads = settle_threads(model, batches, state.get("threads"), console.say)
-        introduce(options, device, model, loader, console)
-        with create_visualizer(options, device, model, progress, console) as visualizer:
+        threads = settle_threads(model, partial(loader.epoch, progress.epoch), state.get("threads"), console.say)
+        console.say(options.table)
+        data = f"{len(loader)} images per epoch, {options.loading.describe_batch(place().processes)}"
+        for line in model.describe(layers=options.run.verbose, data=data):
+            console.say(line)
+        phases, channels = (options.held_out.eval_phase, options.data.phase), options.model.channels
+        faces = FixedFaces(model, lambda: load_faces(options.data, phases, channels, console.say))
+        described = (options.folder, options.display, options.values, options.table, options.changes)
+        shown = ShownRun(*described, progress, console, faces.translate)
+        with create_visualizer(shown, lambda: memory_in_use(device)) as visualizer:
             every, latest = options.display.print_freq, options.folder.describe_latest
             guard = Guard(options.guard, model, progress, every=every, latest=latest, say=console.say)
-            measuring = (options.held_out, options.data, options.model.channels, device, console.say)
-            held_out = distributed.on_main(lambda: open_held_out(*measuring))
-            best = Best(held_out.name if held_out else "")
+            evaluation = open_evaluation(options.held_out, options.data, channels, device, console.say)
             others: dict[str, Part] = {
                 "display": visualizer,
                 "guard": guard,
                 "photos": PhotoLists(loader.dataset, console.say),
-                "best": best,
+                "best": evaluation.best,
                 "threads": threads,
             }
             restore_parts(others, state)
@@ -136,9 +138,7 @@ def main() -> int:
             )
             if model.warm_up_done < model.warm_up_steps:
                 warm_up(model, open_loader(options, device, console, model.warm_up_batch), saver, stop, console.say)
-            show = partial(visualizer.measures, progress)
-            measure = lambda: measure_if_due(options.held_out, held_out, best, model, progress.epoch, show)  # noqa: E731
-            train(options, guard, loader, progress, visualizer, saver, stop, threads, measure)
+            train(options, guard, loader, progress, visualizer, saver, stop, threads, evaluation)
         status = conclude(saver, stop)
     distributed.barrier()  # when one process exits early, as after a stop, torchrun kills the others
     return status
@@ -154,55 +154,9 @@ def open_loader(options: TrainOptions, device: torch.device, console: ConsoleSin
         options.model.channels,
         options.run.seed,
         device=device,
-        pin_memory=device.type == "cuda",
-        report=lambda line: say_once(line, console),
+        report=console.say_once,
         announce=(lambda line: None) if batch_size else console.say,
     )
-
-
-def introduce(
-    options: TrainOptions, device: torch.device, model: BaseModel, loader: Loader, console: ConsoleSink
-) -> None:
-    """Print the options, networks, device, batch size and speed settings."""
-    console.say(options.table)
-    for line in model.describe(layers=options.run.verbose):
-        console.say(line)
-    batch = options.loading.describe_batch(place().processes)
-    console.say(
-        f"training on {describe_device(device)} in {model.speed.precision}, {len(loader)} images per epoch, {batch}"
-    )
-    console.say(f"speed: {model.speed.describe()}")
-
-
-def create_visualizer(
-    options: TrainOptions, device: torch.device, model: BaseModel, progress: Progress, console: ConsoleSink
-) -> Visualizer:
-    """Create the visualizer with all enabled sinks on the main process, and without sinks on the others."""
-    if not place().is_main:
-        return Visualizer(options.display, [], {}, average=distributed.average)
-    faces = FixedFaces(
-        {}
-        if options.display.no_html
-        else load_faces(
-            options.data, (options.held_out.eval_phase, options.data.phase), options.model.channels, console.say
-        )
-    )
-    sinks = create_sinks(
-        Shown(
-            options.run.name,
-            options.folder.path,
-            options.display,
-            progress,
-            console,
-            values=options.values,
-            table=options.table,
-            changes=options.changes,
-            translate=lambda: faces.translate(model),
-            checkpoint=options.folder.describe_latest,
-            is_reversed=options.data.direction == "BtoA",
-        )
-    )
-    return Visualizer(options.display, list(sinks), sinks, lambda: memory_in_use(device), distributed.average)
 
 
 if __name__ == "__main__":

@@ -47,14 +47,13 @@ def create_loader(
     seed: int,
     *,
     device: torch.device = CPU,
-    pin_memory: bool = False,
     report: Callable[[str], None] = print,
     announce: Callable[[str], None] = print,
 ) -> Loader:
     """Create the training loader for `--dataset_mode`.
 
     channels: number of image channels of the domains "A" and "B". device: the device of the training; batches of photos
-    that are cached there are returned on it. pin_memory, report: see Loader. announce: prints messages about the cache
+    that are cached there are returned on it. report: see Loader. announce: prints messages about the cache
     and `--match`. Raises DataError if folders are missing or empty, and OptionError if the photos do not fit into the
     memory that `--cache` selects.
     """
@@ -70,15 +69,14 @@ def create_loader(
     )
     dataset = training(options, channels, seed, cache.open, announce)
     if cache.kind == "device":
-        # There is no work for other processes, and tensors on a GPU cannot be pinned.
-        loading, pin_memory = replace(loading, num_threads=0), False
+        loading = replace(loading, num_threads=0)  # there is no work for other processes
     return Loader(
         dataset,
         loading,
         seed=seed,
         shuffle=not options.serial_batches,
         one_size=True,
-        pin_memory=pin_memory,
+        pin_memory=device.type == "cuda" and cache.kind != "device",  # tensors on a GPU cannot be pinned
         report=report,
         device=device,
         place=place(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -12,17 +13,25 @@ from util.images import tensor_to_uint8
 
 
 class FixedFaces:
-    """Fixed photos by domain, (N, C, H, W) in [-1, 1]. Translating them draws no random numbers and changes no
-    network."""
+    """Photos of each domain, which are loaded when they are translated for the first time.
 
-    def __init__(self, photos: Mapping[str, Tensor]) -> None:
-        self.photos = photos
+    load: returns them by domain, (N, C, H, W) in [-1, 1]. Translating them draws no random numbers and changes no
+    network.
+    """
 
-    def translate(self, model: BaseModel) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-        """Each photo and its translation by the current networks, uint8 (H, W, C), by the photo's domain."""
-        with model.for_inference():
+    def __init__(self, model: BaseModel, load: Callable[[], Mapping[str, Tensor]]) -> None:
+        self._model, self._load = model, load
+
+    @cached_property
+    def photos(self) -> Mapping[str, Tensor]:
+        """The photos by domain."""
+        return self._load()
+
+    def translate(self) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+        """Each photo with its translation by the current networks, uint8 (H, W, C), by the photo's domain."""
+        with self._model.for_inference():
             return {
-                domain: [_pair(model, domain, photo) for photo in photos.split(1)]  # one by one, to save memory
+                domain: [_pair(self._model, domain, photo) for photo in photos.split(1)]  # one by one, to save memory
                 for domain, photos in self.photos.items()
             }
 

@@ -173,13 +173,40 @@ class HeldOut:
         return verification(together, np.arange(len(together))).threshold
 
 
-def open_held_out(
+@dataclass
+class Evaluation:
+    """Evaluates a model during its training. held_out: None if --eval_freq is 0, and on all processes but the main."""
+
+    options: HeldOutOptions
+    held_out: HeldOut | None
+    best: Best
+
+    def after_epoch(self, model: BaseModel, epoch: int, show: Show) -> list[str]:
+        """Measure and show the scores if it is due after this epoch. Returns the label `best` if these networks are the
+        best so far. Every process must call it."""
+        if not self.options.due(epoch):
+            return []
+        values = on_main(lambda: self.held_out.measure(model) if self.held_out else None)
+        if values is None:
+            return []
+        show(values)
+        return [BEST] if self.best.improved(values["score"], epoch) else []
+
+
+def open_evaluation(
     options: HeldOutOptions, data: UnalignedOptions, channels: dict[str, int], device: torch.device, say: Say
-) -> HeldOut | None:
-    """Load the photos and instruments that measure translations during training; None if --eval_freq is 0.
+) -> Evaluation:
+    """Load the photos and instruments that measure translations during training.
 
     Raises CheckpointError, DataError, OptionError.
     """
+    held_out = on_main(lambda: _open_held_out(options, data, channels, device, say))
+    return Evaluation(options, held_out, Best(held_out.name if held_out else ""))
+
+
+def _open_held_out(
+    options: HeldOutOptions, data: UnalignedOptions, channels: dict[str, int], device: torch.device, say: Say
+) -> HeldOut | None:
     if options.eval_freq == 0:
         return None
     if channels != {"A": 3, "B": 3}:
@@ -188,17 +215,3 @@ def open_held_out(
     aligned = is_aligned(data.dataroot)
     instruments = load_instruments([options.age_estimator], options.face, None, {}, device, aligned)
     return HeldOut(photos, instruments, device, young="A" if data.direction == "AtoB" else "B")
-
-
-def measure_if_due(
-    options: HeldOutOptions, held_out: HeldOut | None, best: Best, model: BaseModel, epoch: int, show: Show
-) -> list[str]:
-    """Measure held-out faces and show their scores if it is due after this epoch; returns the label `best` if these are
-    the best networks so far. With several ranks, only rank 0 has the faces and measures."""
-    if not options.due(epoch):
-        return []
-    values = on_main(lambda: held_out.measure(model) if held_out else None)
-    if values is None:
-        return []
-    show(values)
-    return [BEST] if best.improved(values["score"], epoch) else []

@@ -15,7 +15,7 @@ from models.averages import Averages
 from models.fast.speed import Speed
 from models.optimization import Optimization
 from models.schedules import ScheduleOptions
-from util.device import random_state, restore_random_state
+from util.device import describe_device, random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool
 from util.run.process_state import join, take_own
@@ -154,13 +154,18 @@ class BaseModel(ABC):
         """The current learning rate, which is the same for all optimizers."""
         return next(optimization.schedule.learning_rate for optimization in self.optimizations.values())
 
-    def describe(self, *, layers: bool) -> Iterator[str]:
-        """Yield the number of parameters of each network, and its layers if `layers` is set."""
+    def describe(self, *, layers: bool, data: str) -> Iterator[str]:
+        """Yield the networks' numbers of parameters, and their layers if `layers` is set; then how they are trained.
+
+        data: describes the training data.
+        """
         for name, network in self.networks.items():
             if layers:
                 yield str(network)
             count = sum(parameter.numel() for parameter in network.parameters())
             yield f"[Network {name}] {count / 1e6:.3f} M parameters"
+        yield f"training on {describe_device(self.device)} in {self.speed.precision}, {data}"
+        yield f"speed: {self.speed.describe()}"
 
     def inference(self) -> None:
         """Switch all networks to evaluation mode: no dropout, and batch norms use their running statistics."""

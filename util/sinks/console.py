@@ -28,6 +28,11 @@ class ConsoleSink(Sink):
         """Print a line above the progress bar."""
         self.line.say(text)
 
+    def say_once(self, text: str) -> None:
+        """Print a line, which any of the processes may report, unless one of them has printed it before."""
+        if is_first_to_tell(text):
+            (self if place().is_main else ConsoleSink()).say(text)
+
     def tick(self, moment: Moment) -> None:
         if self.line.is_due:
             self._draw(moment)
@@ -58,12 +63,6 @@ class ConsoleSink(Sink):
 
     def _draw(self, moment: Moment) -> None:
         self.line.draw(f"{bar(moment.epoch_images, moment.images_per_epoch)} {describe(moment, self._losses)}")
-
-
-def say_once(line: str, console: ConsoleSink) -> None:
-    """Print a line, which any of the processes may report, unless one of them has printed it before."""
-    if is_first_to_tell(line):
-        (console if place().is_main else ConsoleSink()).say(line)
 
 
 def describe(moment: Moment, losses: Mapping[str, float]) -> str:

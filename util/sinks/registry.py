@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from util.distributed import average, place
 from util.run.progress import Progress
+from util.run.run_folder import RunFolder
 from util.sinks.base import Sink
 from util.sinks.console import ConsoleSink
 from util.sinks.html import Faces, HtmlSink
@@ -16,29 +18,30 @@ from util.sinks.loss_log import CsvSink, LossLogSink, MeasureCsvSink
 from util.sinks.tensorboard import TensorBoardSink
 from util.sinks.visdom import VisdomSink
 from util.sinks.wandb import WandbSink
-from util.visualizer import DisplayOptions
+from util.visualizer import DisplayOptions, Visualizer
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRun:
     """The run that the sinks show.
 
     values, table: all its options, for programs and for people. changes: descriptions of the options that differ from
-    the resumed run. translate: returns the pairs of faces for the HTML page by domain. checkpoint: describes the newest
-    checkpoint. is_reversed: whether domain A holds the old faces.
+    the resumed run. translate: returns the pairs of faces for the HTML page by domain.
     """
 
-    name: str
-    path: Path
+    folder: RunFolder
     options: DisplayOptions
-    progress: Progress
-    console: ConsoleSink
     values: Mapping[str, Any]
     table: str
     changes: tuple[str, ...]
+    progress: Progress
+    console: ConsoleSink
     translate: Callable[[], Faces]
-    checkpoint: Callable[[], str]
-    is_reversed: bool
+
+    @property
+    def path(self) -> Path:
+        """The folder, which has the name of the run."""
+        return self.folder.path
 
     @cached_property
     def losses(self) -> CsvSink:
@@ -51,44 +54,44 @@ class Shown:
         return MeasureCsvSink(self.path, self.progress)
 
 
-def _loss_log(run: Shown) -> Sink:
+def _loss_log(run: ShownRun) -> Sink:
     return LossLogSink(run.path, run.progress, [f"changed: {change}" for change in run.changes])
 
 
-def _html(run: Shown) -> Sink | None:
+def _html(run: ShownRun) -> Sink | None:
     if run.options.no_html:
         return None
     return HtmlSink(
         run.path,
-        f"{run.name}: training",
+        f"{run.path.name}: training",
         run.options.display_winsize,
         run.values,
         run.losses.history,
         run.measured.history,
         translate=run.translate,
-        checkpoint=run.checkpoint,
-        is_reversed=run.is_reversed,
+        checkpoint=run.folder.describe_latest,
+        is_reversed=run.values["direction"] == "BtoA",
     )
 
 
-def _visdom(run: Shown) -> Sink | None:
+def _visdom(run: ShownRun) -> Sink | None:
     display = run.options
     if display.no_visdom:
         return None
     server = (display.display_server, display.display_port, display.display_env, display.display_ncols)
-    return VisdomSink(*server, run.name, run.table, run.losses.history, run.measured.history)
+    return VisdomSink(*server, run.path.name, run.table, run.losses.history, run.measured.history)
 
 
-def _tensorboard(run: Shown) -> Sink | None:
+def _tensorboard(run: ShownRun) -> Sink | None:
     return TensorBoardSink(run.path, run.table, run.progress.total_images) if run.options.tensorboard else None
 
 
-def _wandb(run: Shown) -> Sink | None:
+def _wandb(run: ShownRun) -> Sink | None:
     display = run.options
-    return WandbSink(run.path, display.wandb_project_name, run.name, run.values) if display.use_wandb else None
+    return WandbSink(run.path, display.wandb_project_name, run.path.name, run.values) if display.use_wandb else None
 
 
-SINKS: dict[str, Callable[[Shown], Sink | None]] = {
+SINKS: dict[str, Callable[[ShownRun], Sink | None]] = {
     "console": lambda run: run.console,
     "loss_log.txt": _loss_log,
     "loss_log.csv": lambda run: run.losses,
@@ -109,7 +112,7 @@ IMAGE_FREQUENCIES: dict[str, Callable[[DisplayOptions], int]] = {
 """Number of training images between the pictures of each sink that shows pictures."""
 
 
-def create_sinks(run: Shown) -> dict[Sink, int]:
+def create_sinks(run: ShownRun) -> dict[Sink, int]:
     """Create the enabled sinks in the order of SINKS, each with the number of training images between its pictures (0
     for sinks without pictures)."""
     made = {name: create(run) for name, create in SINKS.items()}
@@ -118,3 +121,12 @@ def create_sinks(run: Shown) -> dict[Sink, int]:
         for name, sink in made.items()
         if sink is not None
     }
+
+
+def create_visualizer(run: ShownRun, memory: Callable[[], int]) -> Visualizer:
+    """Create the visualizer with all enabled sinks on the main process, and without sinks on the others.
+
+    memory: returns the bytes that the run uses.
+    """
+    sinks = create_sinks(run) if place().is_main else {}
+    return Visualizer(run.options, list(sinks), sinks, memory, average)

@@ -101,7 +101,6 @@ def _open_loader(arguments: argparse.Namespace, dataroot: Path, device: torch.de
         {"A": 3, "B": 3},
         0,
         device=device,
-        pin_memory=device.type == "cuda",
         announce=lambda line: None,
     )
 

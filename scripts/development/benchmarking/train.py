@@ -135,7 +135,6 @@ class Candidate:
             {"A": 3, "B": 3},
             0,
             device=self.device,
-            pin_memory=self.device.type == "cuda",
         )
         epoch = 1
         while True:
