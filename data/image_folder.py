@@ -13,7 +13,7 @@ from util.arguments import OptionError
 from util.distributed import place
 from util.endings import SUFFIXES
 from util.errors import UserError
-from util.files import ending_of, is_image
+from util.files import ending_of, is_image, truncated
 from util.photos import describe_left_out
 from util.text import printable
 
@@ -86,14 +86,6 @@ MOST_STEM_BYTES = 200
 """Maximum length of a stem. File names have at most 255 bytes, and labels and temporary numbers are appended."""
 
 
-def shorten(stem: str) -> str:
-    """Truncate a name so that a file name can begin with it, without splitting a multi-byte character."""
-    raw = os.fsencode(stem)
-    if len(raw) <= MOST_STEM_BYTES:
-        return stem
-    return raw[:MOST_STEM_BYTES].decode("utf-8", "ignore")
-
-
 def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
     """Return a unique name for the results of each file: its stem, preceded by its path if the stem is not unique."""
     stems: dict[Path, str] = {}
@@ -102,7 +94,7 @@ def unique_stems(paths: Sequence[Path], root: Path) -> dict[Path, str]:
         inside = path.relative_to(root_of(root))
         whole = "_".join(inside.parts)
         candidates = [inside.stem, whole.removesuffix(inside.suffix), whole.replace(".", "_")]
-        candidates = [shorten(name) for name in candidates]
+        candidates = [truncated(name, MOST_STEM_BYTES) for name in candidates]
         stem = next((name for name in candidates if name not in taken), None)
         number = 2
         while stem is None:

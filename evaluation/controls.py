@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.measuring import UNCHANGED, Measured, columns_of
-from evaluation.tables import Photos
+from evaluation.tables import MeasuredImages
 
 
 def images_in_place(
@@ -18,21 +18,21 @@ def images_in_place(
     estimators: Sequence[str],
     threshold: float,
     seed: int,
-) -> dict[str, Photos]:
+) -> dict[str, MeasuredImages]:
     """The columns of the translations and of the controls, by their kind."""
     unchanged = {name: np.full(len(own.names), UNCHANGED[name]) for name in own.pairs}
     for number, name in enumerate(estimators):
         unchanged[f"age_error@{name}" if number else "age_error"] = own.real[f"age@{name}"] - own.true_ages
     kinds = {
-        "translated": Photos(columns_of(own, own.fake, own.pairs, estimators, threshold), own.fake, people),
-        "untouched": Photos(columns_of(own, own.real, unchanged, estimators, threshold), own.real, people),
+        "translated": MeasuredImages(columns_of(own, own.fake, own.pairs, estimators, threshold), own.fake, people),
+        "untouched": MeasuredImages(columns_of(own, own.real, unchanged, estimators, threshold), own.real, people),
     }
     if other:
         partners = pair_at_random(own, other, seed)
         features = {name: values[partners] for name, values in other.real.items()}
         pairs = {"true_gain": own.sign * (other.true_ages[partners] - own.true_ages)}
         # A photo may stand in for several, whose values then depend on the same person.
-        kinds["target"] = Photos(
+        kinds["target"] = MeasuredImages(
             columns_of(own, features, pairs, estimators, threshold), features, target_people[partners]
         )
     return kinds

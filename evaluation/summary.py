@@ -14,7 +14,7 @@ from evaluation.metrics import AGE_COLUMNS, METRICS
 from evaluation.metrics.bootstrap import draw_people, estimate
 from evaluation.metrics.identity import Verification, verification
 from evaluation.people import RACE
-from evaluation.tables import Drawing, Photos, Row, Summary
+from evaluation.tables import Drawing, MeasuredImages, Row, Summary
 
 LEAST_PHOTOS = 10
 """Races with fewer photos have no rows, because their intervals would be too wide to say anything."""
@@ -62,7 +62,7 @@ def _verification(
 def _direction_rows(
     own: Measured,
     other: Measured | None,
-    kinds: Mapping[str, Photos],
+    kinds: Mapping[str, MeasuredImages],
     target_people: np.ndarray,
     estimators: Sequence[str],
     drawing: Drawing,
@@ -100,7 +100,7 @@ def _metrics_in(columns: Columns, estimators: Sequence[str]) -> Iterator[str]:
 
 
 def _summed_up(
-    direction: str, group: str, images: str, name: str, photos: Photos, mask: np.ndarray, drawing: Drawing
+    direction: str, group: str, images: str, name: str, photos: MeasuredImages, mask: np.ndarray, drawing: Drawing
 ) -> Row:
     """The row of one metric over those photos in `mask` (N,) for which it is known."""
     base, at, estimator = name.partition("@")

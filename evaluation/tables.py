@@ -57,7 +57,7 @@ class Summary:
         return next((row.estimate for row in self.rows if row[:4] == wanted), Estimate(float("nan")))
 
 
-class Photos(NamedTuple):
+class MeasuredImages(NamedTuple):
     """The translations of a direction or a control: columns (N,), features (N, D), and people (N,)."""
 
     columns: Columns

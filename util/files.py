@@ -57,6 +57,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def truncated(name: str, most_bytes: int) -> str:
+    """Return the beginning of a file name, at most `most_bytes` long, without splitting a multi-byte character."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= most_bytes else raw[:most_bytes].decode("utf-8", "ignore")
+
+
 def _short(name: str) -> str:
     """Return a file name, or its hash if the name is too long for anything to be added to it."""
     raw = os.fsencode(name)

@@ -61,11 +61,11 @@ class PhotoCache:
 
     def _open_folder(self, folder: PhotoFolder, kind: str) -> CachedPhotos:
         started = time.perf_counter()
-        places, pixels = fill_memory(folder, self.threads)
+        locations, pixels = fill_memory(folder, self.threads)
         kept = DevicePixels(pixels.values, self.device) if kind == "device" else pixels
-        readable = sum(place.offset >= 0 for place in places)
+        readable = sum(location.offset >= 0 for location in locations)
         self.report(
-            f"cache: decoded {readable:,} of {len(places):,} photos of {folder.path} ({format_bytes(pixels.size)}) in "
-            f"{format_duration(time.perf_counter() - started)}"
+            f"cache: decoded {readable:,} of {len(locations):,} photos of {folder.path} ({format_bytes(pixels.size)}) "
+            f"in {format_duration(time.perf_counter() - started)}"
         )
-        return CachedPhotos(folder, places, kept)
+        return CachedPhotos(folder, locations, kept)

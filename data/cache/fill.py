@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from data.cache.pixels import NOWHERE, MappedPixels, Place, decode
+from data.cache.pixels import NOWHERE, Location, MappedPixels, decode
 from data.photos import PhotoFolder
 from data.transforms import UnusablePhotoError, prepared_size
 from util.photos import UnreadableImageError, opened_photo
@@ -45,31 +45,31 @@ def _planned_bytes_of(folder: PhotoFolder, index: int) -> int:
     return width * height * folder.channels
 
 
-def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> tuple[list[Place], int]:
+def fill(file: IO[bytes], folder: PhotoFolder, threads: int) -> tuple[list[Location], int]:
     """Write the pixels of all photos of a folder in order, skipping photos that cannot be decoded.
 
-    Returns the place of each photo and the number of bytes. Photos are decoded at the start and not at their first use:
-    10,000 photos take half a minute on one core, and seconds on several. Otherwise, photos of the second domain, which
-    are drawn at random, would still be decoded in the tenth epoch, and a folder without a usable photo would be noticed
-    late.
+    Returns the location of each photo and the number of bytes. Photos are decoded at the start and not at their first
+    use: 10,000 photos take half a minute on one core, and seconds on several. Otherwise, photos of the second domain,
+    which are drawn at random, would still be decoded in the tenth epoch, and a folder without a usable photo would be
+    noticed late.
     """
-    places: list[Place] = []
+    locations: list[Location] = []
     offset = 0
     line = StatusLine()
     with contextlib.closing(_decoded(folder, threads)) as photos:
         for values in photos:
             if values is None:
-                places.append(NOWHERE)
+                locations.append(NOWHERE)
             else:
                 file.write(values.data)
-                places.append(Place(offset, *values.shape[1:]))
+                locations.append(Location(offset, *values.shape[1:]))
                 offset += values.nbytes
             if line.is_due:
-                done, count = len(places), len(folder.files)
+                done, count = len(locations), len(folder.files)
                 line.draw(f"{bar(done, count)} decoding {folder.path}: {done:,} of {count:,} photos")
     file.flush()
     line.clear()
-    return places, offset
+    return locations, offset
 
 
 def _decoded(folder: PhotoFolder, threads: int) -> Generator[np.ndarray | None, None, None]:
@@ -100,11 +100,11 @@ def _decode_or_none(folder: PhotoFolder, index: int) -> np.ndarray | None:
         return None
 
 
-def fill_memory(folder: PhotoFolder, threads: int) -> tuple[list[Place], MappedPixels]:
+def fill_memory(folder: PhotoFolder, threads: int) -> tuple[list[Location], MappedPixels]:
     """Decode the photos of a folder to memory that worker processes share. Raises OSError if it cannot be allocated."""
     file, path = _file_in_memory(folder.path.name)
-    places, size = fill(file, folder, threads)
-    return places, MappedPixels(path, size, file)
+    locations, size = fill(file, folder, threads)
+    return locations, MappedPixels(path, size, file)
 
 
 def _file_in_memory(name: str) -> tuple[IO[bytes], Path]:

@@ -18,7 +18,7 @@ COPIED_AT_ONCE = 64 * 2**20
 """Bytes copied to a device at a time: enough to be fast, few enough not to need the photos twice in host memory."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Offset of a photo's uint8 values (channels, height, width) in all bytes, and their height and width in pixels."""
 
     offset: int
@@ -26,14 +26,14 @@ class Place(NamedTuple):
     width: int
 
 
-NOWHERE = Place(-1, 0, 0)
-"""Place of a photo that could not be decoded."""
+NOWHERE = Location(-1, 0, 0)
+"""Location of a photo that could not be decoded."""
 
 
 class Pixels(Protocol):
     """The bytes of all photos of a folder in one memory."""
 
-    def cut(self, place: Place, channels: int, window: Window) -> Tensor:
+    def cut(self, location: Location, channels: int, window: Window) -> Tensor:
         """Return a crop, flipped if the window says so: uint8 (channels, H, W)."""
         ...
 
@@ -46,21 +46,23 @@ class CachedPhotos:
     cache was filled has no lasting effect.
     """
 
-    def __init__(self, folder: PhotoFolder, places: Sequence[Place], pixels: Pixels) -> None:
+    def __init__(self, folder: PhotoFolder, locations: Sequence[Location], pixels: Pixels) -> None:
         self.folder, self.pixels = folder, pixels
-        self.bytes = sum(folder.channels * height * width for _, height, width in places)
+        self.bytes = sum(folder.channels * height * width for _, height, width in locations)
         # An array is used because reading a list changes its entries' reference counts, so that each worker process
         # would get its own copy of the memory.
-        self._places = np.array(places, dtype=np.int64)
+        self._locations = np.array(locations, dtype=np.int64)
 
     def load(self, index: int, rng: np.random.Generator | None) -> Tensor:
         """Return a photo as uint8 (C, H, W) on the device of the pixels; see data.photos.Photos."""
         folder, pixels = self.folder, self.pixels
-        place = Place(*self._places[index].tolist())
-        if place.offset < 0:
+        location = Location(*self._locations[index].tolist())
+        if location.offset < 0:
             values = decode(folder, index)
-            place, pixels = Place(0, *values.shape[1:]), pixels_like(self.pixels, values.reshape(-1))
-        return pixels.cut(place, folder.channels, draw_window(place.width, place.height, folder.transform, rng))
+            location, pixels = Location(0, *values.shape[1:]), pixels_like(self.pixels, values.reshape(-1))
+        return pixels.cut(
+            location, folder.channels, draw_window(location.width, location.height, folder.transform, rng)
+        )
 
 
 def decode(folder: PhotoFolder, index: int) -> np.ndarray:
@@ -76,9 +78,9 @@ class HostPixels:
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
 
-    def cut(self, place: Place, channels: int, window: Window) -> Tensor:
+    def cut(self, location: Location, channels: int, window: Window) -> Tensor:
         """See Pixels."""
-        offset, height, width = place
+        offset, height, width = location
         photo = self.values[offset : offset + channels * height * width].reshape(channels, height, width)
         crop = photo[:, window.top : window.bottom, window.left : window.right]
         return torch.from_numpy((crop[:, :, ::-1] if window.mirrored else crop).copy())
@@ -120,9 +122,9 @@ class DevicePixels:
             chunk = torch.from_numpy(values[first : first + COPIED_AT_ONCE].copy())
             self.values[first : first + COPIED_AT_ONCE].copy_(chunk)
 
-    def cut(self, place: Place, channels: int, window: Window) -> Tensor:
+    def cut(self, location: Location, channels: int, window: Window) -> Tensor:
         """See Pixels."""
-        offset, height, width = place
+        offset, height, width = location
         size = (channels, window.bottom - window.top, window.right - window.left)
         strides = (height * width, width, 1)
         crop = self.values.as_strided(size, strides, offset + window.top * width + window.left)

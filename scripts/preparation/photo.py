@@ -121,7 +121,7 @@ def decoded_for(work: PhotoWork, task: PhotoTask, image: Image.Image) -> Image.I
     return upright(image)
 
 
-class Shown(NamedTuple):
+class Framed(NamedTuple):
     """The image to write: the square `box` of an image."""
 
     image: Image.Image
@@ -129,16 +129,16 @@ class Shown(NamedTuple):
     landmarks: tuple[float, ...] = ()
 
 
-def cropped(task: PhotoTask, decoded: Image.Image, width: int, height: int) -> Shown:
+def cropped(task: PhotoTask, decoded: Image.Image, width: int, height: int) -> Framed:
     """The square to crop to in a decoded photo whose original size was `width` x `height` pixels."""
     if task.box is None:
-        return Shown(decoded, middle_square(*decoded.size))
+        return Framed(decoded, middle_square(*decoded.size))
     scale = max(decoded.size) / max(width, height)
     left, top, right, bottom = (side * scale for side in task.box)
-    return Shown(decoded, (left, top, right, bottom))
+    return Framed(decoded, (left, top, right, bottom))
 
 
-def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Shown | Reason:
+def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Framed | Reason:
     """The aligned face of a decoded photo, or the reason why there is none."""
     from scripts.preparation.aligning import align_photo  # imports the detector
 
@@ -146,7 +146,7 @@ def aligned_face(work: PhotoWork, task: PhotoTask, decoded: Image.Image) -> Show
     face = align_photo(decoded, work.size, least=work.min_size, allow_second=work.allow_second_face, known=known)
     if isinstance(face, Reason):
         return face
-    return Shown(face.image, (0, 0, work.size, work.size), tuple(face.landmarks.ravel().tolist()))
+    return Framed(face.image, (0, 0, work.size, work.size), tuple(face.landmarks.ravel().tolist()))
 
 
 def middle_square(width: int, height: int) -> Box:

@@ -27,7 +27,7 @@ from scripts.preparation.sources.folder import read_folder
 from scripts.preparation.sources.table import BOX, LANDMARKS
 from scripts.preparation.workspace import Outcomes, Workspace
 from util.arguments import OptionError, flatten
-from util.files import write_text
+from util.files import truncated, write_text
 from util.photos import describe_left_out
 from util.terminal import CountedWork
 from util.workers import run_in_processes, usable_cores
@@ -144,18 +144,14 @@ def file_names(paths: pd.Series, suffix: str | None) -> np.ndarray:
 
     Characters that some systems do not allow in file names are replaced by _.
     """
-    stems = [shorten(re.sub(r"[^\w.()+,= -]|^[.-]", "_", PurePosixPath(path).stem)) for path in paths]
+    stems = [re.sub(r"[^\w.()+,= -]|^[.-]", "_", PurePosixPath(path).stem) for path in paths]
+    stems = [truncated(stem, NAME_BYTES) for stem in stems]
     suffixes = [f".{suffix}" if suffix else f".{path.rpartition('.')[2].lower()}" for path in paths]
     lower = pd.Series([stem.lower() for stem in stems], dtype=object)
     for row in np.flatnonzero(lower.duplicated(keep=False).to_numpy()):
         digits = hashlib.sha256(paths.iloc[row].encode("utf-8", "surrogateescape")).hexdigest()[:10]
         stems[row] = f"{stems[row]}-{digits}"
     return np.array([stem + end for stem, end in zip(stems, suffixes, strict=True)], dtype=object)
-
-
-def shorten(name: str) -> str:
-    """The beginning of a name, short enough for a file name after something is appended."""
-    return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def look_at_photos(preparation: Preparation, work: Workspace, outcomes: Outcomes) -> np.ndarray:

@@ -182,7 +182,7 @@ class PhotoOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class OutputOptions:
     """execution"""
 
     output: Path = option(Path("datasets/young2old"), help="output folder for trainA, trainB, testA and testB")
@@ -203,4 +203,4 @@ class Settings:
     split: SplitOptions = section(SplitOptions)
     limits: LimitOptions = section(LimitOptions)
     photos: PhotoOptions = section(PhotoOptions)
-    run: RunOptions = section(RunOptions)
+    run: OutputOptions = section(OutputOptions)

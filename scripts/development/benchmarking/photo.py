@@ -30,6 +30,7 @@ from models.fast.speed import SpeedOptions, accelerate
 from scripts.development.benchmarking.rounds import columns, in_rotation
 from util.device import has_quick_bf16
 from util.errors import UserError
+from util.images import save_png, tensor_to_uint8
 from util.run.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -271,8 +272,7 @@ def _loss(
 
 def _save(path: Path, images: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.rint((images[0].transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
-    Image.fromarray(pixels).save(path)
+    save_png(path, tensor_to_uint8(torch.from_numpy(images[0])))
 
 
 def format_table(result: dict[str, Any]) -> str:
