@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_age import DrawnAge
+from drawn_hair import GreyHair
+from drawn_people import Person, background_of, drawn, hair_of, person_in, sample_people
 from PIL import Image
 from processes import ROOT, run
 
-from scripts.demo_faces.person import sample_person
-from scripts.demo_faces.portrait import draw
 
-SIZE = 32
-
-
-class AgeScale:
-    """A linear measure of age, -1 at the young and 1 at the old, fitted to faces that no network here has seen.
-
-    It sees pixels and vertical differences (wrinkles). An untouched face of the young scores as the young do: what does
-    nothing moves nothing.
-    """
-
-    def __init__(self, faces_each: int = 250) -> None:
-        young, old = (self._draw(ages, faces_each, seed) for ages, seed in (((20, 30), 11), ((50, 60), 12)))
-        features = self._features(np.concatenate([young, old]))
-        self.mean, self.scale = features.mean(0), features.std(0) + 1e-6
-        features = (features - self.mean) / self.scale
-        labels = np.repeat([-1.0, 1.0], faces_each)
-        damped = features @ features.T + 3 * features.shape[1] * np.eye(len(labels))
-        self.weights = features.T @ np.linalg.solve(damped, labels)
-
-    @staticmethod
-    def _draw(ages: tuple[float, float], count: int, seed: int) -> np.ndarray:
-        rngs = [np.random.default_rng([seed, number]) for number in range(count)]
-        faces = [draw(sample_person(rng), rng.uniform(*ages), 72).resize((SIZE, SIZE), 3) for rng in rngs]
-        return np.stack([np.asarray(face) for face in faces])
-
-    @staticmethod
-    def _features(faces: np.ndarray) -> np.ndarray:
-        values = faces.astype(float) / 127.5 - 1
-        edges = 2 * np.abs(np.diff(values, axis=1))
-        return np.concatenate([values.reshape(len(faces), -1), edges.reshape(len(faces), -1)], axis=1)
-
-    def __call__(self, faces: np.ndarray) -> float:
-        """The mean score of uint8 faces (N, SIZE, SIZE, 3)."""
-        return float((((self._features(faces) - self.mean) / self.scale) @ self.weights).mean())
+@pytest.fixture(scope="module")
+def grey_hair() -> GreyHair:
+    return GreyHair()
 
 
-def results(folder: Path, label: str) -> np.ndarray:
-    return np.stack(
-        [np.asarray(Image.open(path).resize((SIZE, SIZE), 3)) for path in sorted(folder.glob(f"*_{label}.png"))]
-    )
+@pytest.fixture(scope="module")
+def drawn_age() -> DrawnAge:
+    return DrawnAge()
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +33,94 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_moved(images: Path) -> None:
-    """Translated faces lie nearer to the other age's, by a measure on which doing nothing moves nothing."""
-    age = AgeScale()
-    young, old = age(results(images, "real_A")), age(results(images, "real_B"))
-    aged, made_younger = age(results(images, "fake_B")), age(results(images, "fake_A"))
-    print(f"young {young:.2f}, old {old:.2f}; aged {aged:.2f}, made younger {made_younger:.2f}")
-    assert old - young > 0.5, "the measure tells unseen real faces apart"
-    assert aged > young + 0.35 * (old - young)
-    assert made_younger < old - 0.2 * (old - young)
+class Results:
+    """The test faces of one domain and their translations, uint8 (N, size, size, 3), and the people in them."""
+
+    def __init__(self, images: Path, domain: str) -> None:
+        """Load the files of a folder that test.py wrote."""
+        other = "B" if domain == "A" else "A"
+        paths = sorted(images.glob(f"*_real_{domain}.png"))
+        self.people = [person_in(domain, path.name.replace(f"_real_{domain}", "")) for path in paths]
+        self.real = pictures(paths)
+        self.fake = pictures([path.with_name(path.name.replace(f"real_{domain}", f"fake_{other}")) for path in paths])
+        self.towards = 1 if domain == "A" else -1  # the sign of the change in age that is wanted
+
+    def years(self, age: DrawnAge) -> np.ndarray:
+        """Return the years that each face moved towards the other domain's age, by its wrinkles."""
+        return self.towards * (age(self.fake) - age(self.real))
+
+    def grey(self, grey_hair: GreyHair) -> np.ndarray:
+        """Return by how much the grey share of the hair moved in each face, without faces that hide their hair."""
+        hair = self.where(hair_of)
+        moved = self.towards * (grey_hair(self.fake, hair) - grey_hair(self.real, hair))
+        return moved[np.isfinite(moved)]
+
+    def background(self) -> float:
+        """Return the mean absolute change of the background, in [0, 255]: halos, bands and tints."""
+        change = np.abs(self.real.astype(int) - self.fake)
+        return float(change[self.where(background_of)].mean())
+
+    def where(self, part_of: Callable[[Person, int], np.ndarray]) -> np.ndarray:
+        return np.stack([part_of(person, self.real.shape[1]) for person in self.people])
+
+
+def pictures(paths: list[Path]) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(path)) for path in paths])
+
+
+def series(people: list[Person], size: int) -> np.ndarray:
+    return np.stack([drawn(person, size) for person in people])
+
+
+def older(person: Person, **heritage: float) -> Person:
+    """The same person 30 years later, with some signs of age replaced."""
+    face, age = person
+    return replace(face, heritage=replace(face.heritage, **heritage)), age + 30
+
+
+def laid_over(faces: np.ndarray, colour: tuple[int, int, int], where: np.ndarray) -> np.ndarray:
+    """Mix faces with a colour in part of the pixels."""
+    return np.where(where[..., None], 0.6 * faces + 0.4 * np.array(colour), faces).astype(np.uint8)
+
+
+PEOPLE = sample_people(30, (20, 30), 5)
+SMOOTH = dict.fromkeys(("receding", "wrinkling", "folding", "sagging", "thinning", "spotting"), 0.0)
+PINK, FOG = (255, 80, 180), (255, 255, 255)
+
+
+@pytest.mark.slow
+def test_the_measure_of_age_sees_wrinkles_and_neither_hair_nor_colours(drawn_age: DrawnAge) -> None:
+    size = drawn_age.size
+    faces = series(PEOPLE, size)
+    young, old = drawn_age(faces), drawn_age(series([older(person) for person in PEOPLE], size))
+    assert (old[:, None] > young[None]).mean() > 0.95
+    assert (old - young).mean() > 14
+
+    def gained(others: np.ndarray) -> float:
+        return float((drawn_age(others) - young).mean())
+
+    assert gained(series([older(person, greying=0) for person in PEOPLE], size)) > 14
+    assert abs(gained(series([older(person, **SMOOTH) for person in PEOPLE], size))) < 3
+    everywhere = np.ones(faces.shape[:3], dtype=bool)
+    assert gained(laid_over(faces, PINK, everywhere)) < 6
+    assert gained(laid_over(faces, FOG, everywhere)) < 6
+
+
+def test_the_measure_of_hair_sees_grey_and_neither_wrinkles_nor_dye(grey_hair: GreyHair) -> None:
+    hair = np.stack([hair_of(person, 64) for person in PEOPLE])
+    faces = series(PEOPLE, 64)
+    young = grey_hair(faces, hair)
+    visible = np.isfinite(young)
+    assert visible.mean() > 0.9
+
+    def gained(others: np.ndarray) -> np.ndarray:
+        return (grey_hair(others, hair) - young)[visible]
+
+    greyed = gained(series([older(person, **SMOOTH) for person in PEOPLE], 64))
+    assert greyed.mean() > 0.4 and (greyed > 0.25).mean() > 0.9
+    assert ((greyed + young[visible])[:, None] > young[visible][None]).mean() > 0.97
+    assert np.abs(gained(series([older(person, greying=0) for person in PEOPLE], 64))).mean() < 0.05
+    assert gained(laid_over(faces, PINK, hair)).mean() < 0.1
 
 
 def demo_words() -> list[str]:
@@ -81,16 +131,24 @@ def demo_words() -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_demo_ages_its_faces(tmp_path: Path) -> None:
+def test_the_demo_ages_its_faces(tmp_path: Path, drawn_age: DrawnAge, grey_hair: GreyHair) -> None:
     run("scripts/make_demo_faces.py", "--output", tmp_path / "faces")
     words = ["--dataroot", tmp_path / "faces", "--checkpoints_dir", tmp_path, "--no_visdom", *demo_words()]
     run("train.py", *words, seconds=3600)
     run("test.py", *words[:4], "--results_dir", tmp_path)
-    images = tmp_path / "experiment_name" / "latest_test" / "images"
-    assert_moved(images)
+    for domain in "AB":
+        seen = Results(tmp_path / "experiment_name" / "latest_test" / "images", domain)
+        years, grey = seen.years(drawn_age), seen.grey(grey_hair)
+        print(
+            f"{domain}: {years.mean():.1f} years of wrinkles, {(years > 5).mean():.0%} above 5; share of grey "
+            f"{grey.mean():.2f}, {(grey > 0.25).mean():.0%} above 0.25; background {seen.background():.1f}"
+        )
+        assert years.mean() > 6 and (years > 5).mean() > 0.6
+        assert grey.mean() > 0.3 and (grey > 0.25).mean() > 0.75
+        assert seen.background() < 8
 
 
-def test_training_halves_the_cycle_loss_and_moves_faces_towards_the_other_age(faces: Path, tmp_path: Path) -> None:
+def test_training_halves_the_cycle_loss_and_greys_the_hair(faces: Path, tmp_path: Path, grey_hair: GreyHair) -> None:
     words = (
         "--load_size 36 --crop_size 32 --netG resnet_2blocks --ngf 16 --ndf 8 --batch_size 2 --lr 0.0005 --gpu_ids -1"
     )
@@ -102,5 +160,8 @@ def test_training_halves_the_cycle_loss_and_moves_faces_towards_the_other_age(fa
     assert np.mean(cycle[-80:]) < 0.5 * np.mean(cycle[:2])
 
     run("test.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, "--results_dir", tmp_path, "--gpu_ids", "-1")
-    images = tmp_path / "experiment_name" / "latest_test" / "images"
-    assert_moved(images)
+    aged, made_younger = (
+        Results(tmp_path / "experiment_name" / "latest_test" / "images", domain).grey(grey_hair) for domain in "AB"
+    )
+    print(f"grey hair: {aged.mean():.2f} more, {made_younger.mean():.2f} less")
+    assert aged.mean() > 0.05 and made_younger.mean() > 0.05
