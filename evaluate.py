@@ -70,15 +70,8 @@ def run_source(options: TestOptions, device: torch.device) -> ModelSource:
     """A source that translates the test photos of a run. Raises CheckpointError, DataError, OptionError."""
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
-    channels = options.model.channels
-    loaders = create_test_loaders(
-        options.choice.dataset_mode,
-        options.data,
-        options.loading,
-        channels,
-        options.results.num_test,
-        pin_memory=device.type == "cuda",
-    )
+    mode, channels, limit = options.choice.dataset_mode, options.model.channels, options.results.num_test
+    loaders = create_test_loaders(mode, options.data, options.loading, channels, limit, device)
     return ModelSource(
         model,
         loaders,

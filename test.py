@@ -40,18 +40,11 @@ def main() -> None:
     options = parse_test_options()
     device = select_device(options.run.gpu_ids)
     print(options.table)
-    channels = options.model.channels
     model = create_model(options.choice.model, options.model, device, training=False)
     options.folder.load_networks(options.checkpoint.label, model.networks)
     estimator = options.figures.load(device)
-    loaders = create_test_loaders(
-        options.choice.dataset_mode,
-        options.data,
-        options.loading,
-        channels,
-        options.results.num_test,
-        pin_memory=device.type == "cuda",
-    )
+    mode, channels, limit = options.choice.dataset_mode, options.model.channels, options.results.num_test
+    loaders = create_test_loaders(mode, options.data, options.loading, channels, limit, device)
     print(f"translating on {describe_device(device)}")
     started = time.perf_counter()
     with staged(options.result_folder, RESULTS) as folder:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from aging.card import METADATA_KEY, Card
+from aging.card import Card
 from aging.trained import Trained
 from models.precision import Network
 from util.errors import UserError
@@ -198,25 +198,3 @@ def _quietly() -> Iterator[None]:
             yield
         finally:
             logging.disable(former)
-
-
-def card_of(path: Path) -> Card:
-    """The card in an exported file of any format. Raises CardError."""
-    if path.suffix == FORMATS["torchscript"].suffix:
-        extra: dict[str, str | bytes] = {METADATA_KEY: ""}
-        with _quietly():
-            torch.jit.load(path, map_location="cpu", _extra_files=extra)
-        return Card.from_metadata({METADATA_KEY: _text(extra[METADATA_KEY])}, path)
-    if path.suffix == FORMATS["safetensors"].suffix:
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as file:
-            return Card.from_metadata(file.metadata() or {}, path)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return Card.from_metadata(session.get_modelmeta().custom_metadata_map, path)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

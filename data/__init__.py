@@ -84,11 +84,18 @@ def create_loader(
 
 
 def create_test_loaders(
-    mode: str, options: Any, loading: LoaderOptions, channels: dict[str, int], limit: int | None, **settings: Any
+    mode: str,
+    options: Any,
+    loading: LoaderOptions,
+    channels: dict[str, int],
+    limit: int | None,
+    device: torch.device = CPU,
+    report: Callable[[str], None] = print,
 ) -> dict[str, Loader]:
     """Create a loader for each domain of `--dataset_mode`, which yields each photo once, in order, not augmented.
 
-    limit: maximum number of photos of each domain. Raises DataError if folders are missing or empty.
+    limit: maximum number of photos of each domain. device: of the model. report: see Loader. Raises DataError if
+    folders are missing or empty.
     """
     if mode == "unaligned":
         _require_both_domains(options)
@@ -97,7 +104,8 @@ def create_test_loaders(
         domain: Loader(
             SingleDataset(folder, domain, options.transform, channels[domain], min(limits, default=None)),
             loading,
-            **settings,
+            pin_memory=device.type == "cuda",
+            report=report,
         )
         for domain, folder in DATASETS[mode].folders(options).items()
     }

@@ -8,15 +8,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 from processes import ROOT, run
+from safetensors import safe_open
 from small_runs import make_run
 
 import export
-from aging.card import Card, CardError
-from aging.exporting import card_of, plain_copy, read_onnx, read_torchscript, write_onnx
+from aging.card import METADATA_KEY, Card, CardError
+from aging.exporting import plain_copy, read_onnx, read_torchscript, write_onnx
 from aging.trained import run_generators
 from models.fast.speed import SpeedOptions, accelerate
 from util.run.run_folder import RunFolder
@@ -39,6 +41,18 @@ def exported(request: pytest.FixtureRequest, checkpoints: Path) -> Path:
     """The folder of a run whose generators lie there as ONNX files, too."""
     export.main(["--name", request.param, "--checkpoints_dir", str(checkpoints)])
     return checkpoints / request.param
+
+
+def card_of(path: Path) -> Card:
+    """What an exported file says, read as other programs would."""
+    if path.suffix == ".onnx":
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return Card.from_metadata(session.get_modelmeta().custom_metadata_map, path)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return Card.from_metadata(file.metadata(), path)
+    torch.jit.load(path, _extra_files=(extra := {METADATA_KEY: ""}))
+    return Card.from_metadata({METADATA_KEY: extra[METADATA_KEY].decode()}, path)  # type: ignore[attr-defined]
 
 
 def images_of(shape: tuple[int, int, int]) -> torch.Tensor:
