@@ -10,7 +10,6 @@ import json
 import lzma
 import os
 import pickle
-import random
 import struct
 import tarfile
 import zipfile
@@ -393,7 +392,3 @@ HOSTILE_NAMES = [
     "\u0000".replace("\0", "␀"),
 ]
 """Beginnings of file names, without the slash and NUL that no system allows."""
-
-
-def rng_bytes(seed: int, length: int) -> bytes:
-    return random.Random(seed).randbytes(length)

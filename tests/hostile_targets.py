@@ -166,10 +166,7 @@ def named_photos(folder: Path, photos: dict[bytes, bytes], name: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     words = [
-        "--model",
-        "test",
-        "--model_suffix",
-        "_A",
+        *"--model test --model_suffix _A".split(),
         "--dataroot",
         str(folder / "photos"),
         "--name",
@@ -178,12 +175,7 @@ def named_photos(folder: Path, photos: dict[bytes, bytes], name: str) -> None:
         str(folder / "checkpoints"),
         "--results_dir",
         str(folder / "results"),
-        "--preprocess",
-        "resize",
-        "--load_size",
-        "32",
-        "--crop_size",
-        "32",
+        *"--preprocess resize --load_size 32 --crop_size 32".split(),
     ]
     with mock.patch.object(sys, "argv", ["test.py", *words, *TINY_TEST]):
         _test_script().main()

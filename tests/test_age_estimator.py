@@ -36,20 +36,7 @@ from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 
 CPU = torch.device("cpu")
-SMALL = [
-    "--size",
-    "32",
-    "--epochs",
-    "2",
-    "--batch_size",
-    "32",
-    "--gpu_ids",
-    "-1",
-    "--precision",
-    "float32",
-    "--val_fraction",
-    "0.2",
-]
+SMALL = "--size 32 --epochs 2 --batch_size 32 --gpu_ids -1 --precision float32 --val_fraction 0.2".split()
 
 
 def small_estimator(**notes: object) -> AgeEstimator:
@@ -299,16 +286,7 @@ def prepared(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         folder,
         "--output",
         output,
-        "--size",
-        "48",
-        "--min_size",
-        "32",
-        "--min_colour",
-        "0",
-        "--duplicate_distance",
-        "-1",
-        "--test_fraction",
-        "0.25",
+        *"--size 48 --min_size 32 --min_colour 0 --duplicate_distance -1 --test_fraction 0.25".split(),
     )
     return output
 
@@ -378,12 +356,7 @@ def test_it_learns_to_tell_young_from_old(prepared: Path, tmp_path: Path) -> Non
         "--output",
         path,
         *SMALL,
-        "--epochs",
-        "14",
-        "--size",
-        "48",
-        "--batch_size",
-        "16",
+        *"--epochs 14 --size 48 --batch_size 16".split(),
     )
     scores = load_estimator(path, CPU).notes["scores"]["test"]
     assert scores["young_old_auc"] > 0.75  # 14 epochs on 60 faces; chance is 0.5

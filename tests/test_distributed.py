@@ -250,20 +250,10 @@ def words_for(faces: Path, folder: Path, *words: str) -> list[str | Path]:
         "--name",
         "run",
         *TINY.split(),
-        "--dropout",
-        "--pool_size",
-        "4",
-        "--max_dataset_size",
-        "16",
-        "--print_freq",
-        "4",
-        "--save_latest_freq",
-        "8",
-        "--no_html",
-        "--n_epochs_decay",
-        "0",
-        "--precision",
-        "float32",
+        *(
+            "--dropout --pool_size 4 --max_dataset_size 16 --print_freq 4 --save_latest_freq 8 --no_html "
+            "--n_epochs_decay 0 --precision float32"
+        ).split(),
         *words,
     ]
 
@@ -324,11 +314,7 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
         sys.executable,
         "-m",
         "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "--max_restarts",
-        "1",
+        *"--standalone --nproc_per_node 2 --max_restarts 1".split(),
         str(ROOT / "train.py"),
         *map(str, words),
     ]

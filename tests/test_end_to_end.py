@@ -34,18 +34,9 @@ def trained(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = train_words(
         demo_faces,
         folder,
-        "--batch_size",
-        "4",
-        "--print_freq",
-        "8",
-        "--save_epoch_freq",
-        "1",
-        "--n_epochs",
-        "2",
-        "--n_epochs_decay",
-        "0",
-        "--update_html_freq",
-        "20",
+        *(
+            "--batch_size 4 --print_freq 8 --save_epoch_freq 1 --n_epochs 2 --n_epochs_decay 0 --update_html_freq 20"
+        ).split(),
     )
     run("train.py", *words)
     output = run("train.py", "--name", "run", "--checkpoints_dir", folder, "--continue_train", "--n_epochs_decay", "1")
@@ -55,10 +46,7 @@ def trained(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "test.py",
             "--dataroot",
             demo_faces,
-            "--name",
-            "run",
-            "--model",
-            "cycle_gan",
+            *"--name run --model cycle_gan".split(),
             "--checkpoints_dir",
             folder,
             "--results_dir",
@@ -200,12 +188,7 @@ def test_one_direction_on_a_plain_folder_of_any_sizes(trained: Path, demo_faces:
         trained,
         "--results_dir",
         tmp_path,
-        "--preprocess",
-        "none",
-        "--model_suffix",
-        "_A",
-        "--batch_size",
-        "3",
+        *"--preprocess none --model_suffix _A --batch_size 3".split(),
     ]
     output = run("test.py", *words)
     folder = tmp_path / "run" / "latest_test"
@@ -323,10 +306,7 @@ def test_public_weights_without_options_or_state_can_be_tested_and_continued(
         "run",
         "--checkpoints_dir",
         tmp_path,
-        "--ngf",
-        "4",
-        "--netG",
-        "resnet_1blocks",
+        *"--ngf 4 --netG resnet_1blocks".split(),
     ]
     run("test.py", *words, "--crop_size", "32", "--num_test", "2", "--results_dir", tmp_path / "results")
     assert len(list((tmp_path / "results" / "run" / "latest_test" / "images").iterdir())) == 12
@@ -360,20 +340,10 @@ def test_networks_of_an_epoch_train_on_at_that_epochs_rate_and_nothing_logged_is
     words = train_words(
         demo_faces,
         tmp_path,
-        "--max_dataset_size",
-        "2",
-        "--print_freq",
-        "2",
-        "--n_epochs",
-        "1",
-        "--n_epochs_decay",
-        "3",
-        "--save_epoch_freq",
-        "1",
-        "--no_html",
-        "--save_latest_freq",
-        "4",
-        "--save_by_iter",
+        *(
+            "--max_dataset_size 2 --print_freq 2 --n_epochs 1 --n_epochs_decay 3 --save_epoch_freq 1 --no_html "
+            "--save_latest_freq 4 --save_by_iter"
+        ).split(),
     )
     again = ["--name", "run", "--checkpoints_dir", tmp_path, "--continue_train"]
     log = tmp_path / "run" / "loss_log.csv"

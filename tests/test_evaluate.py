@@ -261,14 +261,7 @@ def words_of(project: Path, *words: str | Path) -> list[str]:
         "run",
         "--checkpoints_dir",
         str(project / "checkpoints"),
-        "--gpu_ids",
-        "-1",
-        "--num_threads",
-        "0",
-        "--batch_size",
-        "5",
-        "--bootstrap",
-        "100",
+        *"--gpu_ids -1 --num_threads 0 --batch_size 5 --bootstrap 100".split(),
         "--results_dir",
         str(project / "results"),
         *map(str, words),
@@ -365,12 +358,7 @@ def test_results_out_of_files_measure_the_same_as_the_run(
         f"{project / 'age.pth'},{other}",
         "--output",
         project / "again",
-        "--face_model",
-        "none",
-        "--gpu_ids",
-        "-1",
-        "--bootstrap",
-        "100",
+        *"--face_model none --gpu_ids -1 --bootstrap 100".split(),
     )
     assert "identity was not computed: install dlib's face recogniser (pip install" in output
     assert "make sure that none of these estimators was used" not in output, "test.py notes whose results these are"
@@ -409,22 +397,12 @@ def test_a_run_of_either_direction_and_its_results_measure_the_same(
         tmp_path / "checkpoints",
         "--results_dir",
         tmp_path / "results",
-        "--gpu_ids",
-        "-1",
-        "--num_threads",
-        "0",
+        *"--gpu_ids -1 --num_threads 0".split(),
     ]
     measures = [
         "--age_estimator",
         project / "age.pth",
-        "--bootstrap",
-        "0",
-        "--examples",
-        "0",
-        "--gpu_ids",
-        "-1",
-        "--face_model",
-        "none",
+        *"--bootstrap 0 --examples 0 --gpu_ids -1 --face_model none".split(),
     ]
     run("test.py", *words)
     results = tmp_path / "results" / "turned" / "latest_test"
@@ -493,12 +471,7 @@ def test_an_estimator_that_knows_the_test_people_is_told_of(
             estimator,
             "--output",
             tmp_path,
-            "--bootstrap",
-            "0",
-            "--num_test",
-            "12",
-            "--examples",
-            "0",
+            *"--bootstrap 0 --num_test 12 --examples 0".split(),
         )
     )
     assert "WARNING: the estimator knows was trained on 3 of the 18 test people (17%)" in output
@@ -517,10 +490,7 @@ def test_a_run_with_exchanged_domains_still_counts_older_as_gain(
             project / "age.pth",
             "--output",
             tmp_path,
-            "--direction",
-            "BtoA",
-            "--examples",
-            "1",
+            *"--direction BtoA --examples 1".split(),
         )
     )
     assert "young to old" in output
@@ -592,10 +562,7 @@ def test_inception_features_from_a_local_file(
             tmp_path / "inception.pth",
             "--output",
             tmp_path / "report",
-            "--num_test",
-            "6",
-            "--examples",
-            "0",
+            *"--num_test 6 --examples 0".split(),
         )
     )
     rows = metrics_of(tmp_path / "report")

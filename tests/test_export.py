@@ -118,9 +118,7 @@ def test_safetensors_serve_in_place_of_the_checkpoint(checkpoints: Path, tmp_pat
             "shipped",
             "--checkpoints_dir",
             str(checkpoints),
-            "--format",
-            "safetensors",
-            "--half",
+            *"--format safetensors --half".split(),
             "--output",
             str(run_folder),
         ]

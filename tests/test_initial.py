@@ -155,15 +155,7 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
         "--checkpoints_dir",
         tmp_path,
         *TINY.split(),
-        "--max_dataset_size",
-        "2",
-        "--n_epochs",
-        "1",
-        "--n_epochs_decay",
-        "1",
-        "--save_epoch_freq",
-        "1",
-        "--no_html",
+        *"--max_dataset_size 2 --n_epochs 1 --n_epochs_decay 1 --save_epoch_freq 1 --no_html".split(),
     ]
     run("train.py", *words, "--name", "small", "--residual")
     options = parse_train_options([*new, "--epoch", "1", "--ndf", "6", "--load_size", "72", "--crop_size", "64"])
@@ -177,28 +169,10 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
     ):
         with pytest.raises(OptionError, match=complaint):
             parse_train_options([*new, *typed])
-    size = [
-        "--load_size",
-        "52",
-        "--crop_size",
-        "48",
-        "--n_epochs",
-        "1",
-        "--n_epochs_decay",
-        "0",
-        "--lr",
-        "1e-9",
-        "--max_dataset_size",
-        "2",
-        "--num_threads",
-        "0",
-        "--no_visdom",
-        "--no_html",
-        "--gpu_ids",
-        "-1",
-        "--precision",
-        "float32",
-    ]
+    size = (
+        "--load_size 52 --crop_size 48 --n_epochs 1 --n_epochs_decay 0 --lr 1e-9 --max_dataset_size 2 "
+        "--num_threads 0 --no_visdom --no_html --gpu_ids -1 --precision float32"
+    ).split()
     told = run("train.py", *new, *size, "--epoch", "1", "--ndf", "6")
     assert "starting from G_A, G_B of" in told and "small (1)" in told
     assert "D_A starts from random weights" in told and "(4, 3, 4, 4) in the file and (6, 3, 4, 4) here" in told

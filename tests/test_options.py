@@ -248,21 +248,10 @@ def test_options_are_saved_for_people_and_for_programs(tmp_path: Path) -> None:
 def test_test_needs_only_the_name(tmp_path: Path) -> None:
     named = saved_run(
         tmp_path,
-        "--ngf",
-        "16",
-        "--netG",
-        "resnet_3blocks",
-        "--dropout",
-        "--crop_size",
-        "64",
-        "--load_size",
-        "72",
-        "--direction",
-        "BtoA",
-        "--input_nc",
-        "1",
-        "--lambda_identity",
-        "0",
+        *(
+            "--ngf 16 --netG resnet_3blocks --dropout --crop_size 64 --load_size 72 --direction BtoA --input_nc 1 "
+            "--lambda_identity 0"
+        ).split(),
     )
     options = parse_test_options(named)
     assert (options.model.generator.netG, options.model.generator.ngf) == ("resnet_3blocks", 16)

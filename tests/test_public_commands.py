@@ -90,20 +90,10 @@ def test_public_command_lines_run_and_say_what_has_no_effect(
     parse_test_options(
         [
             *words,
-            "--eval",
-            "--ndf",
-            "64",
-            "--netD",
-            "basic",
-            "--n_layers_D",
-            "3",
-            "--init_type",
-            "normal",
-            "--init_gain",
-            "0.02",
-            "--use_wandb",
-            "--max_dataset_size",
-            "inf",
+            *(
+                "--eval --ndf 64 --netD basic --n_layers_D 3 --init_type normal --init_gain 0.02 --use_wandb "
+                "--max_dataset_size inf"
+            ).split(),
         ]
     )
     lines = capsys.readouterr().err.splitlines()

@@ -100,10 +100,7 @@ def test_an_estimator_learns_of_real_faces_and_measures_translations(tmp_path: P
         FOLDER.parent,
         "--output",
         faces,
-        "--size",
-        "64",
-        "--max_per_class",
-        "120",
+        *"--size 64 --max_per_class 120".split(),
     )
     run(
         "scripts/train_age_estimator.py",
@@ -111,28 +108,14 @@ def test_an_estimator_learns_of_real_faces_and_measures_translations(tmp_path: P
         faces,
         "--output",
         estimator,
-        "--size",
-        "32",
-        "--epochs",
-        "2",
-        "--gpu_ids",
-        "-1",
+        *"--size 32 --epochs 2 --gpu_ids -1".split(),
     )
     words = ["--dataroot", faces, "--checkpoints_dir", tmp_path]
     run(
         "train.py",
         *words,
         *TINY.split(),
-        "--n_epochs",
-        "1",
-        "--n_epochs_decay",
-        "0",
-        "--max_dataset_size",
-        "8",
-        "--eval_freq",
-        "1",
-        "--eval_faces",
-        "4",
+        *"--n_epochs 1 --n_epochs_decay 0 --max_dataset_size 8 --eval_freq 1 --eval_faces 4".split(),
         "--age_estimator",
         estimator,
     )

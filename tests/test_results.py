@@ -65,10 +65,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
             tmp_path / "checkpoints",
             "--results_dir",
             tmp_path / "results",
-            "--gpu_ids",
-            "-1",
-            "--num_threads",
-            "0",
+            *"--gpu_ids -1 --num_threads 0".split(),
             *words,
         ]
         monkeypatch.setattr(sys, "argv", list(map(str, argv)))
