@@ -201,6 +201,6 @@ def test_waiting_is_measured(dataroot: Path) -> None:
 def test_workers_end_with_the_loader(dataroot: Path) -> None:
     loader = loader_of(unaligned(dataroot), num_threads=2)
     names(loader)
-    assert len(multiprocessing.active_children()) >= 2
+    assert len(multiprocessing.active_children()) >= loader.workers > 0
     del loader
     assert not multiprocessing.active_children()
