@@ -30,7 +30,16 @@ AGING: dict[str, Any] = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
-    "fast64": AGING | {"load_size": 72, "crop_size": 64, "ema": 0.995, "n_epochs": 1, "n_epochs_decay": 0},
+    "fast64": AGING
+    | {
+        "load_size": 72,
+        "crop_size": 64,
+        "features_size": 48,
+        "warm_up_batch": 8,
+        "ema": 0.995,
+        "n_epochs": 1,
+        "n_epochs_decay": 0,
+    },
     "best": AGING
     | {
         "load_size": 144,
