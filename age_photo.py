@@ -13,7 +13,6 @@ from __future__ import annotations
 import glob
 import sys
 import time
-from argparse import ArgumentTypeError
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +22,13 @@ from aging.generators import ENGINES, Generator, find_generators, needed_for
 from aging.media import VIDEO_SUFFIXES, VideoError
 from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo, write_picture
 from aging.pictures import before_and_after, strip
-from util.arguments import OptionError, Parser, build, option
+from util.arguments import OptionError, Parser, build, option, split_paths
 from util.errors import UserError, told_in_one_line
 from util.files import is_image
 from util.photos import UnreadableImageError
 from util.text import printable
 
 ROOT = Path(__file__).resolve().parent
-
-
-def _paths(text: str) -> tuple[Path, ...]:
-    """Parse `older.onnx,younger.onnx` as paths."""
-    if not all(text.split(",")):
-        raise ArgumentTypeError(f"{text!r}: expected file names separated by commas")
-    return tuple(map(Path, text.split(",")))
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class SourceOptions:
         (),
         help="ONNX files written by export.py, instead of a run: FILE.onnx, or two files, one for each direction, "
         "separated by a comma",
-        parse=_paths,
+        parse=split_paths,
     )
     engine: str = option(
         "auto",

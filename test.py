@@ -27,7 +27,7 @@ from util.errors import told_in_one_line
 from util.files import write_text
 from util.gallery import OLDER, Card, Section, add_gallery, direction_titles
 from util.html import Page
-from util.images import save_png, tensor_to_uint8
+from util.images import in_colour, save_png, tensor_to_uint8
 from util.staging import staged
 from util.terminal import CountedWork, format_duration
 
@@ -97,11 +97,6 @@ def years_gained(images: Mapping[str, Tensor], estimator: AgeEstimator | None, *
         return [None] * len(photos)
     ages = [estimator(in_colour(batch.clamp(-1, 1))).ages for batch in (photos, translated)]
     return ((ages[1] - ages[0]) * (1 if older else -1)).tolist()
-
-
-def in_colour(images: Tensor) -> Tensor:
-    """Convert images (N, 3 or 1, H, W) to (N, 3, H, W)."""
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 def write_page(

@@ -15,7 +15,7 @@ from util.endings import SUFFIXES
 from util.errors import UserError
 from util.images import image_to_tensor
 from util.photos import UnreadableImageError, opened_photo, read_image
-from util.text import printable
+from util.text import first_few, printable
 
 NAME = re.compile(r"(.+)_(real_A|fake_B|rec_A|real_B|fake_A|rec_B|real|fake|rec)", re.DOTALL)
 EXPECTED = (
@@ -73,8 +73,7 @@ class FolderSource:
 
     def _note(self, stems: list[str], fault: str) -> None:
         if stems:
-            more = f" and {len(stems) - NAMED} more" if len(stems) > NAMED else ""
-            self.notes.append(printable(f"left out, {fault}: {len(stems)} ({', '.join(stems[:NAMED])}{more})"))
+            self.notes.append(printable(f"left out, {fault}: {len(stems)} ({first_few(stems, NAMED)})"))
 
     def counts(self) -> Mapping[str, int]:
         """Number of photos by direction."""

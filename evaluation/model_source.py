@@ -12,10 +12,10 @@ from torch import Tensor
 from data import Loader
 from data.image_folder import unique_stems
 from data.samples import Draw, collate
-from evaluation.sources import DOMAINS, Pairs, Weights, in_colour, rounded
+from evaluation.sources import DOMAINS, Pairs, Weights, rounded
 from models import BaseModel
 from util.files import sha256_of
-from util.images import tensor_to_uint8
+from util.images import in_colour, tensor_to_uint8
 
 
 class ModelSource:

@@ -60,11 +60,6 @@ class Source(Protocol):
         ...
 
 
-def in_colour(images: Tensor) -> Tensor:
-    """Convert images (N, 3 or 1, H, W) to (N, 3, H, W)."""
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-
-
 def rounded(images: Tensor) -> Tensor:
     """Images in [-1, 1] rounded to 8 bits, as if they were stored in a PNG file."""
     return uint8_to_tensor(to_pixels(images))

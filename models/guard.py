@@ -17,11 +17,15 @@ from util.arguments import option
 from util.distributed import first_of_all, place
 from util.errors import UserError
 from util.run.progress import Progress
+from util.text import first_few
 
 STEPS_BETWEEN_LOOKS = 200
 """Maximum number of steps between checks, whose files and losses are kept until then."""
 MOST_SKIPPED_STEPS = 100
 """Maximum number of consecutive skipped steps; after these, the photos cannot be the cause."""
+
+NAMED = 16
+"""Photos that a message names."""
 
 REMEDY = "Try a lower --lr, or remove the photos named above"
 
@@ -129,9 +133,9 @@ class Guard:
             place += len(step.names)
             bad = [f"{name} {loss}" for name, loss in losses.items() if not math.isfinite(loss)]
             if bad:
-                return f"losses are not finite at {step.position}: {', '.join(bad)}, on {_few(step.paths)}"
+                return f"losses are not finite at {step.position}: {', '.join(bad)}, on {first_few(step.paths, NAMED)}"
         if not math.isfinite(values[-1]):
-            return f"weights are not finite after {recent[-1].position}, on {_few(recent[-1].paths)}"
+            return f"weights are not finite after {recent[-1].position}, on {first_few(recent[-1].paths, NAMED)}"
         return ""
 
     def _skip(self, complaint: str) -> None:
@@ -157,7 +161,3 @@ class Guard:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Restore a `state_dict`."""
         self.skipped = state["skipped"]
-
-
-def _few(paths: list[Path]) -> str:
-    return ", ".join(map(str, paths[:16])) + (f" and {len(paths) - 16} more" if len(paths) > 16 else "")

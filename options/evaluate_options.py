@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +12,8 @@ from models.age_estimator import DEFAULT_PATH
 from models.face_embedder import FaceModelOptions
 from options.base_options import ChoiceOptions, Command, RunOptions, Sections, flatten_all, format_table
 from options.testing_options import TestOptions, choose, known_direction, read_run_options, run_sections
-from util.arguments import OptionError, Parser, build, option, section
+from util.arguments import OptionError, Parser, build, option, section, split_paths
 from util.run.run_folder import RunFolder
-
-
-def _paths(text: str) -> tuple[Path, ...]:
-    """Parse comma-separated paths such as `a.pth,b.pth`."""
-    if not all(text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected comma-separated files")
-    return tuple(map(Path, text.split(",")))
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ class MeasureOptions:
         (DEFAULT_PATH,),
         help="comma-separated files that scripts/train_age_estimator.py wrote: the first is used for the metrics, the "
         "others show how much estimators differ",
-        parse=_paths,
+        parse=split_paths,
     )
     inception: Path | None = option(None, help="Inception weights, which FID and KID with torch-fidelity need")
     manifest: Path | None = option(

@@ -74,6 +74,13 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def split_paths(text: str) -> tuple[Path, ...]:
+    """Parse comma-separated paths such as `older.onnx,younger.onnx`. Raises ArgumentTypeError."""
+    if not all(text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected file names separated by commas")
+    return tuple(map(Path, text.split(",")))
+
+
 def section(options_class: type, *, train_only: bool = False) -> Any:
     """Declare a field that is itself a dataclass of options."""
     return dataclasses.field(

@@ -38,6 +38,11 @@ def tensor_to_uint8(images: Tensor) -> np.ndarray:
     return to_pixels(images).movedim(-3, -1).cpu().numpy()
 
 
+def in_colour(images: Tensor) -> Tensor:
+    """Convert images (N, 3 or 1, H, W) to (N, 3, H, W)."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
 def array_to_image(array: np.ndarray) -> Image.Image:
     """Convert a uint8 array (H, W, 3) or (H, W, 1) to a Pillow image."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

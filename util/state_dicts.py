@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from util.errors import UserError
+from util.text import first_few
 
 RUNNING_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 MAX_DEPTH = 6
@@ -146,14 +147,12 @@ def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path
         if name in expected and value.shape != expected[name].shape
     ]
     problems = (
-        [f"it lacks {_few(missing)}"] * bool(missing) + [f"it has unknown {_few(surplus)}"] * bool(surplus) + shapes[:3]
+        [f"it lacks {first_few(missing, 3)}"] * bool(missing)
+        + [f"it has unknown {first_few(surplus, 3)}"] * bool(surplus)
+        + shapes[:3]
     )
     if problems:
         raise CheckpointError(
             f"{path} does not fit this network: {'; '.join(problems)}. Check --netG, --netD, --ngf, --ndf, --norm, "
             f"--dropout, --input_nc and --output_nc against the options that it was trained with."
         )
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

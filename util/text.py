@@ -1,6 +1,8 @@
-"""Makes text from outside (file names, error messages, saved values) safe to print."""
+"""Makes text from outside (file names, error messages, saved values) safe and short enough to print."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 JOINERS = "\u200c\u200d"
 """Invisible, harmless characters that Persian, Indian languages and emoji need."""
@@ -16,6 +18,12 @@ def printable(text: object, keep: str = "") -> str:
     if shown.isprintable():
         return shown
     return "".join(letter if letter.isprintable() or letter in keep + JOINERS else _escaped(letter) for letter in shown)
+
+
+def first_few(names: Sequence[object], most: int) -> str:
+    """Join the first names with commas, and say how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def _escaped(letter: str) -> str:
