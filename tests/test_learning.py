@@ -132,7 +132,7 @@ def demo_words() -> list[str]:
 
 @pytest.mark.slow
 def test_the_demo_ages_its_faces(tmp_path: Path, drawn_age: DrawnAge, grey_hair: GreyHair) -> None:
-    run("scripts/make_demo_faces.py", "--output", tmp_path / "faces")
+    run("scripts/make_demo_faces.py", "--output", tmp_path / "faces", seconds=900)
     words = ["--dataroot", tmp_path / "faces", "--checkpoints_dir", tmp_path, "--no_visdom", *demo_words()]
     run("train.py", *words, seconds=3600)
     run("test.py", *words[:4], "--results_dir", tmp_path)
