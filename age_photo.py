@@ -13,6 +13,7 @@ from __future__ import annotations
 import glob
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,9 @@ from aging.media import VIDEO_SUFFIXES, VideoError
 from aging.photo_file import SUFFIXES, Photo, kept_exif, read_photo, write_photo, write_picture
 from aging.pictures import before_and_after, strip
 from util.arguments import OptionError, Parser, build, option, split_paths
-from util.errors import UserError, told_in_one_line
-from util.files import is_image
-from util.photos import UnreadableImageError
+from util.errors import UserError, describe, told_in_one_line
+from util.files import ending_of, is_image
+from util.photos import UnreadableImageError, no_images_in
 from util.text import printable
 
 ROOT = Path(__file__).resolve().parent
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 done = write_results(photo, age_photo(photo.image, generators), options, name, protected)
             print(f"{printable(path)}: {printable(done)} ({time.perf_counter() - started:.2f} s)", flush=True)
         except (UnreadableImageError, NothingDoneError, VideoError, OSError) as error:
-            reason = error.reason if isinstance(error, UnreadableImageError) else error
+            reason = error.reason if isinstance(error, UnreadableImageError) else describe(error)
             print(f"{printable(path)}: {printable(reason)}", file=sys.stderr, flush=True)
             status = 2
     return status
@@ -136,7 +137,10 @@ def find_photos(words: Sequence[str], output: Path) -> list[Path]:
         if path.is_dir():
             if output.exists() and output.samefile(path):
                 raise UserError(f"--output {output} is the folder of the photos: choose another folder")
-            here = sorted(file for file in path.iterdir() if is_image(file.name) and file.is_file())
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            here = [file for file in files if is_image(file.name)]
+            if not here:
+                raise UserError(no_images_in(path, Counter(ending_of(file.name) for file in files)))
         else:
             here = (
                 [path]
@@ -144,7 +148,7 @@ def find_photos(words: Sequence[str], output: Path) -> list[Path]:
                 else [file for file in map(Path, sorted(glob.glob(word, recursive=True))) if file.is_file()]
             )
         if not here:
-            raise UserError(f"{word}: " + ("contains no photos" if path.is_dir() else "does not exist"))
+            raise UserError(f"{word}: does not exist")
         found.update(dict.fromkeys(here))
     return list(found)
 

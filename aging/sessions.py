@@ -138,7 +138,7 @@ class Sessions:
         try:
             photo = read_photo(upload)
         except UnreadableImageError as error:
-            raise UserError(f"This file cannot be read as a photo: {error.reason}.") from error
+            raise UserError(f"This file cannot be read: {error.reason}.") from error
         aged = self._find(photo.image, self.generators)
         if not aged.faces:
             raise UserError(NO_FACE)

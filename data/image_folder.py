@@ -11,10 +11,9 @@ from pathlib import Path
 
 from util.arguments import OptionError
 from util.distributed import place
-from util.endings import SUFFIXES
 from util.errors import UserError
 from util.files import ending_of, is_image, truncated
-from util.photos import describe_left_out
+from util.photos import describe_left_out, no_images_in
 from util.text import printable
 
 
@@ -44,11 +43,11 @@ def list_images(folder: Path, limit: int | None = None) -> list[Path]:
         seen = [name for name in names if not name.startswith(".")]
         paths += [Path(directory, name) for name in seen if is_image(name)]
         left_out.update(ending_of(name) for name in seen if not is_image(name))
-    found = f": {describe_left_out(left_out)}" if left_out else ""
     if not paths:
-        raise DataError(f"{folder} contains no images (expected files ending in {' '.join(SUFFIXES)}){found}")
+        raise DataError(no_images_in(folder, left_out))
     if left_out:
-        _tell(printable(f"note: skipping files in {folder} without a supported photo suffix{found}"))
+        skipped = f"note: skipping files in {folder} without a supported photo suffix: {describe_left_out(left_out)}"
+        _tell(printable(skipped))
     return sorted(paths)[:limit]
 
 

@@ -108,7 +108,7 @@ class FolderSource:
         try:
             return {label: image_to_tensor(read_image(files[label])) for label in labels if label in files}
         except UnreadableImageError as error:
-            self._note([stem], f"an image is damaged ({error.reason})")
+            self._note([stem], f"an image cannot be read ({error.reason})")
             return {}
 
     def shown(self, direction: str, name: str) -> dict[str, np.ndarray]:

@@ -142,14 +142,19 @@ def test_files_of_older_weights_are_not_used(checkpoints: Path, tmp_path: Path) 
 
 def test_a_photo_without_a_face_is_told_and_the_others_are_done(age, tmp_path: Path, capsys) -> None:
     nobody = saved(tmp_path / "sky.png", Image.linear_gradient("L").convert("RGB"))
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8\xff\xe0 this is no photo")
-    empty = tmp_path / "empty.png"
+    notes, empty, part = (tmp_path / name for name in ("notes.txt", "empty.png", "part.jpg"))
+    notes.write_text("this is no photo")
     empty.touch()
-    assert age(nobody, broken, empty, saved(tmp_path / "me.png")) == 2
+    whole = saved(tmp_path / "whole" / "me.jpg").read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    assert age(nobody, notes, empty, part, saved(tmp_path / "me.png")) == 2
     told = capsys.readouterr()
-    assert "sky.png: no face was found" in told.err and "broken.jpg: " in told.err and "empty.png: " in told.err
-    assert "me.png: 1 face made older" in told.out and "Traceback" not in told.err
+    reasons = dict(line.split(": ", 1) for line in told.err.splitlines())
+    assert reasons[str(nobody)].startswith("no face was found")
+    assert reasons[str(notes)].startswith("it is no photo, or is damaged: use a photo in one of the formats JPEG, PNG,")
+    assert reasons[str(empty)] == "it is empty: copy or download it again"
+    assert reasons[str(part)].startswith("it is damaged or incomplete: copy or download it again (")
+    assert len(reasons) == 4 and "Error" not in told.err and "me.png: 1 face made older" in told.out
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"me_older.png", "me_older_compare.jpg"}
 
 
@@ -269,10 +274,11 @@ def test_what_cannot_be_is_told(age, tmp_path: Path, checkpoints: Path) -> None:
     script = [sys.executable, ROOT / "age_photo.py"]
     photo = saved(tmp_path / "me.png")
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "notes.txt").touch()
     (tmp_path / "bad.onnx").write_bytes(b"no network")
     cases = {
         ("absent.png",): "absent.png: does not exist",
-        (tmp_path / "nothing",): "contains no photos",
+        (tmp_path / "nothing",): "contains no images (expected files ending in .jpg",
         (photo, "--name", "unknown"): "there is no model in",
         (photo, "--model", tmp_path / "bad.onnx"): "bad.onnx is damaged or not an ONNX file",
         (photo, "--model", "no.onnx"): "no.onnx does not exist",

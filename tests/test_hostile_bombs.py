@@ -41,7 +41,7 @@ def test_photos_start_no_program_though_ghostscript_may_be_there(jail: Jail) -> 
     """EPS under a photo's name: Pillow would have handed it to Ghostscript."""
     drawn = next(image for image in corpus.images() if image.startswith(b"%!PS"))
     for suffix in (".jpg", ".tif"):
-        assert "cannot identify" in jail.run("photo", drawn, suffix, "none").check().output
+        assert "it is no photo" in jail.run("photo", drawn, suffix, "none").check().output
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_largest_photos_that_are_read_fit_into_a_gibibyte(
 @pytest.mark.parametrize("content", [png(30_000, 30_000), png(2**31 - 1, 2**31 - 1), png(9500, 9500)])
 def test_larger_photos_are_refused_by_their_headers(jail: Jail, content: bytes) -> None:
     report = jail.run("photo", content, ".png", "none").check()
-    assert "Bomb" in report.output and report.peak_mib < 64
+    assert "million pixels" in report.output and report.peak_mib < 64
 
 
 def test_narrow_photos_are_not_enlarged_until_the_memory_is_full(jail: Jail) -> None:

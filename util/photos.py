@@ -6,14 +6,15 @@ import contextlib
 import functools
 import stat
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from util.endings import HAS_AVIF, HAS_HEIF
+from util.endings import HAS_AVIF, HAS_HEIF, OTHER_PICTURES, SUFFIXES
+from util.errors import UserError, describe
 
 FORMATS = (
     *("JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF", "JPEG2000"),
@@ -29,7 +30,7 @@ MAX_SCANS = 100
 
 
 class UnreadableImageError(Exception):
-    """Raised for a file that cannot be decoded as a photo; contains the reason."""
+    """Raised for a file that cannot be decoded as a photo; the reason says what to do."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -40,10 +41,8 @@ class UnreadableImageError(Exception):
 
 
 @contextlib.contextmanager
-def opened_photo(
-    file: str | Path | IO[bytes], name: str | Path | None = None, formats: Sequence[str] = FORMATS
-) -> Iterator[Image.Image]:
-    """Open a photo without decoding its pixels. name: used in error messages. formats: the formats to try.
+def opened_photo(file: str | Path | IO[bytes], name: str | Path | None = None) -> Iterator[Image.Image]:
+    """Open a photo without decoding its pixels. name: used in error messages.
 
     Raises UnreadableImageError for every exception inside the block: files that are not images, truncated images, and
     images larger than PIL.Image.MAX_IMAGE_PIXELS, which are likely decompression bombs. Do nothing but decode inside
@@ -53,16 +52,30 @@ def opened_photo(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warnings about damage that Pillow can skip
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if "HEIF" in formats:
+            if HAS_HEIF:
                 _register_heif()
             if isinstance(file, (str, Path)):
                 _refuse_what_is_no_file(Path(file))
-            with Image.open(file, formats=tuple(formats)) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 _refuse_many_scans(image)
                 yield image
     except Exception as error:  # Pillow's decoders raise nearly every type on damaged files
         shown = name if name is not None else file if isinstance(file, (str, Path)) else "image"
-        raise UnreadableImageError(shown, f"{type(error).__name__}: {error}") from error
+        raise UnreadableImageError(shown, _reason(error, Path(shown).suffix.lower())) from error
+
+
+def _reason(error: Exception, ending: str) -> str:
+    """Say in plain words why a photo with this suffix cannot be read, and what to do."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return describe(error).removeprefix(f"{error.filename}: ")
+    if isinstance(error, (UserError, MemoryError)):
+        return describe(error)
+    if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
+        return f"it has more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels, the limit: make it smaller"
+    if isinstance(error, UnidentifiedImageError):
+        package = f" ({REMEDIES[ending]})" if ending in OTHER_PICTURES and ending in REMEDIES else ""
+        return f"it is no photo, or is damaged: use a photo in one of the formats {', '.join(FORMATS)}{package}"
+    return f"it is damaged or incomplete: copy or download it again ({str(error) or type(error).__name__})"
 
 
 @functools.cache
@@ -71,6 +84,12 @@ def _register_heif() -> None:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
+
+
+def no_images_in(folder: Path, endings: Mapping[str, int]) -> str:
+    """Say that a folder has no photos, and what to put there. endings: see `describe_left_out`."""
+    found = f": {describe_left_out(endings)}" if endings else ""
+    return f"{folder} contains no images (expected files ending in {' '.join(SUFFIXES)}){found}"
 
 
 def describe_left_out(endings: Mapping[str, int]) -> str:
@@ -84,9 +103,13 @@ def describe_left_out(endings: Mapping[str, int]) -> str:
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
-    """Raise OSError for pipes, devices and the like. Opening a pipe would block until somebody writes to it."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("not a regular file")
+    """Raise UserError for empty files, and for pipes, devices and the like. Opening a pipe would block until somebody
+    writes to it."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError("it is not a regular file: use a photo")
+    if status.st_size == 0:
+        raise UserError("it is empty: copy or download it again")
 
 
 def _refuse_many_scans(image: Image.Image) -> None:
@@ -97,7 +120,7 @@ def _refuse_many_scans(image: Image.Image) -> None:
         scans = file.read().count(b"\xff\xda")
         file.seek(place)
         if scans > MAX_SCANS:
-            raise ValueError(f"{scans} scans exceed the limit of {MAX_SCANS}: a likely decompression bomb")
+            raise UserError(f"it has {scans} scans, which would take long to decode: save it as a usual JPEG file")
 
 
 def read_image(path: str | Path) -> Image.Image:

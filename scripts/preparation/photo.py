@@ -91,7 +91,7 @@ def prepare_photo(work: PhotoWork, task: PhotoTask) -> Outcome:
                 return Outcome(task.number, reason, width, height)
             decoded = decoded_for(work, task, image)
     except UnreadableImageError as error:
-        return Outcome(task.number, Reason.UNREADABLE, detail=str(error).partition(": ")[2])
+        return Outcome(task.number, Reason.UNREADABLE, detail=error.reason)
     shown = aligned_face(work, task, decoded) if task.align else cropped(task, decoded, width, height)
     if isinstance(shown, Reason):
         return Outcome(task.number, shown, width, height)
