@@ -22,7 +22,7 @@ from PIL import Image
 from age_photo import SourceOptions
 from aging.generators import find_generators
 from aging.sessions import Sessions
-from util.arguments import OptionError, Parser, build, option
+from util.arguments import Parser, build, option
 from util.errors import UserError, told_in_one_line
 
 
@@ -31,14 +31,9 @@ class PageOptions:
     """page"""
 
     host: str = option("127.0.0.1", help="address to listen on; with 0.0.0.0, other machines can open the page, too")
-    port: int = option(7860, help="port to listen on", most=65535)
-    most_megabytes: int = option(40, help="maximum size of an uploaded file", unit="MB", most=4096)
-    most_megapixels: int = option(50, help="maximum size of a photo", unit="million pixels", most=1000)
-
-    def __post_init__(self) -> None:
-        for flag in ("port", "most_megabytes", "most_megapixels"):
-            if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: at least 1")
+    port: int = option(7860, help="port to listen on", least=1, most=65535)
+    most_megabytes: int = option(40, help="maximum size of an uploaded file", unit="MB", least=1, most=4096)
+    most_megapixels: int = option(50, help="maximum size of a photo", unit="million pixels", least=1, most=1000)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

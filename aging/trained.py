@@ -12,7 +12,7 @@ from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from models.precision import Network
 from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather
-from util.arguments import OptionError, build, option, restore
+from util.arguments import build, option, restore
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 from util.run.run_folder import LATEST, RunFolder
@@ -22,11 +22,7 @@ from util.run.run_folder import LATEST, RunFolder
 class PictureOptions:
     """images"""
 
-    crop_size: int = option(256, help="height and width of the training images", unit="pixels", most=4096)
-
-    def __post_init__(self) -> None:
-        if self.crop_size < 1:
-            raise OptionError(f"--crop_size {self.crop_size}: at least 1 pixel")
+    crop_size: int = option(256, help="height and width of the training images", unit="pixels", least=1, most=4096)
 
 
 ARCHITECTURE: Sections = {"network": NetworkOptions, "generator": GeneratorOptions, "pictures": PictureOptions}

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from util.arguments import OptionError
 from util.distributed import place
 from util.errors import UserError
 from util.files import ending_of, is_image, truncated
@@ -66,12 +65,6 @@ def root_of(folder: Path) -> Path:
 def number_or_all(text: str) -> int | None:
     """Parse a number of photos; `inf`, the default of the public code base, means all."""
     return None if text.lower() in ("inf", "infinity", "none") else int(text)
-
-
-def check_limit(flag: str, limit: int | None) -> None:
-    """Raise OptionError if a maximum number of photos is below 1."""
-    if limit is not None and limit < 1:
-        raise OptionError(f"--{flag} {limit}: must be at least 1")
 
 
 def _neighbours(folder: Path) -> str:

@@ -16,7 +16,7 @@ from data.cache import CacheOptions
 from data.image_folder import DataError
 from data.killed_workers import MOST_KILLS, WorkerKilledError, end_workers, without_surprise
 from data.samples import Batch, Collated, Draw, ImageDataset, Skipped, collate
-from util.arguments import OptionError, option, section
+from util.arguments import option, section
 from util.distributed import ALONE, Place
 from util.images import uint8_to_tensor
 from util.text import printable
@@ -33,32 +33,27 @@ class LoaderOptions:
         1,
         help="number of photos of each domain per step (and per process and micro-batch)",
         aliases=["batchSize"],
+        least=1,
         most=4096,
     )
     num_threads: int = option(
         4,
         help="number of processes that load photos, at most one per core; 0: photos are loaded in the main process",
         aliases=["nThreads"],
+        least=0,
         most=512,
     )
-    prefetch_factor: int = option(2, help="number of batches that each of these processes loads in advance", most=64)
+    prefetch_factor: int = option(
+        2, help="number of batches that each of these processes loads in advance", least=1, most=64
+    )
     accumulate: int = option(
         1,
         help="number of micro-batches of --batch_size photos per step, whose gradients are accumulated",
         train_only=True,
+        least=1,
         most=4096,
     )
     cache: CacheOptions = section(CacheOptions, train_only=True)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise OptionError(f"--batch_size {self.batch_size}: must be at least 1")
-        if self.accumulate < 1:
-            raise OptionError(f"--accumulate {self.accumulate}: must be at least 1")
-        if self.num_threads < 0:
-            raise OptionError(f"--num_threads {self.num_threads}: must not be negative")
-        if self.prefetch_factor < 1:
-            raise OptionError(f"--prefetch_factor {self.prefetch_factor}: must be at least 1")
 
     def describe_batch(self, processes: int) -> str:
         """Describe the photos of one step: `16 per step (2 x 2 micro-batches x 4 processes)`."""

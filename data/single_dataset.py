@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.image_folder import check_limit, list_images, number_or_all
+from data.image_folder import list_images, number_or_all
 from data.samples import Draw, Sample, Skipped
 from data.transforms import TransformOptions, UnusablePhotoError, load_photo
 from util.arguments import option, section
@@ -20,11 +20,9 @@ class SingleOptions:
         None,
         help="maximum number of photos, of which the first are used; by default or for inf, all",
         parse=number_or_all,
+        least=1,
     )
     transform: TransformOptions = section(TransformOptions)
-
-    def __post_init__(self) -> None:
-        check_limit("max_dataset_size", self.max_dataset_size)
 
     def folders(self) -> dict[str, Path]:
         """Return the folder of the photos to translate, which the model takes as its domain "A"."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.image_folder import check_limit, list_images, number_or_all
+from data.image_folder import list_images, number_or_all
 from data.matching import CHOICES, match
 from data.photos import PhotoFolder, PhotoOpener, open_files
 from data.samples import Draw, Sample, Skipped
@@ -32,6 +32,7 @@ class UnalignedOptions:
         None,
         help="maximum number of photos of each folder, of which the first are used; by default or for inf, all",
         parse=number_or_all,
+        least=1,
     )
     serial_batches: bool = option(False, help="use the photos in order instead of shuffling them")
     match: str = option(
@@ -47,7 +48,6 @@ class UnalignedOptions:
     def __post_init__(self) -> None:
         if "/" in self.phase or "\\" in self.phase or not self.phase.isprintable():
             raise OptionError(f"--phase {self.phase!r}: must be the beginning of a folder name, without slashes")
-        check_limit("max_dataset_size", self.max_dataset_size)
         if self.match != "none" and self.serial_batches:
             raise OptionError(
                 f"--match {self.match} draws photos at random, but --serial_batches uses them in order: "

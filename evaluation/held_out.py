@@ -43,8 +43,9 @@ class HeldOutOptions:
         help="interval at which translations of held-out faces are evaluated, and the best networks so far kept as "
         "best_net_*; 0: never",
         unit="epochs",
+        least=0,
     )
-    eval_faces: int = option(64, help="number of held-out faces of each domain", most=100_000)
+    eval_faces: int = option(64, help="number of held-out faces of each domain", least=1, most=100_000)
     eval_phase: str = option("test", help="folders of the held-out faces: EVAL_PHASE followed by A and by B")
     age_estimator: Path = option(
         DEFAULT_PATH, help="age estimator for the evaluation: a file that scripts/train_age_estimator.py wrote"
@@ -52,10 +53,6 @@ class HeldOutOptions:
     face: FaceModelOptions = section(FaceModelOptions)
 
     def __post_init__(self) -> None:
-        if self.eval_freq < 0:
-            raise OptionError(f"--eval_freq {self.eval_freq}: must not be negative")
-        if self.eval_faces < 1:
-            raise OptionError(f"--eval_faces {self.eval_faces}: must be at least 1")
         if "/" in self.eval_phase or "\\" in self.eval_phase or not self.eval_phase.isprintable():
             raise OptionError(
                 f"--eval_phase {self.eval_phase!r}: must be the beginning of a folder name, without slashes"

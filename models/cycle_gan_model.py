@@ -40,23 +40,27 @@ class ObjectiveOptions:
     gan_mode: str = option(
         "lsgan", help="adversarial objective", choices=tuple(GAN_LOSSES), aliases={"no_lsgan": "vanilla"}
     )
-    lambda_A: float = option(10.0, help="weight of the cycle loss A to B to A")
-    lambda_B: float = option(10.0, help="weight of the cycle loss B to A to B")
+    lambda_A: float = option(10.0, help="weight of the cycle loss A to B to A", least=0)
+    lambda_B: float = option(10.0, help="weight of the cycle loss B to A to B", least=0)
     lambda_identity: float = option(
-        0.5, help="weight of the identity loss relative to the cycle loss; 0: no identity loss"
+        0.5, help="weight of the identity loss relative to the cycle loss; 0: no identity loss", least=0
     )
-    lambda_change: float = option(0.0, help="weight of the mean absolute difference between photo and translation")
-    lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp")
+    lambda_change: float = option(
+        0.0, help="weight of the mean absolute difference between photo and translation", least=0
+    )
+    lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp", least=0)
     lambda_r1: float = option(
         0.0,
         help="weight of the discriminators' gradient penalty on real photos (R1); 0: no penalty; not available with "
         "--gan_mode wgangp",
+        least=0,
     )
-    r1_every: int = option(16, help="interval at which the R1 penalty is computed", unit="steps")
+    r1_every: int = option(16, help="interval at which the R1 penalty is computed", unit="steps", least=1)
     lazy_cycle: int = option(
         1,
         help="interval at which the cycle and identity losses are computed; their weights are multiplied by it",
         unit="steps",
+        least=1,
     )
     wrong_age: float = option(
         0.0,
@@ -67,7 +71,11 @@ class ObjectiveOptions:
         False, help="differentiable augmentation: discriminators see shifted images with a rectangle cut out"
     )
     pool_size: int = option(
-        50, help="number of earlier translations kept for each discriminator; 0: none", unit="images", most=5000
+        50,
+        help="number of earlier translations kept for each discriminator; 0: none",
+        unit="images",
+        least=0,
+        most=5000,
     )
     ema: float = option(
         0.0,
@@ -79,26 +87,11 @@ class ObjectiveOptions:
         help="number of steps that first train only the discriminators, to distinguish real young from real old faces; "
         "skipped if --init_from loads trained discriminators",
         unit="steps",
+        least=0,
     )
-    warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", most=4096)
+    warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", least=1, most=4096)
 
     def __post_init__(self) -> None:
-        not_negative = (
-            "lambda_A",
-            "lambda_B",
-            "lambda_identity",
-            "lambda_change",
-            "lambda_gp",
-            "lambda_r1",
-            "pool_size",
-            "warm_up_D",
-        )
-        for flag in not_negative:
-            if getattr(self, flag) < 0:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
-        for flag in ("r1_every", "lazy_cycle", "warm_up_batch"):
-            if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least 1")
         if not 0 <= self.wrong_age < 1:
             raise OptionError(f"--wrong_age {self.wrong_age}: must be at least 0 and below 1")
         if not 0 <= self.ema < 1:

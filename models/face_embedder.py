@@ -19,7 +19,7 @@ from torch import Tensor
 from faces.align import CHIP_WINDOW
 from faces.recognise import SIZE as DLIB_SIZE
 from faces.recognise import load_recogniser, weights_path
-from util.arguments import OptionError, option
+from util.arguments import OptionError, build, option
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 
@@ -56,7 +56,7 @@ class FaceModelOptions:
         choices=("auto", *PARTS),
     )
     face_size: int | None = option(
-        None, help="width and height of the recogniser's input; by default, 112", unit="pixels", most=1024
+        None, help="width and height of the recogniser's input; by default, 112", unit="pixels", least=8, most=1024
     )
     face_mean: tuple[float, ...] | None = option(
         None,
@@ -71,12 +71,6 @@ class FaceModelOptions:
     face_order: str | None = option(None, help="order of the input's colour channels; by default, RGB", choices=ORDERS)
 
     def __post_init__(self) -> None:
-        if self.face_size is not None and self.face_size < 8:
-            raise OptionError(f"--face_size {self.face_size}: must be at least 8 pixels")
-        for flag in ("face_mean", "face_std"):
-            values = getattr(self, flag)
-            if values is not None and len(values) not in (1, 3):
-                raise OptionError(f"--{flag} {values}: expected one number, or three")
         if self.face_std is not None and not all(self.face_std):
             raise OptionError(f"--face_std {self.face_std}: must not be 0")
 
@@ -194,9 +188,7 @@ def _read_beside(path: Path) -> dict[str, Any]:
                 read[name] = _numbers(",".join(str(float(number)) for number in numbers))
         if read.get("face_order", "RGB") not in ORDERS or type(read.get("face_size", 112)) is not int:
             raise ValueError(f"face_order must be one of {', '.join(ORDERS)}, and face_size an integer")
-        FaceModelOptions(**{name: read[name] for name in ("face_size", "face_std") if name in read})
-        if read.get("face_size", 0) > 1024:
-            raise ValueError("face_size must be at most 1024")
+        build(FaceModelOptions, {name: read[name] for name in ("face_size", "face_std") if name in read})
     except (ValueError, TypeError, OSError, RecursionError, OptionError, argparse.ArgumentTypeError) as error:
         raise CheckpointError(f"{path} does not describe the input of the model ({error}); fix or delete it") from error
     return read

@@ -48,7 +48,7 @@ class ScheduleOptions:
         choices=("linear", "step", "plateau", "cosine"),
         parse=lambda text: "linear" if text == "lambda" else text,  # its name in the public code of 2018
     )
-    lr_decay_iters: int = option(50, help="interval between the steps of --lr_policy step", unit="epochs")
+    lr_decay_iters: int = option(50, help="interval between the steps of --lr_policy step", unit="epochs", least=1)
 
     def __post_init__(self) -> None:
         if self.n_epochs < 0 or self.n_epochs_decay < 0 or self.last_epoch < 1:
@@ -60,8 +60,6 @@ class ScheduleOptions:
                 f"--epoch_count {self.epoch_count} is after the last epoch, which is {self.last_epoch}: increase "
                 "--n_epochs or --n_epochs_decay"
             )
-        if self.lr_decay_iters < 1:
-            raise OptionError(f"--lr_decay_iters {self.lr_decay_iters}: must be at least 1 epoch")
         if not self.lr > 0 or not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise OptionError(
                 f"--lr {self.lr} --beta1 {self.beta1} --beta2 {self.beta2}: --lr must be above 0, and both betas in "

@@ -47,15 +47,15 @@ class RunOptions:
         "auto",
         help="index of the GPU, mps (Apple), or -1 for the CPU; auto: the first GPU, or the CPU if there is none",
     )
-    seed: int = option(0, help="seed of initial weights, shuffling, crops, flips and image pools", most=2**63 - 1)
+    seed: int = option(
+        0, help="seed of initial weights, shuffling, crops, flips and image pools", least=0, most=2**63 - 1
+    )
     verbose: bool = option(False, help="print the layers of the networks")
 
     def __post_init__(self) -> None:
         check_name("name", self.name)
         if self.name.startswith("-"):
             raise OptionError(f"--name {self.name!r}: must not begin with a dash")
-        if self.seed < 0:
-            raise OptionError(f"--seed {self.seed}: must not be negative")
 
 
 MOST_NAME_BYTES = 200
@@ -78,13 +78,14 @@ class CheckpointChoice:
         "latest", help="checkpoint to load: the number of an epoch, latest or best", aliases=["which_epoch"]
     )
     load_iter: int = option(
-        0, help="load the networks that --save_by_iter saved after this number of images; 0: use --epoch", unit="images"
+        0,
+        help="load the networks that --save_by_iter saved after this number of images; 0: use --epoch",
+        unit="images",
+        least=0,
     )
 
     def __post_init__(self) -> None:
         check_name("epoch", self.epoch)
-        if self.load_iter < 0:
-            raise OptionError(f"--load_iter {self.load_iter}: must not be negative")
 
     @property
     def label(self) -> str:

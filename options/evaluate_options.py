@@ -36,18 +36,15 @@ class MeasureOptions:
         None, help="manifest.csv with ages, genders and identities; by default, the one in --dataroot if it exists"
     )
     bootstrap: int = option(
-        2000, help="number of bootstrap replicates for confidence intervals; 0: no intervals", most=10**5
+        2000, help="number of bootstrap replicates for confidence intervals; 0: no intervals", least=0, most=10**5
     )
-    examples: int = option(4, help="number of best, median and worst faces to show in the report, each", most=100)
+    examples: int = option(
+        4, help="number of best, median and worst faces to show in the report, each", least=0, most=100
+    )
     output: Path | None = option(
         None, help="folder for the report; by default, evaluation/ in the folder of the results"
     )
     face: FaceModelOptions = section(FaceModelOptions)
-
-    def __post_init__(self) -> None:
-        for flag in ("bootstrap", "examples"):
-            if getattr(self, flag) < 0:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: must not be negative")
 
 
 @dataclass(frozen=True)
@@ -61,18 +58,12 @@ class FolderOptions:
         "otherwise AtoB",
         choices=("AtoB", "BtoA"),
     )
-    batch_size: int = option(8, help="number of pairs that are processed together", most=4096)
+    batch_size: int = option(8, help="number of pairs that are processed together", least=1, most=4096)
     gpu_ids: str = option(
         "auto",
         help="index of the GPU, mps (Apple), or -1 for the CPU; auto: the first GPU, or the CPU if there is none",
     )
-    seed: int = option(0, help="seed of the bootstrap and of random pairs and halves", most=2**63 - 1)
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise OptionError(f"--batch_size {self.batch_size}: must be at least 1")
-        if self.seed < 0:
-            raise OptionError(f"--seed {self.seed}: must not be negative")
+    seed: int = option(0, help="seed of the bootstrap and of random pairs and halves", least=0, most=2**63 - 1)
 
 
 @dataclass(frozen=True)

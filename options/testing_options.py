@@ -40,18 +40,18 @@ class ResultOptions:
         None,
         help="maximum number of photos of each domain to translate; by default, all",
         aliases=["ntest", "how_many"],
+        least=1,
     )
     aspect_ratio: float = option(1.0, help="factor by which the width of the saved images is stretched")
     display_winsize: int = option(
         256,
         help="approximate total width of a photo and its translation on the HTML page",
         unit="pixels",
+        least=1,
         most=10000,
     )
 
     def __post_init__(self) -> None:
-        if self.num_test is not None and self.num_test < 1:
-            raise OptionError(f"--num_test {self.num_test}: must be at least 1")
         if not 0.1 <= self.aspect_ratio <= 10:
             raise OptionError(f"--aspect_ratio {self.aspect_ratio}: expected a factor between 0.1 and 10")
 

@@ -23,7 +23,7 @@ from data.loader import EpochSampler, LoaderOptions
 from models.fast.speed import SpeedOptions
 from models.layers import NetworkOptions, synchronise_batch_norms
 from util import distributed
-from util.arguments import OptionError
+from util.arguments import OptionError, build
 from util.device import select_device
 from util.distributed import ALONE, Place
 from util.run.progress import Progress
@@ -117,7 +117,7 @@ def test_batches_are_told_by_their_factors() -> None:
     assert LoaderOptions(2).describe_batch(1) == "2 per step"
     assert LoaderOptions(2, accumulate=3).describe_batch(4) == "24 per step (2 x 3 micro-batches x 4 processes)"
     with pytest.raises(OptionError, match="--accumulate"):
-        LoaderOptions(accumulate=0)
+        build(LoaderOptions, {"accumulate": 0})
 
 
 def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from models.schedules import Schedule, ScheduleOptions
-from util.arguments import OptionError
+from util.arguments import OptionError, build
 
 
 def curve(options: ScheduleOptions, losses: list[float]) -> list[float]:
@@ -114,4 +114,4 @@ def test_another_rate_or_length_holds_from_where_a_run_continues() -> None:
 )
 def test_impossible_values_name_their_flag(wrong: dict[str, float]) -> None:
     with pytest.raises(OptionError, match="--" + next(iter(wrong))):
-        ScheduleOptions(**wrong)  # type: ignore[arg-type]
+        build(ScheduleOptions, wrong)

@@ -139,7 +139,7 @@ def test_the_option_and_the_environment_are_obeyed_without_a_trial(monkeypatch: 
     torch.set_num_threads(1)
     assert settle_threads(model_of(), none, {"count": 2}, lines.append).count == 1
     assert lines == ["note: the run used 2 threads before and uses 1 now; results agree with those of 2 up to rounding"]
-    with pytest.raises(OptionError, match="--cpu_threads -1: at least 0"):
+    with pytest.raises(OptionError, match="--cpu_threads -1: must be at least 0"):
         build(CycleGANOptions, {"cpu_threads": -1})
 
 

@@ -47,6 +47,7 @@ def option(
     bare: str = "",
     train_only: bool = False,
     architecture: bool = False,
+    least: float | None = None,
     most: float | None = None,
 ) -> Any:
     """Declare one field of an options dataclass.
@@ -56,8 +57,8 @@ def option(
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or a
     function that converts an old flag's text to the new value. off_switch: for a bool, whether --no_NAME turns it off.
     bare: the value used if the flag is given without one. train_only: whether test.py leaves the flag out.
-    architecture: whether the option describes the networks, and so is fixed by a checkpoint. most: the largest accepted
-    number.
+    architecture: whether the option describes the networks, and so is fixed by a checkpoint. least, most: the smallest
+    and the largest accepted number.
     """
     metadata = {
         "help": help,
@@ -69,6 +70,7 @@ def option(
         "bare": bare,
         "train_only": train_only,
         "architecture": architecture,
+        "least": least,
         "most": most,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -141,12 +143,16 @@ def build(options_class: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check_bounds(options_class: type, values: Mapping[str, Any]) -> None:
-    """Raise OptionError for NaN and for a number above the option's maximum."""
+    """Raise OptionError for NaN and for a number outside the option's bounds."""
     for field in dataclasses.fields(options_class):
-        value, most = values.get(field.name), field.metadata.get("most")
+        value, least, most = values.get(field.name), field.metadata.get("least"), field.metadata.get("most")
+        if not isinstance(value, (int, float)):
+            continue
         if isinstance(value, float) and math.isnan(value):
             raise OptionError(f"--{field.name} {value}: expected a number")
-        if most is not None and isinstance(value, (int, float)) and value > most:
+        if least is not None and value < least:
+            raise OptionError(f"--{field.name} {value}: must be at least {least}")
+        if most is not None and value > most:
             raise OptionError(f"--{field.name} {value}: must be at most {most}")
 
 

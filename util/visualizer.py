@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, stack
 
-from util.arguments import OptionError, option
+from util.arguments import option
 from util.images import tensor_to_uint8
 from util.run.progress import Progress
 from util.sinks.base import Moment, Sink
@@ -23,16 +23,18 @@ REST_SECONDS = 60.0
 class DisplayOptions:
     """monitoring"""
 
-    print_freq: int = option(100, help="interval between reports of the losses", unit="images")
+    print_freq: int = option(100, help="interval between reports of the losses", unit="images", least=1)
     display_freq: int = option(
-        400, help="interval between images in visdom, TensorBoard and Weights & Biases", unit="images"
+        400, help="interval between images in visdom, TensorBoard and Weights & Biases", unit="images", least=1
     )
     no_visdom: bool = option(False, help="do not use visdom", aliases={"display_id": lambda text: int(text) <= 0})
     display_server: str = option("http://localhost", help="address of the visdom server")
     display_port: int = option(8097, help="port of the visdom server", most=65535)
     display_env: str = option("main", help="visdom environment")
-    display_ncols: int = option(4, help="number of images per row in visdom", most=100)
-    update_html_freq: int = option(1000, help="interval between updates of the images on the HTML page", unit="images")
+    display_ncols: int = option(4, help="number of images per row in visdom", least=1, most=100)
+    update_html_freq: int = option(
+        1000, help="interval between updates of the images on the HTML page", unit="images", least=1
+    )
     no_html: bool = option(False, help="do not write the HTML page")
     tensorboard: bool = option(False, help="also log to TensorBoard, in tensorboard/ of the run's folder")
     use_wandb: bool = option(
@@ -41,12 +43,7 @@ class DisplayOptions:
         "run's folder",
     )
     wandb_project_name: str = option("CycleGAN-and-pix2pix", help="Weights & Biases project name")
-    display_winsize: int = option(256, help="width of the images on HTML pages", unit="pixels", most=10000)
-
-    def __post_init__(self) -> None:
-        for flag in ("print_freq", "display_freq", "update_html_freq", "display_winsize", "display_ncols"):
-            if getattr(self, flag) < 1:
-                raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least 1")
+    display_winsize: int = option(256, help="width of the images on HTML pages", unit="pixels", least=1, most=10000)
 
 
 class Visualizer:

@@ -85,12 +85,9 @@ class SpeedOptions:
         "for the same one",
         unit="threads",
         train_only=True,
+        least=0,
         most=512,
     )
-
-    def __post_init__(self) -> None:
-        if self.cpu_threads < 0:
-            raise OptionError(f"--cpu_threads {self.cpu_threads}: at least 0")
 
     def resolve(self, device: torch.device, *, training: bool) -> Speed:
         """Determine which settings the device supports, and set torch's flags accordingly. Raises OptionError if a

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.manifest import NAME as MANIFEST
+from util.arguments import option
 from util.errors import UserError
 from util.files import atomic_path, is_image, write_text
 from util.workers import run_in_processes
@@ -32,21 +33,12 @@ BATCH = 4
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a collection: image size in pixels, number of faces per domain and split, seed."""
+    """faces"""
 
-    size: int = 128
-    train: int = 300
-    test: int = 40
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.size < 32:
-            raise UserError(f"--size {self.size}: must be at least 32 pixels")
-        for flag in ("train", "test"):
-            if getattr(self, flag) < 1:
-                raise UserError(f"--{flag} {getattr(self, flag)}: must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: must not be negative")
+    size: int = option(128, help="width and height of the images", unit="pixels", least=32)
+    train: int = option(300, help="number of training faces per domain", least=1)
+    test: int = option(40, help="number of test faces per domain", least=1)
+    seed: int = option(0, help="random seed", least=0)
 
     def paths(self) -> list[Path]:
         """The paths of all files, relative to the collection's folder."""

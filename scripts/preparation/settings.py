@@ -77,6 +77,7 @@ class FilterOptions:
         help="minimum length of the photo's shorter side or, with --align, of the aligned square in the photo; "
         "by default, 180, or 178 for CelebA, or 128 with --align",
         unit="pixels",
+        least=1,
     )
     min_colour: float = option(
         4.5,
@@ -93,8 +94,6 @@ class FilterOptions:
                 )
         if self.young[1] >= self.old[0]:
             raise OptionError(f"--young must end before --old {self.old[0]}-{self.old[1]} begins")
-        if self.min_size is not None and self.min_size < 1:
-            raise OptionError(f"--min_size {self.min_size}: at least 1 pixel")
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,12 @@ class LimitOptions:
     """limits"""
 
     max_per_class: int | None = option(
-        None, help="maximum number of young and of old photos, for training and testing together", unit="photos"
+        None,
+        help="maximum number of young and of old photos, for training and testing together",
+        unit="photos",
+        least=1,
     )
-    max_per_identity: int | None = option(None, help="maximum number of photos per person", unit="photos")
+    max_per_identity: int | None = option(None, help="maximum number of photos per person", unit="photos", least=1)
     balance_gender: bool = option(False, help="keep as many women as men in each of the four folders")
     duplicate_distance: int = option(
         20,
@@ -134,10 +136,6 @@ class LimitOptions:
     )
 
     def __post_init__(self) -> None:
-        for flag in ("max_per_class", "max_per_identity"):
-            value = getattr(self, flag)
-            if value is not None and value < 1:
-                raise OptionError(f"--{flag} {value}: at least 1 photo")
         if not -1 <= self.duplicate_distance <= 40:
             raise OptionError(
                 f"--duplicate_distance {self.duplicate_distance}: expected -1 to 40 bits, because the hashes of "
@@ -155,7 +153,7 @@ class PhotoOptions:
         "create hard links to the photos, which need no space",
         choices=("crop", "copy", "link"),
     )
-    size: int = option(256, help="width and height of cropped photos", unit="pixels", most=8192)
+    size: int = option(256, help="width and height of cropped photos", unit="pixels", least=16, most=8192)
     margin: float | None = option(
         None,
         help="for whole photos with face boxes: crop to the collection's face box plus this share of its size on each "
@@ -168,17 +166,15 @@ class PhotoOptions:
         "UTKFace's chips keep their own framing (docs/faces.md)",
     )
     format: str = option("jpg", help="file format of cropped photos", choices=("jpg", "png"))
-    quality: int = option(95, help="quality of JPEG files, which are written without chroma subsampling")
+    quality: int = option(
+        95, help="quality of JPEG files, which are written without chroma subsampling", least=1, most=100
+    )
 
     def __post_init__(self) -> None:
-        if self.size < 16:
-            raise OptionError(f"--size {self.size}: at least 16 pixels")
         if self.margin is not None and (self.mode != "crop" or not 0 <= self.margin <= 4):
             raise OptionError(f"--margin {self.margin}: from 0 to 4, and only with --mode crop")
         if self.align and (self.mode != "crop" or self.margin is not None):
             raise OptionError("--align has its own framing: use it only with --mode crop, and without --margin")
-        if not 1 <= self.quality <= 100:
-            raise OptionError(f"--quality {self.quality}: from 1 to 100")
 
 
 @dataclass(frozen=True)
@@ -187,11 +183,9 @@ class OutputOptions:
 
     output: Path = option(Path("datasets/young2old"), help="output folder for trainA, trainB, testA and testB")
     overwrite: bool = option(False, help="replace a data set that this command made with other options")
-    processes: int = option(usable_cores(), help="number of processes that read and write photos, at most one per core")
-
-    def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise OptionError(f"--processes {self.processes}: at least 1")
+    processes: int = option(
+        usable_cores(), help="number of processes that read and write photos, at most one per core", least=1
+    )
 
 
 @dataclass(frozen=True)

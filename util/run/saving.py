@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from util.arguments import OptionError, option
+from util.arguments import option
 from util.distributed import place
 from util.errors import UserError
 from util.run.interrupts import StopRequest
@@ -31,20 +31,15 @@ class SavingOptions:
         "--epoch selects the networks of a run. Options that describe the networks are taken from that run",
     )
     overwrite: bool = option(False, help="replace an existing run of the same name")
-    save_latest_freq: int = option(5000, help="interval between checkpoints within an epoch", unit="images")
-    save_epoch_freq: int = option(5, help="interval at which the networks of an epoch are kept", unit="epochs")
+    save_latest_freq: int = option(5000, help="interval between checkpoints within an epoch", unit="images", least=1)
+    save_epoch_freq: int = option(5, help="interval at which the networks of an epoch are kept", unit="epochs", least=1)
     save_by_iter: bool = option(False, help="also keep the networks that --save_latest_freq saves, as iter_N")
     keep_last: int = option(
         2,
         help="number of latest checkpoints to keep; if the newest is damaged, the run resumes from the one before it",
         unit="checkpoints",
+        least=1,
     )
-
-    def __post_init__(self) -> None:
-        if self.save_latest_freq < 1 or self.save_epoch_freq < 1:
-            raise OptionError("--save_latest_freq and --save_epoch_freq must be at least 1")
-        if self.keep_last < 1:
-            raise OptionError(f"--keep_last {self.keep_last}: must be at least 1")
 
 
 class Part(Protocol):
