@@ -107,7 +107,7 @@ def test_epochs_are_the_same_to_the_bit_wherever_photos_are_kept(dataroot: Path,
     for kind, lines in told.items():
         loader = loader_of(dataroot, kind, transform, batch_size=batch_size, report=lines.append)
         epochs[kind] = epochs_of(loader) + epochs_of(loader, start=4)
-    assert len(epochs["none"]) == 2 * (4 + 3) if batch_size == 3 else 2 * (12 + 8)
+    assert len(epochs["none"]) == (2 * (4 + 3) if batch_size == 3 else 2 * (12 + 8))
     for kind in KINDS:
         assert epochs[kind] == epochs["none"], kind
         assert skips(told[kind]) == skips(told["none"]), kind
