@@ -12,10 +12,9 @@ from processes import run
 from torch import Tensor, nn
 
 from models.fast import compiled as compiled_kernels
-from models.fast import winograd
 from models.fast.norm import composed, kernels_work, norm_act_pad, reference
 from models.fast.speed import SPEEDUPS, Speed, accelerate
-from models.fast.winograd import convolve_3x3, fits, pays
+from models.fast.winograd import convolve_3x3
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 
@@ -88,7 +87,8 @@ def test_bfloat16_is_the_rounded_result(case, compiled: None) -> None:  # type: 
         assert ours.dtype == theirs.dtype
         one_step = torch.finfo(ours.dtype).eps * theirs.abs().max().item() + 2e-5
         assert (ours.double() - theirs.double()).abs().max() <= one_step
-        assert (ours != theirs).float().mean() < (0.01 if ours.dtype == torch.bfloat16 else 1.01)
+        if ours.dtype == torch.bfloat16:
+            assert (ours != theirs).float().mean() < 0.01
 
 
 def test_results_do_not_depend_on_the_number_of_threads(compiled: None) -> None:
@@ -209,17 +209,6 @@ def test_images_of_another_type_under_autocast(compiled: None) -> None:
     made.sum().backward()
     assert made.dtype == torch.bfloat16 and x.grad is not None and x.grad.dtype == torch.float32
     assert relative(made, F.conv2d(x.double(), weight.double())) < 0.008
-    with pytest.raises(TypeError, match="was given torch"):
-        winograd._call("output_forward", torch.float32, winograd.numbers(1, 6, 6, 16), [made.detach()] * 4, x.detach())
-
-
-def test_which_layers_and_images_are_for_fewer_products() -> None:
-    assert pays(nn.Conv2d(32, 32, 3))
-    others = [nn.Conv2d(32, 32, 3, **different) for different in ({"stride": 2}, {"padding": 1}, {"groups": 2})]
-    for other in (*others, nn.Conv2d(32, 32, 1), nn.Conv2d(8, 32, 3), nn.ConvTranspose2d(32, 32, 3)):
-        assert not pays(other)
-    assert fits(torch.zeros(1, 16, 7, 8)) and not fits(torch.zeros(1, 16, 8, 7)) and not fits(torch.zeros(1, 16, 3, 8))
-    assert not fits(torch.zeros(1, 16, 8, 8, dtype=torch.float16))
 
 
 def test_odd_sizes_are_translated_all_the_same(compiled: None) -> None:
