@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 from PIL.ExifTags import IFD, Base
+from portrait import astronaut
 from processes import ENVIRONMENT, ROOT
 from small_runs import make_run
 
@@ -27,14 +27,6 @@ from aging.pictures import STRIP_STRENGTHS, strip
 
 LEFT_HALF, FACE = (slice(None), slice(0, 512)), (slice(60, 180), slice(160, 290))
 SHIPPED = ROOT / "checkpoints" / "young2old"
-
-
-@cache
-def portrait() -> Image.Image:
-    """512 x 512 pixels, in the public domain, with one face."""
-    import skimage
-
-    return Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").convert("RGB")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +52,7 @@ def age(checkpoints: Path, tmp_path: Path) -> object:
 
 def saved(path: Path, image: Image.Image | None = None, **parameters: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    (image or portrait()).save(path, **parameters)
+    (image or astronaut()).save(path, **parameters)
     return path
 
 
@@ -75,7 +67,7 @@ def change(before: Image.Image, path: Path) -> np.ndarray:
 def test_a_photo_becomes_the_same_photo_with_another_face(age, tmp_path: Path, capsys) -> None:
     photo = saved(tmp_path / "me.png")
     assert age(photo, "--strip") == 0
-    difference = change(portrait(), tmp_path / "out" / "me_older.png")
+    difference = change(astronaut(), tmp_path / "out" / "me_older.png")
     assert difference[FACE].mean() > 3
     assert difference[300:].max() == 0 and difference[:, 400:].max() == 0, "what is no face stays, bit for bit"
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
@@ -94,7 +86,7 @@ def test_strength_scales_the_change(age, tmp_path: Path) -> None:
     means = {}
     for strength in ("0", "0.5", "1"):
         age(photo, "--strength", strength, output=tmp_path / strength)
-        means[strength] = change(portrait(), tmp_path / strength / "me_older.png")[FACE].mean()
+        means[strength] = change(astronaut(), tmp_path / strength / "me_older.png")[FACE].mean()
     assert means["0"] == 0 and means["0.5"] == pytest.approx(means["1"] / 2, rel=0.1)
 
 
@@ -160,8 +152,8 @@ def test_a_photo_without_a_face_is_told_and_the_others_are_done(age, tmp_path: P
 
 def test_one_of_several_faces(age, tmp_path: Path, capsys) -> None:
     both = Image.new("RGB", (1024, 512))
-    both.paste(portrait(), (0, 0))
-    both.paste(portrait(), (512, 0))
+    both.paste(astronaut(), (0, 0))
+    both.paste(astronaut(), (512, 0))
     photo = saved(tmp_path / "both.png", both)
     assert age(photo, "--face", "2", "--strip") == 0
     difference = change(both, tmp_path / "out" / "both_older.png")
@@ -183,18 +175,18 @@ def test_photos_that_lie_on_their_side_come_out_upright(orientation: int, age, t
         7: [Image.Transpose.TRANSVERSE],
         8: [Image.Transpose.ROTATE_270],
     }
-    stored = portrait().transpose(turns[orientation][0])
+    stored = astronaut().transpose(turns[orientation][0])
     exif = Image.Exif()
     exif[Base.Orientation] = orientation
     photo = saved(tmp_path / "phone.png", stored, exif=exif.tobytes())
     assert age(photo, "--keep_metadata") == 0
-    difference = change(portrait(), tmp_path / "out" / "phone_older.png")
+    difference = change(astronaut(), tmp_path / "out" / "phone_older.png")
     assert difference[300:].max() == 0 < difference[FACE].mean()
     assert Image.open(tmp_path / "out" / "phone_older.png").getexif().get(Base.Orientation, 1) == 1
 
 
 def test_metadata_are_kept_only_if_asked_for_and_the_place_only_if_that_is(age, tmp_path: Path) -> None:
-    exif = portrait().getexif()
+    exif = astronaut().getexif()
     exif[Base.Model], exif[Base.Orientation] = "Camera", 1
     exif.get_ifd(IFD.Exif).update({Base.DateTimeOriginal: "2020:01:02 03:04:05", Base.MakerNote: b"secret"})
     exif.get_ifd(IFD.GPSInfo).update({1: "N", 2: (48.0, 51.0, 29.0)})
@@ -212,19 +204,19 @@ def test_metadata_are_kept_only_if_asked_for_and_the_place_only_if_that_is(age, 
 
 
 def test_transparent_grey_deep_and_rare_photos(age, tmp_path: Path) -> None:
-    clear = portrait().copy()
+    clear = astronaut().copy()
     clear.putalpha(Image.linear_gradient("L").resize((512, 512)))
-    grey = portrait().convert("L")
+    grey = astronaut().convert("L")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
-    palette = portrait().quantize(256)
+    palette = astronaut().quantize(256)
     photos = [
         saved(tmp_path / "clear.png", clear),
         saved(tmp_path / "grey.jpg", grey),
         saved(tmp_path / "deep.tif", deep),
-        saved(tmp_path / "print.jpg", portrait().convert("CMYK")),
+        saved(tmp_path / "print.jpg", astronaut().convert("CMYK")),
         saved(tmp_path / "animated.gif", palette),
-        saved(tmp_path / "web.webp", portrait()),
-        saved(tmp_path / "wrongly_named.png", portrait(), format="JPEG"),
+        saved(tmp_path / "web.webp", astronaut()),
+        saved(tmp_path / "wrongly_named.png", astronaut(), format="JPEG"),
     ]
     assert age(*photos) == 0
     made = {path.stem.removesuffix("_older"): Image.open(path) for path in (tmp_path / "out").glob("*_older.*")}
@@ -301,7 +293,7 @@ def test_no_photo_is_replaced(age, tmp_path: Path, capsys) -> None:
 
 def test_an_interrupted_command_leaves_whole_files(checkpoints: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    large = portrait().resize((2048, 2048))
+    large = astronaut().resize((2048, 2048))
     for number in range(4):
         saved(photos / f"{number}.png", large, compress_level=1)
     words = ["--checkpoints_dir", checkpoints, "--name", "exported", "--output", tmp_path / "out"]
@@ -325,7 +317,7 @@ def test_an_interrupted_command_leaves_whole_files(checkpoints: Path, tmp_path: 
 
 def test_fine_detail_stays_and_the_change_is_smooth(checkpoints: Path) -> None:
     generators = find_generators(checkpoints / "exported")
-    large = portrait().crop((130, 10, 330, 210)).resize((1600, 1600), Image.Resampling.BICUBIC)
+    large = astronaut().crop((130, 10, 330, 210)).resize((1600, 1600), Image.Resampling.BICUBIC)
     grain = np.random.default_rng(0).normal(0, 12, (1600, 1600, 3))
     photo = Image.fromarray(np.uint8(np.clip(np.asarray(large) + grain, 20, 235)))
     aged = find_changes(photo, generators)
@@ -341,7 +333,7 @@ def test_fine_detail_stays_and_the_change_is_smooth(checkpoints: Path) -> None:
 
 
 def test_the_strip_goes_from_younger_to_older(checkpoints: Path) -> None:
-    aged = find_changes(portrait(), find_generators(checkpoints / "exported"))
+    aged = find_changes(astronaut(), find_generators(checkpoints / "exported"))
     row = strip(aged)
     alone = strip(aged, strengths=[0.0])
     width = alone.shape[1]
@@ -362,7 +354,7 @@ def test_a_photo_of_no_face_stays_as_it_is() -> None:
 def test_the_model_that_ships_changes_a_face_and_not_its_surroundings(tmp_path: Path) -> None:
     photo = saved(tmp_path / "me.png")
     assert age_photo.main([str(photo), "--output", str(tmp_path / "out"), "--strip"]) == 0
-    difference = change(portrait(), tmp_path / "out" / "me_older.png")
+    difference = change(astronaut(), tmp_path / "out" / "me_older.png")
     assert 1 < difference[FACE].mean() < 40 and difference[300:].max() == 0
 
 
