@@ -22,11 +22,9 @@ import export
 from aging.aged_photo import AgedPhoto
 from aging.aged_photo import age_photo as find_changes
 from aging.generators import find_generators
-from aging.photo_file import read_photo
 from aging.pictures import STRIP_STRENGTHS, strip
 
 LEFT_HALF, FACE = (slice(None), slice(0, 512)), (slice(60, 180), slice(160, 290))
-SHIPPED = ROOT / "checkpoints" / "young2old"
 
 
 @pytest.fixture(scope="module")
@@ -343,21 +341,3 @@ def test_the_strip_goes_from_younger_to_older(checkpoints: Path) -> None:
     unchanged = cells[2][30:].astype(int)
     distances = [np.abs(cell[30:].astype(int) - unchanged).mean() for cell in cells]
     assert distances[2] == 0 and distances[0] > distances[1] > 0 and distances[5] > distances[4] > distances[3] > 0
-
-
-def test_a_photo_of_no_face_stays_as_it_is() -> None:
-    plain = np.zeros((8, 8, 3), dtype=np.uint8)
-    assert np.array_equal(AgedPhoto(plain).at(1.0), plain)
-
-
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason=f"needs the model that ships, in {SHIPPED}")
-def test_the_model_that_ships_changes_a_face_and_not_its_surroundings(tmp_path: Path) -> None:
-    photo = saved(tmp_path / "me.png")
-    assert age_photo.main([str(photo), "--output", str(tmp_path / "out"), "--strip"]) == 0
-    difference = change(astronaut(), tmp_path / "out" / "me_older.png")
-    assert 1 < difference[FACE].mean() < 40 and difference[300:].max() == 0
-
-
-def test_reading_keeps_what_belongs_to_the_photo(tmp_path: Path) -> None:
-    photo = read_photo(saved(tmp_path / "me.jpg"))
-    assert (photo.format, photo.is_grey, photo.alpha, photo.image.mode) == ("JPEG", False, None, "RGB")
