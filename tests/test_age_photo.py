@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 from PIL.ExifTags import IFD, Base
 from portrait import astronaut
-from processes import ENVIRONMENT, ROOT
+from processes import ENVIRONMENT, ROOT, run
 from small_runs import make_run
 
 import age_photo
@@ -162,21 +162,10 @@ def test_one_of_several_faces(age, tmp_path: Path, capsys) -> None:
     assert age(photo, "--face", "3") == 2 and "--face 3: only 2 faces were found" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("orientation", range(2, 9))
-def test_photos_that_lie_on_their_side_come_out_upright(orientation: int, age, tmp_path: Path) -> None:
-    turns = {
-        2: [Image.Transpose.FLIP_LEFT_RIGHT],
-        3: [Image.Transpose.ROTATE_180],
-        4: [Image.Transpose.FLIP_TOP_BOTTOM],
-        5: [Image.Transpose.TRANSPOSE],
-        6: [Image.Transpose.ROTATE_90],
-        7: [Image.Transpose.TRANSVERSE],
-        8: [Image.Transpose.ROTATE_270],
-    }
-    stored = astronaut().transpose(turns[orientation][0])
+def test_a_photo_that_lies_on_its_side_comes_out_upright(age, tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[Base.Orientation] = orientation
-    photo = saved(tmp_path / "phone.png", stored, exif=exif.tobytes())
+    exif[Base.Orientation] = 6
+    photo = saved(tmp_path / "phone.png", astronaut().transpose(Image.Transpose.ROTATE_90), exif=exif.tobytes())
     assert age(photo, "--keep_metadata") == 0
     difference = change(astronaut(), tmp_path / "out" / "phone_older.png")
     assert difference[300:].max() == 0 < difference[FACE].mean()
@@ -260,8 +249,7 @@ def test_folders_and_patterns(age, tmp_path: Path, capsys) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_what_cannot_be_is_told(age, tmp_path: Path, checkpoints: Path) -> None:
-    script = [sys.executable, ROOT / "age_photo.py"]
+def test_what_cannot_be_is_told(tmp_path: Path, checkpoints: Path) -> None:
     photo = saved(tmp_path / "me.png")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / "notes.txt").touch()
@@ -277,8 +265,8 @@ def test_what_cannot_be_is_told(age, tmp_path: Path, checkpoints: Path) -> None:
         (tmp_path, "--output", tmp_path, "--checkpoints_dir", checkpoints, "--name", "exported"): "choose another",
     }
     for words, reason in cases.items():
-        ended = subprocess.run([*script, *map(str, words)], env=ENVIRONMENT, text=True, capture_output=True)
-        assert ended.returncode == 2 and reason in ended.stderr and "Traceback" not in ended.stderr, ended.stderr
+        printed = run("age_photo.py", *words, status=2)
+        assert reason in printed and "Traceback" not in printed, printed
 
 
 def test_no_photo_is_replaced(age, tmp_path: Path, capsys) -> None:
