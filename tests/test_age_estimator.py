@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from processes import ROOT, fork, run
 
 from evaluation.people import person_hash
@@ -24,11 +23,9 @@ from models.age_estimator import (
 )
 from models.age_trunks import TRUNKS
 from models.lite_trunk import LiteNet
-from scripts.age_training.augment import augment
 from scripts.age_training.faces import SPREAD, WIDE_SPREAD, Faces, half_of, load_pixels, read_faces, split_people
-from scripts.age_training.framing import CHIP, CHIP_VIEW, CROP, FRAME, WHOLE_VIEW, as_frame, chips_of, draw_views
 from scripts.age_training.scores import area_under_curve, score
-from scripts.age_training.training import Training, TrainingOptions, loss_of, order_of, size_at, years_around
+from scripts.age_training.training import Training, TrainingOptions, loss_of, order_of, years_around
 from scripts.train_age_estimator import CommandOptions, known_people, refuse_collision
 from util.arguments import OptionError
 from util.errors import UserError
@@ -212,32 +209,6 @@ def test_people_are_never_on_both_sides() -> None:
     assert split_people(faces, 0.3, seed=1)[1].files == theirs.files != split_people(faces, 0.3, seed=2)[1].files
 
 
-def test_changes_follow_from_the_seed_and_keep_the_range() -> None:
-    images, views = torch.rand(16, 3, 40, 40) * 2 - 1, torch.tensor([CHIP_VIEW] * 16)
-    first, second, other = (augment(images, 32, views, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert torch.equal(first, second) and not torch.equal(first, other)
-    assert first.shape == (16, 3, 32, 32) and first.min() >= -1 and first.max() <= 1
-    changed = augment(images[:1].expand(8, -1, -1, -1), 32, views[:8], torch.Generator())
-    assert len({image.mean().item() for image in changed}) == 8
-
-
-def test_a_chip_lies_in_its_frame_where_it_is_cut_out_again() -> None:
-    pixels = np.tile(np.linspace(0, 255, 80, dtype=np.uint8)[:, None, None], (1, 80, 3))
-    frame = as_frame(Image.fromarray(pixels), 108)
-    back = chips_of(torch.from_numpy(np.array(frame)).permute(2, 0, 1)[None])
-    assert frame.size == (108, 108) and back.shape[-1] in (80, 81)
-    shrunk = np.array(Image.fromarray(pixels).resize((back.shape[-1], back.shape[-2])))
-    assert np.abs(back[0].permute(1, 2, 0).numpy().astype(int) - shrunk)[4:-4, 4:-4].mean() < 3
-
-
-def test_frames_are_seen_whole_and_as_chips_and_other_photos_whole() -> None:
-    generator = torch.Generator().manual_seed(0)
-    views = draw_views(np.array([CHIP, FRAME] * 500), generator)
-    for view in (CHIP_VIEW, WHOLE_VIEW):
-        assert 0.35 < torch.isclose(views, torch.tensor(view)).all(dim=1).float().mean() < 0.5
-    assert torch.equal(draw_views(np.array([CROP] * 50), generator), torch.tensor([WHOLE_VIEW] * 50))
-
-
 def test_sets_without_middle_ages_claim_them_less_firmly_and_small_sets_are_repeated(prepared: Path) -> None:
     assert set(read_faces([prepared])["train"].spreads) == {WIDE_SPREAD}, "22 to 28, and 52 to 58"
     order = order_of(np.array([0] * 100 + [2] * 10), torch.Generator().manual_seed(0))
@@ -257,13 +228,6 @@ def test_the_loss_is_least_at_the_truth_and_unknown_sexes_do_not_count() -> None
     assert loss_of((right, torch.tensor([9.0])), years, male) < loss_of((right, torch.tensor([-9.0])), years, male) - 5
     unknown = [loss_of((right, torch.tensor([logit])), years, torch.tensor([-1.0])).item() for logit in (-9.0, 9.0)]
     assert unknown[0] == unknown[1]
-
-
-def test_sizes_grow_to_the_whole() -> None:
-    options = TrainingOptions(size=112, epochs=20)
-    sizes = [size_at(options, epoch) for epoch in range(20)]
-    assert sizes == sorted(sizes) and sizes[0] < 90 and sizes[-5:] == [112] * 5
-    assert size_at(TrainingOptions(size=32), 0) == 32
 
 
 @pytest.fixture(scope="module")
