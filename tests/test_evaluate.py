@@ -23,7 +23,7 @@ from selenium.webdriver.common.by import By
 
 import evaluate
 from evaluation.folder_source import FolderSource
-from evaluation.instruments import Instruments, load_instruments
+from evaluation.instruments import Instruments
 from evaluation.measuring import Measured, measure
 from evaluation.pages import chosen_faces
 from evaluation.people import People, person_hash
@@ -32,7 +32,6 @@ from evaluation.summary import summarize
 from evaluation.tables import Summary
 from faces.recognise import weights_path
 from models.age_estimator import DEFAULT_PATH
-from models.face_embedder import FaceModelOptions
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from util.errors import UserError
@@ -586,10 +585,3 @@ def test_a_model_that_diverged_is_told_of(project: Path, tmp_path: Path, call: C
     words = words_of(project, "--age_estimator", project / "age.pth", "--checkpoints_dir", tmp_path / "checkpoints")
     with pytest.raises(UserError, match=r"not finite.*--epoch"):
         call(*words)
-
-
-def test_a_missing_default_estimator_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"comes with the project.*--age_estimator FILE"):
-        load_instruments((DEFAULT_PATH,), FaceModelOptions(), None, {}, torch.device("cpu"))
