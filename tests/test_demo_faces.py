@@ -90,35 +90,6 @@ def test_impossible_numbers_name_their_flag(tmp_path: Path, flag: str, value: st
     assert not (tmp_path / "x").exists()
 
 
-def portraits(ages: tuple[float, float], count: int, first: int) -> np.ndarray:
-    """uint8 (count, 48, 48, 3) of different people."""
-    rngs = [np.random.default_rng([first, number]) for number in range(count)]
-    return np.stack([np.asarray(draw(sample_person(rng), rng.uniform(*ages), 48)) for rng in rngs])
-
-
-def accuracy(young: np.ndarray, old: np.ndarray) -> float:
-    """Of ridge regression on half of the people, on the other half; features (N, F)."""
-    features = np.concatenate([young, old]).reshape(2 * len(young), -1).astype(float)
-    labels = np.repeat([-1.0, 1.0], len(young))
-    features = (features - features.mean(0)) / (features.std(0) + 1e-9)
-    half = np.arange(len(labels)) % 2 == 0
-    kernel = features[half] @ features[half].T
-    weights = np.linalg.solve(kernel + 30 * len(features[0]) / 10 * np.eye(half.sum()), labels[half])
-    guesses = features[~half] @ features[half].T @ weights
-    return float((np.sign(guesses) == labels[~half]).mean())
-
-
-def test_age_shows_in_the_face_and_nowhere_else() -> None:
-    young, old = portraits((20, 30), 150, 1), portraits((50, 60), 150, 2)
-    corners = [np.s_[:, :8, :8], np.s_[:, :8, -8:]]
-    background = [np.concatenate([faces[part] for part in corners], axis=2) for faces in (young, old)]
-    assert 0.35 < accuracy(*background) < 0.65, "the background tells the domains apart"
-    brightness = [faces.mean((1, 2, 3))[:, None] for faces in (young, old)]
-    assert 0.35 < accuracy(*brightness) < 0.65, "the brightness tells the domains apart"
-    head = [np.abs(np.diff(faces[:, 6:42, 10:38].astype(float), axis=1)) for faces in (young, old)]
-    assert accuracy(*head) > 0.8, "wrinkles and hair should tell the domains apart"
-
-
 def test_the_same_person_can_be_drawn_at_any_age() -> None:
     face = sample_person(np.random.default_rng(5))
     at_25, at_55, again = (np.asarray(draw(face, age, 64)).astype(int) for age in (25, 55, 25))
