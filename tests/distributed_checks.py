@@ -13,8 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from util import distributed
 from util.arguments import build
-from util.errors import UserError
-from util.run.interrupts import StopTogether
 
 CPU = torch.device("cpu")
 SMALL = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 2, "precision": "float32", "speedups": ()}
@@ -107,57 +105,6 @@ def check_equal_weights(own: distributed.Place) -> dict[str, float]:
     }
 
 
-def check_helpers(own: distributed.Place) -> dict[str, object]:
-    found: dict[str, object] = {"place": list(own)}
-    found["from_main"] = distributed.from_main(lambda: own.rank + 7)
-    found["on_main"] = distributed.on_main(lambda: "main")
-    found["gather"] = distributed.gather(own.rank)
-    found["scatter"] = distributed.scatter(["a", "b"] if own.is_main else None)
-    found["average"] = float(distributed.average(torch.tensor(float(own.rank))))
-    found["first to tell"] = distributed.is_first_to_tell("the same")
-    try:
-        distributed.from_main(lambda: (_ for _ in ()).throw(UserError("of the main one")))
-    except UserError as error:
-        found["error"] = str(error)
-    try:
-        distributed.require_equal(own.rank, "not equal")
-    except UserError as error:
-        found["unequal"] = str(error)
-    with StopTogether() as stop:
-        answers = []
-        for step in range(5):
-            if step == 2 and own.rank == 1:
-                stop._note(15, None)
-            answers.append(stop.now())
-            if answers[-1]:
-                break
-        found["stop"], found["status"] = answers, stop.exit_status
-    return found
-
-
-def check_state(own: distributed.Place) -> dict[str, object]:
-    """Pools of two processes in one state, given out again to two, and to one."""
-    model = model_of(own.rank, pool_size=4)
-    distributed.share_weights(model.networks.values())
-    for step in range(3):
-        model.optimize(photos(1, seed=100 * own.rank + step))
-    state = model.state_dict()
-    again = model_of(5, pool_size=4)
-    again.load_state_dict(state if own.is_main else None)
-    same = torch.equal(again.pools["fake_A"].buffer[:3], model.pools["fake_A"].buffer[:3])
-    found: dict[str, object] = {"same": same, "saved": 1 + len(state.get("processes", ()))}
-    if own.is_main:
-        with Alone():
-            alone = model_of(6, pool_size=4)
-            alone.load_state_dict(state)
-            found["alone"] = alone.pools["fake_A"].stored
-            single = alone.state_dict()
-    more = model_of(7, pool_size=4)
-    more.load_state_dict(single if own.is_main else None)
-    found["of one"] = more.pools["fake_A"].stored
-    return found
-
-
 def main() -> None:
     torch.set_num_threads(1)
     with distributed.started():
@@ -165,8 +112,6 @@ def main() -> None:
         answers = {
             "gradients": check_gradients(own),
             "weights": check_equal_weights(own),
-            "helpers": check_helpers(own),
-            "state": check_state(own),
         }
         Path(sys.argv[1]).with_suffix(f".{own.rank}.json").write_text(json.dumps(answers))
 

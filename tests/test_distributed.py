@@ -22,11 +22,9 @@ from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run
 from data.loader import EpochSampler, LoaderOptions
 from models.fast.speed import SpeedOptions
 from models.layers import NetworkOptions, synchronise_batch_norms
-from util import distributed
 from util.arguments import OptionError, build
 from util.device import select_device
 from util.distributed import ALONE, Place
-from util.run.progress import Progress
 
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 
@@ -158,22 +156,6 @@ def test_synchronised_batch_norms_keep_parameters_and_keys(monkeypatch: pytest.M
     assert network[1].weight is weight and list(network.state_dict()) == keys
 
 
-def test_progress_counts_the_images_of_all_processes() -> None:
-    progress = Progress(16, 1)
-    for _ in range(4):
-        progress.advance(4)
-    assert progress.epoch_images == 16 and progress.due(8, 4)
-
-
-def test_a_single_process_notices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    values = torch.ones(2)
-    with distributed.started():
-        assert distributed.place() == ALONE and ALONE.is_main
-        assert distributed.average(values) is values
-        assert distributed.gather(3) == [3] and distributed.scatter([4]) == 4 and distributed.on_main(lambda: 5) == 5
-
-
 @pytest.mark.parametrize(("count", "parts"), [(4, 2), (3, 2), (5, 4), (1, 2)])
 def test_accumulated_parts_give_the_gradients_of_the_batch(count: int, parts: int) -> None:
     """Of any size, an epoch's last one too. Without pools: these draw for each part on its own."""
@@ -209,33 +191,6 @@ def test_gradients_are_those_of_one_process_with_the_joint_batch(answers: list[d
 def test_weights_stay_equal_to_the_bit(answers: list[dict[str, Any]]) -> None:
     assert answers[0]["weights"]["differing"] == 0 and answers[0]["weights"]["entries"] > 1000
     assert answers[0]["weights"]["photos differ"] and answers[0]["weights"]["pools differ"]
-
-
-def test_processes_tell_each_other(answers: list[dict[str, Any]]) -> None:
-    main, other = (answer["helpers"] for answer in answers)
-    assert [main["place"], other["place"]] == [[0, 2, 0, 2], [1, 2, 1, 2]]
-    assert main["from_main"] == other["from_main"] == 7
-    assert (main["on_main"], other["on_main"]) == ("main", None)
-    assert (main["gather"], other["gather"]) == ([0, 1], None)
-    assert (main["scatter"], other["scatter"]) == ("a", "b")
-    assert main["average"] == other["average"] == 0.5
-    assert sorted([main["first to tell"], other["first to tell"]]) == [False, True]
-    assert main["error"] == other["error"] == "of the main one"
-    assert main["unequal"] == other["unequal"] == "not equal: 0, 1"
-
-
-def test_a_request_to_one_process_stops_both_after_the_same_step(answers: list[dict[str, Any]]) -> None:
-    """It comes to the second process before the third answer; after one more step both know."""
-    for answer in answers:
-        assert answer["helpers"]["stop"] == [False, False, False, True]
-        assert answer["helpers"]["status"] == 128 + signal.SIGTERM
-
-
-def test_a_state_holds_the_pools_of_all_which_begin_empty_on_another_number(answers: list[dict[str, Any]]) -> None:
-    main, other = (answer["state"] for answer in answers)
-    assert main["same"] and other["same"], "each got its own pool back"
-    assert (main["saved"], other["saved"]) == (2, 1)
-    assert main["alone"] == main["of one"] == other["of one"] == 0
 
 
 # ---- train.py
