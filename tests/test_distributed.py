@@ -19,10 +19,10 @@ import pytest
 import torch
 from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run
 
-from data.loader import EpochSampler, LoaderOptions
+from data.loader import EpochSampler
 from models.fast.speed import SpeedOptions
 from models.layers import NetworkOptions, synchronise_batch_norms
-from util.arguments import OptionError, build
+from util.arguments import OptionError
 from util.device import select_device
 from util.distributed import ALONE, Place
 
@@ -109,13 +109,6 @@ def test_processes_go_on_within_an_epoch_that_others_began() -> None:
     (alone,) = draws(1, 16, 1)
     assert np.ravel(alone[8:]).tolist() == np.ravel(draws(1, 16, 2, start=8)[0]).tolist()
     assert np.ravel(alone[8:]).tolist() == np.ravel(np.stack(draws(4, 16, 2, start=8), axis=1)).tolist()
-
-
-def test_batches_are_told_by_their_factors() -> None:
-    assert LoaderOptions(2).describe_batch(1) == "2 per step"
-    assert LoaderOptions(2, accumulate=3).describe_batch(4) == "24 per step (2 x 3 micro-batches x 4 processes)"
-    with pytest.raises(OptionError, match="--accumulate"):
-        build(LoaderOptions, {"accumulate": 0})
 
 
 def test_each_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

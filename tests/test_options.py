@@ -211,6 +211,7 @@ def test_wrong_words_are_answered_with_what_is_known(
         (["--suffix", "{nothing}"], r"--suffix .*nothing"),
         (["--model", "test"], r"train with --model cycle_gan"),
         (["--seed", "-3"], r"--seed -3"),
+        (["--accumulate", "0"], r"--accumulate 0"),
     ],
 )
 def test_values_that_cannot_be_name_their_flag(words: list[str], message: str) -> None:
