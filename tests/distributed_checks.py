@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from util import distributed
 from util.arguments import build
+from util.errors import UserError
 
 CPU = torch.device("cpu")
 SMALL = {"netG": "resnet_1blocks", "ngf": 4, "ndf": 4, "pool_size": 2, "precision": "float32", "speedups": ()}
@@ -105,6 +106,15 @@ def check_equal_weights(own: distributed.Place) -> dict[str, float]:
     }
 
 
+def check_unequal_numbers(own: distributed.Place) -> str:
+    """The complaint about numbers of photos that differ."""
+    try:
+        distributed.require_equal(own.rank, "not equal")
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def main() -> None:
     torch.set_num_threads(1)
     with distributed.started():
@@ -112,6 +122,7 @@ def main() -> None:
         answers = {
             "gradients": check_gradients(own),
             "weights": check_equal_weights(own),
+            "unequal": check_unequal_numbers(own),
         }
         Path(sys.argv[1]).with_suffix(f".{own.rank}.json").write_text(json.dumps(answers))
 

@@ -186,6 +186,10 @@ def test_weights_stay_equal_to_the_bit(answers: list[dict[str, Any]]) -> None:
     assert answers[0]["weights"]["photos differ"] and answers[0]["weights"]["pools differ"]
 
 
+def test_different_numbers_of_photos_are_told_by_all(answers: list[dict[str, Any]]) -> None:
+    assert [answer["unequal"] for answer in answers] == ["not equal: 0, 1"] * 2
+
+
 # ---- train.py
 
 
