@@ -45,7 +45,6 @@ def create_loader(
     loading: LoaderOptions,
     channels: dict[str, int],
     seed: int,
-    *,
     device: torch.device = CPU,
     report: Callable[[str], None] = print,
     announce: Callable[[str], None] = print,

@@ -69,7 +69,6 @@ class Guard:
         options: GuardOptions,
         model: BaseModel,
         progress: Progress,
-        *,
         every: int,
         latest: Callable[[], str],
         say: Callable[[str], None],

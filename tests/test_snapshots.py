@@ -18,7 +18,7 @@ from torch import nn
 from util.run.checkpoint import CheckpointError, load_file
 from util.run.progress import Progress
 from util.run.run_folder import RunFolder
-from util.run.saving import Saver
+from util.run.saving import Saver, SavingOptions
 from util.run.snapshots import list_snapshots
 
 NAMES = ("G_A", "G_B")
@@ -211,7 +211,7 @@ def test_a_run_of_an_older_version_without_snapshots_goes_on(folder: RunFolder) 
 
 
 def saver(folder: RunFolder, said: list[str]) -> Saver:
-    return Saver(folder, networks(1), {}, Progress(10, 1), keep_last=2, options={}, check=lambda: None, say=said.append)
+    return Saver(folder, networks(1), {}, Progress(10, 1), SavingOptions(), {}, lambda: None, said.append)
 
 
 @pytest.fixture

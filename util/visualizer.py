@@ -86,7 +86,6 @@ class Visualizer:
         step_images: int,
         losses: Mapping[str, Tensor],
         images: Mapping[str, Tensor],
-        *,
         learning_rate: float,
         seconds_waited: float,
     ) -> None:

@@ -53,8 +53,8 @@ class Part(Protocol):
 class Saver:
     """Saves the networks and the state of all `parts`.
 
-    check: called before each save; raises an error if the networks must not be saved. options: the run's options, for
-    the manifest. say: prints a message about each failure.
+    options: all options of the run, for the manifest. check: called before each save; raises an error if the networks
+    must not be saved. say: prints a message about each failure.
     """
 
     def __init__(
@@ -63,14 +63,13 @@ class Saver:
         networks: Mapping[str, nn.Module],
         parts: Mapping[str, Part],
         progress: Progress,
-        *,
-        keep_last: int,
+        saving: SavingOptions,
         options: Mapping[str, Any],
         check: Callable[[], object],
         say: Callable[[str], None],
     ) -> None:
         self.folder, self.networks, self.parts, self.progress = folder, networks, parts, progress
-        self.keep_last, self.options, self.check, self.say = keep_last, options, check, say
+        self.saving, self.options, self.check, self.say = saving, options, check, say
         self.failed = False
         """whether the last attempt to save failed"""
 
@@ -91,7 +90,7 @@ class Saver:
             "options": dict(self.options),
         }
         try:
-            self.folder.save(self.networks, state, keep=keep, notes=notes, keep_last=self.keep_last)
+            self.folder.save(self.networks, state, keep=keep, notes=notes, keep_last=self.saving.keep_last)
             self.failed = False
         except OSError as error:
             self.failed = True

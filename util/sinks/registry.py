@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from util.device import memory_in_use
 from util.distributed import average, place
 from util.run.progress import Progress
 from util.run.run_folder import RunFolder
@@ -112,21 +115,12 @@ IMAGE_FREQUENCIES: dict[str, Callable[[DisplayOptions], int]] = {
 """Number of training images between the pictures of each sink that shows pictures."""
 
 
-def create_sinks(run: ShownRun) -> dict[Sink, int]:
-    """Create the enabled sinks in the order of SINKS, each with the number of training images between its pictures (0
-    for sinks without pictures)."""
-    made = {name: create(run) for name, create in SINKS.items()}
-    return {
-        sink: IMAGE_FREQUENCIES[name](run.options) if name in IMAGE_FREQUENCIES else 0
-        for name, sink in made.items()
-        if sink is not None
-    }
-
-
-def create_visualizer(run: ShownRun, memory: Callable[[], int]) -> Visualizer:
+def create_visualizer(run: ShownRun, device: torch.device) -> Visualizer:
     """Create the visualizer with all enabled sinks on the main process, and without sinks on the others.
 
-    memory: returns the bytes that the run uses.
+    device: the device whose memory is reported.
     """
-    sinks = create_sinks(run) if place().is_main else {}
-    return Visualizer(run.options, list(sinks), sinks, memory, average)
+    made = {name: create(run) for name, create in SINKS.items()} if place().is_main else {}
+    sinks = {name: sink for name, sink in made.items() if sink is not None}
+    frequencies = {sinks[name]: every(run.options) for name, every in IMAGE_FREQUENCIES.items() if name in sinks}
+    return Visualizer(run.options, list(sinks.values()), frequencies, partial(memory_in_use, device), average)
