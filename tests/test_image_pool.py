@@ -16,13 +16,6 @@ def ask(pool: ImagePool, *numbers: int) -> list[int]:
     return pool.query(numbered(*numbers))[:, 0, 0, 0].int().tolist()
 
 
-def test_a_filling_pool_returns_what_it_gets() -> None:
-    pool = ImagePool(5)
-    assert ask(pool, 0, 1, 2) == [0, 1, 2]
-    assert ask(pool, 3) == [3]
-    assert pool.stored == 4
-
-
 def test_a_full_pool_swaps_half_the_time_uniformly() -> None:
     pool = ImagePool(50, seed=3)
     returned = [ask(pool, number)[0] for number in range(20_050)]
@@ -32,13 +25,6 @@ def test_a_full_pool_swaps_half_the_time_uniformly() -> None:
     # A stored image is swapped out with probability 1/2 * 1/50 a query: ages are geometric with a mean of 100.
     assert abs(sum(older) / len(older) - 100) < 4
     assert min(older) >= 1
-
-
-def test_every_image_is_returned_at_most_once_more() -> None:
-    pool = ImagePool(10, seed=1)
-    returned = [ask(pool, number)[0] for number in range(2_000)]
-    swapped = [then for now, then in enumerate(returned) if then != now]
-    assert len(swapped) == len(set(swapped))
 
 
 def test_a_batch_is_treated_as_images_one_after_another() -> None:
@@ -87,9 +73,3 @@ def test_the_state_restores_images_and_draws() -> None:
     copy = ImagePool(3, seed=0)
     copy.load_state_dict(pool.state_dict())
     assert [ask(pool, n) for n in range(7, 40)] == [ask(copy, n) for n in range(7, 40)]
-
-
-def test_a_seed_fixes_the_draws() -> None:
-    a, b, c = (ImagePool(3, seed=seed) for seed in (1, 1, 2))
-    draws = [[ask(pool, n) for n in range(40)] for pool in (a, b, c)]
-    assert draws[0] == draws[1] != draws[2]
