@@ -160,39 +160,12 @@ def test_a_seed_fixes_the_run() -> None:
     assert not torch.equal(torch.stack(runs[0]), torch.stack(runs[2]))
 
 
-def test_a_restored_state_goes_on_as_if_nothing_had_happened() -> None:
-    straight = small_model(pool_size=3, dropout=True)
-    for step in range(4):
-        straight.optimize(photos(step))
-    straight.end_epoch()
-    torch.manual_seed(99)
-    resumed = small_model(seed=5, pool_size=3, dropout=True)
-    weights = {name: copy.deepcopy(network.state_dict()) for name, network in straight.networks.items()}
-    state = copy.deepcopy(straight.state_dict())
-    after = [straight.optimize(photos(step)).losses for step in range(4, 8)]
-    for name, network in resumed.networks.items():
-        network.load_state_dict(weights[name])
-    resumed.load_state_dict(state)
-    for step, expected in zip(range(4, 8), after, strict=True):
-        for name, loss in resumed.optimize(photos(step)).losses.items():
-            assert torch.equal(loss, expected[name]), (step, name)
-
-
 def test_the_plateau_follows_the_mean_generator_loss_of_an_epoch() -> None:
     model = small_model(lr_policy="plateau")
     steps = [model.optimize(photos(step)).losses for step in range(3)]
     expected = sum(loss[name].item() for loss in steps for name in loss if not name.startswith("D_")) / 3
     model.end_epoch()
     assert model.optimizations["G"].schedule.best_loss == pytest.approx(expected, rel=1e-5)
-
-
-def test_losses_fall_on_an_easy_task() -> None:
-    model = small_model(lr=0.002)
-    batch = {"A": torch.full((2, 3, 32, 32), -0.5), "B": torch.full((2, 3, 32, 32), 0.5)}
-    for name in batch:
-        batch[name] += 0.2 * photos(3)[name]
-    cycle = [model.optimize(batch).losses["cycle_A"].item() for _ in range(40)]
-    assert cycle[-1] < 0.5 * cycle[0]
 
 
 def test_identity_loss_needs_equal_channels() -> None:
