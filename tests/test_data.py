@@ -117,15 +117,6 @@ def test_unreadable_files_are_replaced_and_told_of_once(dataroot: Path) -> None:
         )
 
 
-def test_a_photo_deleted_during_training_is_passed_over(dataroot: Path) -> None:
-    lines: list[str] = []
-    loader = loader_of(unaligned(dataroot), report=lines.append)
-    assert len(names(loader, 1)) == 7
-    (dataroot / "trainA" / "a0.png").unlink()
-    assert len(names(loader, 2)) == 7
-    assert any("a0.png" in line for line in lines)
-
-
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_folder_without_any_readable_photo_ends_the_run_with_its_name(dataroot: Path, threads: int) -> None:
     for path in (dataroot / "trainB").iterdir():
