@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import pickle
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import torch
 from PIL import Image
 from processes import ENVIRONMENT, ROOT, TINY, run
 
-from data import DataError, LoaderOptions, create_loader
+from data import LoaderOptions, create_loader
 from data.cache import CacheOptions, PhotoCache
 from data.cache.choice import choose
 from data.loader import Loader
@@ -166,14 +165,6 @@ def test_a_photo_that_cannot_be_read_is_tried_again(dataroot: Path, kind: str) -
     assert epochs_of(loader) == epochs_of(loader_of(dataroot, "none"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_without_any_photo_says_the_same(dataroot: Path, kind: str) -> None:
-    for path in (dataroot / "trainB").iterdir():
-        path.write_bytes(b"no photo")
-    with pytest.raises(DataError, match=r"none of the 12 photos in .*trainB can be used"):
-        epochs_of(loader_of(dataroot, kind))
-
-
 def test_batches_of_the_device_lie_on_it(dataroot: Path) -> None:
     """The device without data stands for one that is not the host's memory."""
     folder = PhotoFolder(dataroot / "trainA", sorted((dataroot / "trainA").iterdir()), 3, RESIZED)
@@ -183,36 +174,6 @@ def test_batches_of_the_device_lie_on_it(dataroot: Path) -> None:
 
 
 # Memory
-
-
-def shared_kilobytes(process: int, name: str) -> dict[str, int]:
-    """Of the mappings of that name in a process: what is resident, and its own share of it."""
-    totals = {"Rss": 0, "Pss": 0}
-    counting = False
-    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
-        words = line.split()
-        if not words[0].endswith(":"):
-            counting = name in line
-        elif counting and words[0][:-1] in totals:
-            totals[words[0][:-1]] += int(words[1])
-    return totals
-
-
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
-def test_workers_share_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.loader.usable_cores", lambda: 8)
-    draw_photos(tmp_path / "data" / "trainA", 30, 0, (64, 64))
-    draw_photos(tmp_path / "data" / "trainB", 1, 1, (64, 64))
-    transform = TransformOptions("resize_and_crop", 256, 256)
-    size = 31 * 256 * 256 * 3 / 1024
-    loader = loader_of(tmp_path / "data", "ram", transform, num_threads=3)
-    for epoch in range(1, 4):
-        for _ in loader.epoch(epoch):
-            pass
-    workers = [worker.pid for worker in loader.batches._iterator._workers]  # type: ignore[union-attr]
-    seen = [shared_kilobytes(process, "memfd:trainA") for process in (os.getpid(), *workers)]
-    assert len(workers) == 3 and sum(each["Rss"] for each in seen) > 1.3 * size, "several of them use it"
-    assert sum(each["Pss"] for each in seen) < 1.1 * size, "but it is there once"
 
 
 SPAWNED = """
