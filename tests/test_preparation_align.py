@@ -93,11 +93,6 @@ def test_with_allow_second_face_the_larger_one_is_taken(tmp_path: Path) -> None:
     assert outcome.reason == "" and np.abs(np.reshape(outcome.landmarks, (5, 2))[:2] - EYES).max() < 4
 
 
-def test_a_photo_of_100_megapixels_is_refused_as_a_bomb(tmp_path: Path) -> None:
-    outcome = prepared(raw.encode(Image.new("RGB", (12500, 8000)), "PNG"), tmp_path)
-    assert outcome.reason == Reason.UNREADABLE and "million pixels" in outcome.detail
-
-
 def test_the_collections_own_landmarks_count_where_the_detector_sees_a_face_there(tmp_path: Path) -> None:
     known = np.add(LANDMARKS, (1.25, -0.75))
     assert np.array_equal(np.reshape(prepared(astronaut(), tmp_path, landmarks=known).landmarks, (5, 2)), known)

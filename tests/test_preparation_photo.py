@@ -88,14 +88,6 @@ def test_unusable_photos_are_told_by_their_reason_and_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_decompression_bomb_is_an_unreadable_photo(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    Image.new("1", (30_000, 30_000)).save(buffer, "PNG")
-    assert buffer.tell() < 2**20
-    outcome = prepare_photo(WORK, PhotoTask(0, buffer.getvalue(), tmp_path / "out.png"))
-    assert outcome.reason == Reason.UNREADABLE and "million pixels" in outcome.detail
-
-
 def toned(image: Image.Image, dark: str, light: str, middle: str | None = None) -> Image.Image:
     return ImageOps.colorize(image.convert("L"), dark, light, mid=middle)
 
