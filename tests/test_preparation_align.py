@@ -46,17 +46,6 @@ def test_a_face_is_aligned_and_its_landmarks_are_kept(tmp_path: Path) -> None:
     assert np.array_equal(written(tmp_path), np.asarray(aligned(astronaut(), alignment_of(points, 64)), dtype=float))
 
 
-def test_a_photo_on_its_side_is_turned_by_its_exif_data_first(tmp_path: Path) -> None:
-    prepared(astronaut(), tmp_path)
-    upright = written(tmp_path)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-    path = tmp_path / "side.png"
-    astronaut().rotate(90).save(path, exif=exif)
-    prepared(path.read_bytes(), tmp_path)
-    assert np.abs(written(tmp_path) - upright).mean() < 2
-
-
 def two_faces(other: float) -> Image.Image:
     """The astronaut, and beside her once more, mirrored, at another size."""
     photo = Image.new("RGB", (1024, 512), (110, 120, 130))
