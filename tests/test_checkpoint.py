@@ -15,7 +15,6 @@ from torch import nn
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from util.device import random_state, restore_random_state, seed_everything
-from util.errors import UserError
 from util.files import atomic_path, write_text
 from util.run.checkpoint import CheckpointError, load_file, load_network
 from util.run.run_folder import RunFolder
@@ -131,14 +130,6 @@ def test_damaged_options_are_named(tmp_path: Path) -> None:
         (folder.path / "opt.json").write_text(text)
         with pytest.raises(CheckpointError, match=r"opt\.json is damaged"):
             folder.read_options()
-
-
-def test_a_trained_run_is_not_overwritten(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path, "run")
-    folder.refuse_collision()
-    folder.save({"G_A": network()}, {})
-    with pytest.raises(UserError, match=r"--continue_train.*--name.*--overwrite"):
-        folder.refuse_collision()
 
 
 def test_overwriting_deletes_a_runs_files_and_no_others(tmp_path: Path) -> None:
