@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from options import parse_test_options, parse_train_options
 from options.presets import PRESETS
 from options.train_options import CHANGEABLE
-from util.arguments import OptionError, Parser, build, option
+from util.arguments import OptionError
 from util.run.run_folder import RunFolder
 
 PUBLIC_NAMES = [
@@ -287,23 +286,6 @@ def test_a_run_without_saved_options_takes_flags_and_defaults(tmp_path: Path) ->
     options = parse_test_options(["--name", "run", "--checkpoints_dir", str(tmp_path), "--dataroot", "x", "--ngf", "8"])
     assert options.model.generator.ngf == 8 and options.model.generator.netG == "resnet_9blocks"
     assert RunFolder(tmp_path, "run").read_options() == {}
-
-
-@dataclass(frozen=True)
-class Example:
-    """an example"""
-
-    size: int = option(3, help="of it", unit="pixels", aliases=["old_size"])
-    path: Path | None = option(None, help="where")
-
-
-def test_parser_returns_only_what_was_typed() -> None:
-    parser = Parser(prog="x")
-    parser.add_section(Example)
-    assert parser.parse([]) == {}
-    typed = parser.parse(["--path", "here"])
-    assert typed == {"path": Path("here")}
-    assert build(Example, typed) == Example(3, Path("here"))
 
 
 def test_every_option_that_may_change_exists() -> None:
