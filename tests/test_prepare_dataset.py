@@ -262,27 +262,6 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(tmp_path: Path, large_t
     assert tree(out) == expected
 
 
-def test_what_a_kill_left_unfinished_is_never_published(tmp_path: Path) -> None:
-    source = raw.as_folder(tmp_path / "wiki", raw.wiki_people(60, 60))
-    words = ["--input", source, *QUICK, "--max_per_class", "20"]
-    prepare("wiki", *words, "--output", tmp_path / "whole")
-    expected = tree(tmp_path / "whole")
-    out = tmp_path / "killed"
-    process = start(SCRIPT, "wiki", *words, "--output", out)
-    wait_for(lambda: journal_lines(out) > 0 or process.poll() is not None)
-    process.kill()
-    process.communicate(timeout=240)
-    if not (out / "dataset.json").exists():
-        for name in FOLDERS:  # a photo in the middle of its writing, another that no journal knows, and half a line
-            (out / ".preparing" / name / "half.jpg").write_bytes(raw.photo(999)[:500])
-            for path in list((out / ".preparing" / name).iterdir())[:1]:
-                path.write_bytes(path.read_bytes()[:100])
-        with (out / ".preparing" / "journal.csv").open("a") as journal:
-            journal.write("17,,200,20")
-    prepare("wiki", *words, "--output", out)
-    assert tree(out) == expected
-
-
 def test_interrupted_while_publishing_it_completes_the_set(tmp_path: Path) -> None:
     source = raw.as_folder(tmp_path / "wiki", raw.wiki_people())
     words = ["--input", source, "--output", tmp_path / "out", *QUICK]
