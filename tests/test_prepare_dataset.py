@@ -301,20 +301,6 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> No
     wait_for(lambda: not any(is_alive(child) for child in children))
 
 
-@pytest.mark.skipif(usable_cores() == 1, reason="on one core photos are read by the process itself, without workers")
-def test_a_killed_worker_is_told_and_nothing_is_lost(tmp_path: Path, large_tar: Path) -> None:
-    out = tmp_path / "out"
-    words = ["--input", large_tar, "--output", out, *SLOW]
-    process = start(SCRIPT, "wiki", *words)
-    wait_for(lambda: journal_lines(out) > 5)
-    workers = [pid for pid in descendants(process.pid) if "forkserver" in command_line(pid) and not descendants(pid)]
-    os.kill(max(workers), signal.SIGKILL)
-    printed, _ = process.communicate(timeout=240)
-    assert process.returncode == 2 and "a worker process was killed" in printed and "Traceback" not in printed
-    assert journal_lines(out) > 5
-    prepare("wiki", *words)
-
-
 def descendants(pid: int) -> list[int]:
     """All processes below a process, as /proc tells."""
     parents = {}
@@ -329,10 +315,6 @@ def descendants(pid: int) -> list[int]:
         level = [child for child, parent in parents.items() if parent in level]
         found += level
     return found
-
-
-def command_line(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def is_alive(pid: int) -> bool:
