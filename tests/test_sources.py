@@ -10,10 +10,9 @@ import pytest
 import raw_collections as raw
 
 from scripts.preparation.sources import SOURCES
-from scripts.preparation.sources.collection import Archive, Collection, Folder, TwoFolders, open_collection
+from scripts.preparation.sources.collection import Collection, Folder, TwoFolders, open_collection
 from scripts.preparation.sources.imdb_wiki import birth_years
 from scripts.preparation.sources.table import COLUMNS, SourceError
-from util.errors import UserError
 
 
 def read(name: str, path: Path) -> pd.DataFrame:
@@ -215,10 +214,3 @@ def test_photos_outside_the_collection_are_never_read(tmp_path: Path) -> None:
     folder = Folder(raw.as_folder(tmp_path / "in", {"1.jpg": b"1"}))
     paths = ["../secret.jpg", str(tmp_path / "secret.jpg"), "1.jpg", "sub/../../secret.jpg"]
     assert contents(folder, paths) == {**dict.fromkeys(paths), "1.jpg": b"1"}
-
-
-def test_a_truncated_archive_is_named(tmp_path: Path) -> None:
-    whole = raw.as_tar(tmp_path / "a.tar.gz", {f"{n}.jpg": raw.photo(n) for n in range(20)}).read_bytes()
-    (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"half\.tar\.gz cannot be read as an archive"):
-        list(Archive(tmp_path / "half.tar.gz").names())
