@@ -63,7 +63,7 @@ def test_celeba_as_kaggle_has_it(tmp_path: Path, kind: str) -> None:
     assert table["young"].tolist() == [True, False]
     assert table["gender"].tolist() == ["female", "male"]
     assert table["glasses"].tolist() == [False, True]
-    assert table["partition"].tolist() == ["train", "test"]
+    assert table["partition"].tolist() == ["train", "test"] and table["identity"].tolist() == ["", ""]
     assert all(found("celeba", path, table).values())
 
 

@@ -99,26 +99,6 @@ def test_celeba(tmp_path: Path) -> None:
     assert all(content and content.startswith(b"\xff\xd8") for content in found.values())
 
 
-def test_celeba_with_its_photos_in_an_archive_beside_the_texts_and_without_identities(tmp_path: Path) -> None:
-    files = raw.celeba(CELEBA_ROWS, identities=False)
-    photos = {name.removeprefix("Img/"): content for name, content in files.items() if name.endswith(".jpg")}
-    raw.as_folder(tmp_path, {name: content for name, content in files.items() if name.endswith(".txt")})
-    raw.as_zip(tmp_path / "img_align_celeba.zip", photos)
-    table = read("celeba", tmp_path)
-    assert table["identity"].tolist() == ["", "", ""] and table["young"].tolist() == [True, False, True]
-    found = contents(open_collection(tmp_path, SOURCES["celeba"].photo_folders), table["path"].tolist())
-    assert list(found.values()) == list(photos.values())
-
-
-def test_celeba_as_tables_with_commas(tmp_path: Path) -> None:
-    (tmp_path / "list_attr_celeba.csv").write_text("image_id,Young,Male,Eyeglasses,Blurry\n000001.jpg,1,-1,-1,1\n")
-    (tmp_path / "list_eval_partition.csv").write_text("image_id,partition\n000001.jpg,2\n")
-    table = read("celeba", tmp_path)
-    row = table.iloc[0]
-    assert (row["path"], row["young"], row["gender"], row["blurry"]) == ("000001.jpg", True, "female", True)
-    assert row["partition"] == "test"
-
-
 def test_cacd(tmp_path: Path) -> None:
     rows = [{"age": 53, "identity": 1, "person": "Robin_Williams"}, {"age": 25, "identity": 2, "person": "Zoë_X"}]
     files = raw.cacd(rows)
