@@ -9,12 +9,9 @@ import pandas as pd
 import pytest
 import raw_collections as raw
 
-from scripts.preparation.pipeline import prepare
-from scripts.preparation.settings import Settings
 from scripts.preparation.sources import SOURCES
 from scripts.preparation.sources.collection import open_collection
 from scripts.preparation.sources.table import SourceError
-from util.arguments import build
 
 
 def read(name: str, path: Path) -> pd.DataFrame:
@@ -184,16 +181,3 @@ def test_cacd_in_folders_of_people(tmp_path: Path) -> None:
     table = read("cacd", raw.as_folder(tmp_path, dict.fromkeys(names, b"x")))
     assert table["identity"].tolist() == ["Aaron_Johnson", "Zoe_Saldana"]
     np.testing.assert_array_equal(table["age"], [14, 31])
-
-
-def test_a_set_of_agedb_keeps_people_on_one_side(tmp_path: Path) -> None:
-    """From the archive to the four folders, by the whole command."""
-    ends = [f"_{age}_{gender}.jpg" for age in (25, 55) for gender in "fm"]
-    files = {f"AgeDB/{n}_Person{n // 2}{ends[n // 2 % 4]}": raw.photo(n) for n in range(40)}
-    archive = raw.as_zip(tmp_path / "AgeDB.zip", files)
-    words = {"input": archive, "output": tmp_path / "set", "processes": 1, "size": 32, "test_fraction": 0.5}
-    assert prepare("agedb", build(Settings, words))
-    rows = pd.read_csv(tmp_path / "set" / "manifest.csv", keep_default_na=False)
-    assert (rows["reason"] == "kept").all()
-    assert (rows.groupby("identity")["folder"].nunique() == 1).all()
-    assert set(rows["folder"]) == {"trainA", "trainB", "testA", "testB"}
