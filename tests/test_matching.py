@@ -13,7 +13,7 @@ from PIL import Image
 from data import DataError, LoaderOptions, create_loader
 from data.cache import CacheOptions
 from data.loader import Loader
-from data.matching import UNKNOWN, Matching
+from data.matching import Matching
 from data.samples import Draw
 from data.transforms import TransformOptions
 from data.unaligned_dataset import UnalignedOptions
@@ -115,14 +115,6 @@ def test_small_groups_are_not_worn_out() -> None:
     often = Counter(b for _, b in pairs)
     assert 1 / matching.overlap < 2.01
     assert 1 <= often[0] <= 2
-
-
-def test_unknown_photos_are_not_drawn() -> None:
-    groups = {"A": np.array([UNKNOWN, 0, 1, 0]), "B": np.array([0, 1, UNKNOWN, UNKNOWN])}
-    matching = Matching(["female", "male"], groups, 4, seed=0)
-    draws = [Draw(at, epoch) for epoch in range(1, 9) for at in range(4)]
-    pairs = [matching.draw(draw, np.random.default_rng(draw)) for draw in draws]
-    assert {a for a, _ in pairs} == {1, 2, 3} and {b for _, b in pairs} == {0, 1}
 
 
 def test_goes_on_within_an_epoch_and_for_any_number_of_processes(dataroot: Path) -> None:
