@@ -6,7 +6,6 @@ import copy
 
 import pytest
 import torch
-from processes import run
 from replay import recorded
 from torch import Tensor
 
@@ -164,22 +163,6 @@ def test_a_compiled_network_has_the_gradients_of_the_plain_one() -> None:
     assert_same_step(fast, model_of(**PLAIN, **options), photos(1, 32), 2e-4)
 
 
-@pytest.mark.slow
-def test_loss_curves_of_fast_trainings_lie_within_the_spread_of_seeds() -> None:
-    def curve(seed: int, **options: object) -> Tensor:
-        torch.manual_seed(seed)
-        setting = {**SMALL, "lr": 1e-3, **options}
-        model = CycleGANModel(build(CycleGANOptions, setting), CPU, training=True, seed=seed)
-        values = [model.optimize(photos(2, 32, seed=step % 8)).losses for step in range(40)]
-        return torch.tensor([float(losses["cycle_A"] + losses["cycle_B"]) for losses in values])[-15:].mean()
-
-    plain = torch.stack([curve(seed, **PLAIN) for seed in range(4)])
-    fast = torch.stack([curve(seed, precision="bf16") for seed in range(4)])
-    spread = plain.max() - plain.min()
-    assert (fast.mean() - plain.mean()).abs() < spread
-    assert (fast - plain).abs().max() < 2 * spread
-
-
 def test_a_copy_of_a_network_computes_with_its_own_weights() -> None:
     network = model_of(**ALL).G_A
     twin = copy.deepcopy(network)
@@ -308,13 +291,3 @@ def test_a_run_says_how_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not speed.channels_last and speed.describe().endswith("; no custom kernels: no C++ compiler found")
     with pytest.raises(OptionError, match="--cuda_graphs on needs an NVIDIA GPU"):
         SpeedOptions(cuda_graphs="on").resolve(CPU, training=True)
-
-
-@pytest.mark.slow
-def test_the_command_takes_and_prints_them(demo_faces, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    words = ["--dataroot", demo_faces, "--checkpoints_dir", tmp_path, "--load_size", "36", "--crop_size", "32"]
-    small = "--ngf 4 --ndf 4 --netG resnet_1blocks --num_threads 0 --no_visdom --no_html --gpu_ids -1"
-    short = "--max_dataset_size 4 --n_epochs 1 --n_epochs_decay 0 --precision float32 --speedups kernels,winograd,adam"
-    printed = run("train.py", *words, *small.split(), *short.split())
-    line = next(line for line in printed.splitlines() if line.startswith("speed: "))
-    assert "float32, channels last" in line and "fused Adam" in line and "identity pass" not in line
