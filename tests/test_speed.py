@@ -11,7 +11,6 @@ from torch import Tensor
 
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
 from models.fast import speed as speed_module
-from models.fast.chain import Chain
 from models.fast.speed import SPEEDUPS, SpeedOptions, speedup_names
 from models.optimizers import create_adam, set_learning_rate
 from util.arguments import OptionError, Parser, build
@@ -108,17 +107,6 @@ def test_dropout_falls_on_the_same_layers() -> None:
     image = photos(2)["A"]
     assert torch.allclose(fast(image), plain(image), atol=1e-5)
     assert not torch.allclose(fast.train()(image), plain(image), atol=1e-3)
-
-
-def test_which_networks_become_chains() -> None:
-    def chains(**options: object) -> list[bool]:
-        return [isinstance(network.fast_body, Chain) for network in model_of(**ALL, **options).networks.values()]
-
-    assert chains() == chains(dropout=True) == [True] * 4
-    assert chains(netG="unet_128") == [False, False, True, True]
-    assert chains(norm="batch") == [False] * 4
-    unet = model_of(**ALL, netG="unet_128").G_A
-    assert not unet.channels_last, "torch's instance norm is not to be met in this order"
 
 
 def test_float32_is_as_near_to_the_exact_gradients_as_plain_float32() -> None:
