@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import sys
-import time
 from pathlib import Path
 
 import browser
@@ -116,34 +115,6 @@ def test_the_console_is_one_line_on_a_terminal_and_lines_in_a_file() -> None:
             assert text.count("\n") == 1 and "━" in text
         else:
             assert text.count("\n") == 2 and "\r" not in text and "G_A 0.123" in text
-
-
-def test_in_a_file_a_first_line_comes_soon_whatever_the_frequency(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    stream, progress = io.StringIO(), Progress(100_000, 1)
-    visualizer = Visualizer(DisplayOptions(print_freq=50), [ConsoleSink(stream)], {})
-    clock[0] += 8  # the first step is slow
-    for _ in range(49):
-        show(visualizer, progress, 1)
-        clock[0] += 2
-    lines = stream.getvalue().splitlines()
-    assert len(lines) == 1 and "epoch 1/1 5/100000" in lines[0] and "0.50 images/s" in lines[0]
-    for _ in range(200):
-        show(visualizer, progress, 1)
-    assert len(stream.getvalue().splitlines()) == 1 + 4, "then each report"
-
-
-def test_counted_work_comes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    stream = io.StringIO()
-    work = CountedWork("reading", 1000, "files", stream)
-    for _ in range(99):
-        clock[0] += 1
-        work.advance()
-    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == ["reading: 15/1000 files"]
 
 
 def test_counted_work_says_every_tenth_in_a_file() -> None:
