@@ -44,27 +44,6 @@ def test_every_photo_is_read_as_rgb_grey_ones_too() -> None:
     assert modes == {"L", "RGB"}, "the sample should hold grey photos"
 
 
-def test_training_and_testing_on_real_faces(tmp_path: Path) -> None:
-    domains = {
-        "A": [path for path, age in photos() if 20 <= age <= 29],
-        "B": [p for p, age in photos() if 50 <= age <= 59],
-    }
-    for phase, part in (("train", slice(0, 12)), ("test", slice(12, 16))):
-        for domain, paths in domains.items():
-            folder = tmp_path / "faces" / f"{phase}{domain}"
-            folder.mkdir(parents=True)
-            for path in paths[part]:
-                (folder / path.name).symlink_to(path)
-    words = ["--dataroot", tmp_path / "faces", "--checkpoints_dir", tmp_path]
-    run("train.py", *words, *TINY.split(), "--n_epochs", "1", "--n_epochs_decay", "1", "--print_freq", "4")
-    rows = list(csv.DictReader((tmp_path / "experiment_name" / "loss_log.csv").open()))
-    assert len(rows) == 6 and all(np.isfinite(float(row["cycle_A"])) for row in rows)
-    run("test.py", *words, "--results_dir", tmp_path / "results", "--gpu_ids", "-1")
-    images = tmp_path / "results" / "experiment_name" / "latest_test" / "images"
-    assert len(list(images.iterdir())) == 2 * 4 * 3
-    assert {f"{path.stem}_fake_B.png" for path in domains["A"][12:16]} <= {path.name for path in images.iterdir()}
-
-
 def rows_of_table(text: str, heading: str) -> dict[str, list[str]]:
     """The rows below a table's heading in a Markdown text: the first cell, and the others."""
     lines = text[text.index(heading) :].splitlines()[2:]
