@@ -101,14 +101,6 @@ def test_a_trial_in_the_midst_of_a_run_changes_nothing_either() -> None:
     assert same(trained(model), weights)
 
 
-def test_numbers_of_threads_are_compared_by_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every step has every term of the loss."""
-    monkeypatch.setattr(threads_module, "TRIAL_SECONDS", 0.01)
-    steps: list[tuple[int, int]] = []
-    measure(lambda number: steps.append((number, torch.get_num_threads())), [2, 1])
-    assert steps[:4] == [(0, 2), (0, 1), (1, 2), (1, 1)]
-
-
 def test_the_fewest_threads_that_are_about_as_fast_are_chosen_and_the_reason_said() -> None:
     assert choose({1: 0.08, 2: 0.31}).count == 1
     assert choose({1: 0.08, 2: 0.31}).reason == (
