@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from portrait import EYES, astronaut
 
-from faces.align import CHIP_WINDOW, EYE_DISTANCE, EYE_HEIGHT, TEMPLATE, Alignment, aligned, alignment_of
+from faces.align import CHIP_WINDOW, EYE_DISTANCE, EYE_HEIGHT, TEMPLATE, aligned, alignment_of
 from faces.detect import find_faces
 from faces.landmarks import USUAL, fitted_similarity, is_plausible, transformed
 from faces.paste import paste_change, paste_face
@@ -247,12 +247,3 @@ def test_a_face_of_another_size_than_the_alignment_is_taken() -> None:
     assert np.array_equal(paste_face(astronaut(), face, alignment), np.asarray(astronaut()))
     with pytest.raises(ValueError, match="shape"):
         paste_change(astronaut(), np.zeros((3, 64, 64), dtype=np.float32), alignment)
-
-
-def test_an_alignment_is_saved_as_plain_numbers() -> None:
-    import json
-    from dataclasses import asdict
-
-    alignment = alignment_of(turned(USUAL, 12, 40, (100, 80)), 160)
-    read = json.loads(json.dumps(asdict(alignment)))
-    assert Alignment(tuple(map(tuple, read["matrix"])), read["size"]) == alignment
