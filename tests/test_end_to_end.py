@@ -84,13 +84,6 @@ def test_the_log_has_the_public_format(trained: Path) -> None:
     assert positions == [(str(epoch), str(images)) for epoch in (1, 2, 3) for images in (8, 16, 24, 32, 40)]
 
 
-def test_the_csv_goes_on_where_the_run_was_continued(trained: Path) -> None:
-    rows = list(csv.DictReader((trained / "run" / "loss_log.csv").open()))
-    assert [int(row["total_images"]) for row in rows] == list(range(8, 121, 8))
-    assert all(0 < float(row["cycle_A"]) < 20 for row in rows)
-    assert float(rows[-1]["epochs"]) == 3.0
-
-
 def test_test_writes_every_image_of_every_face_once(trained: Path, demo_faces: Path) -> None:
     images = trained / "results" / "run" / "latest_test" / "images"
     expected = {f"{number:04d}_{label}.png" for number in range(12) for labels in LABELS.values() for label in labels}
