@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import linalg, ndimage, stats
 
-from evaluation.metrics import METRICS, fidelity, statistics
+from evaluation.metrics import fidelity, statistics
 from evaluation.metrics.bootstrap import draw_people, estimate
 from evaluation.metrics.identity import cosines, pair_cosines, threshold_at, verification
 from evaluation.metrics.progression import wasserstein
@@ -237,7 +237,3 @@ def test_blurring_takes_sharpness_away() -> None:
     blurred = torch.nn.functional.avg_pool2d(images, 3, 1, 1)
     assert (fidelity.sharpness(blurred) < 0.5 * fidelity.sharpness(images)).all()
     assert fidelity.sharpness(images * 0 + 0.3).tolist() == pytest.approx([0, 0, 0], abs=1e-3)
-
-
-def test_every_metric_says_what_it_is() -> None:
-    assert all(metric.title and metric.better in ("", "+", "-") for metric in METRICS.values())
