@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "util": {"util"},
@@ -32,11 +30,7 @@ def imported_packages(path: Path) -> set[str]:
     return packages & {*ALLOWED, "train", "test", "evaluate", "export", "age_photo"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=str)
-def test_imports_go_down(file: Path) -> None:
-    assert imported_packages(ROOT / file) <= ALLOWED[file.parts[0]]
-
-
-def test_every_package_was_looked_at() -> None:
+def test_imports_go_down() -> None:
     assert {file.parts[0] for file in FILES} == set(ALLOWED)
-    assert len(FILES) > 30
+    for file in FILES:
+        assert imported_packages(ROOT / file) <= ALLOWED[file.parts[0]], file
