@@ -155,7 +155,7 @@ def as_zip(path: Path, files: Files) -> Path:
 
 def as_tar(path: Path, files: Files, *others: tarfile.TarInfo) -> Path:
     """A tar file, compressed as its name says; `others` are members of other kinds."""
-    kind = {".gz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
+    kind = {".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz", ".bz2": "w:bz2"}.get(path.suffix, "w")
     with tarfile.open(path, kind) as archive:
         for name, content in files.items():
             info = tarfile.TarInfo(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import tarfile
 import zipfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from processes import ROOT
+from raw_collections import as_tar, as_zip
 
 
 def unzip(*words: str | Path, status: int = 0) -> str:
@@ -32,32 +32,11 @@ PHOTOS = {
 }
 
 
-def make_zip(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
-def make_tar(path: Path, members: dict[str, bytes], links: dict[str, str] | None = None) -> Path:
-    kind = "w:gz" if path.name.endswith("gz") else "w:xz" if path.name.endswith("xz") else "w"
-    with tarfile.open(path, kind) as archive:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
-            archive.addfile(info)
-    return path
-
-
 @pytest.mark.parametrize("name", ["faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.xz"])
 @pytest.mark.parametrize("prefix", ["", "young2old/deep/"])
 def test_photos_are_unpacked_from_any_depth_and_again_changes_nothing(tmp_path: Path, name: str, prefix: str) -> None:
     members = {prefix + member: data for member, data in PHOTOS.items()} | {prefix + "notes.txt": b"x"}
-    archive = (make_zip if name.endswith("zip") else make_tar)(tmp_path / name, members)
+    archive = (as_zip if name.endswith("zip") else as_tar)(tmp_path / name, members)
     output = unzip(archive, "--output", tmp_path / "out")
     assert tree(tmp_path / "out") == PHOTOS
     assert "photos unpacked: 8" in output and "other files skipped: 1" in output
@@ -72,7 +51,7 @@ def test_nothing_is_written_outside_whatever_a_member_is_called(tmp_path: Path) 
         evil[f"{folder}/x.jpg"] = b"7"
     inner = tmp_path / "inner"
     inner.mkdir()
-    for number, make in enumerate((make_zip, make_tar)):
+    for number, make in enumerate((as_zip, as_tar)):
         archive = make(inner / f"evil{number}.{'zip' if number == 0 else 'tar'}", evil)
         before = tree(tmp_path)
         output = unzip(archive, "--output", inner / f"out{number}")
@@ -83,7 +62,10 @@ def test_nothing_is_written_outside_whatever_a_member_is_called(tmp_path: Path) 
 
 
 def test_links_in_archives_are_passed_over(tmp_path: Path) -> None:
-    archive = make_tar(tmp_path / "links.tar", PHOTOS, {"trainA/link.jpg": "/etc/passwd", "trainC": "/tmp"})
+    links = [tarfile.TarInfo(name) for name in ("trainA/link.jpg", "trainC")]
+    for link in links:
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    archive = as_tar(tmp_path / "links.tar", PHOTOS, *links)
     output = unzip(archive, "--output", tmp_path / "out")
     assert "links skipped: 2" in output
     assert tree(tmp_path / "out") == PHOTOS
@@ -97,14 +79,14 @@ def test_bombs_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "bomb.zip").stat().st_size < 2**20
     assert "decompression bombs skipped: 1" in unzip(tmp_path / "bomb.zip", "--output", tmp_path / "out")
     assert len(tree(tmp_path / "out")) == 4
-    bomb = make_tar(tmp_path / "bomb.tar.gz", {"trainA/huge.jpg": bytes(201 * 2**20)})
+    bomb = as_tar(tmp_path / "bomb.tar.gz", {"trainA/huge.jpg": bytes(201 * 2**20)})
     assert bomb.stat().st_size < 2**20
     assert "bomb.tar.gz expands to more than 100 times its size" in unzip(bomb, "--output", tmp_path / "2", status=2)
     assert not (tmp_path / "2").exists()
 
 
 def test_damaged_archives_are_named(tmp_path: Path) -> None:
-    whole = make_tar(tmp_path / "whole.tar.gz", PHOTOS).read_bytes()
+    whole = as_tar(tmp_path / "whole.tar.gz", PHOTOS).read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.zip").write_text("no archive")
     for name in ("half.tar.gz", "text.zip"):
@@ -113,7 +95,7 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
 
 
 def test_an_archive_without_the_folders_says_what_is_missing(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "some.zip", {"trainA/1.jpg": b"1"})
+    archive = as_zip(tmp_path / "some.zip", {"trainA/1.jpg": b"1"})
     output = unzip(archive, "--output", tmp_path / "out", status=2)
     assert "still lacks trainB, testA, testB" in output
     assert f"python scripts/prepare_dataset.py wiki --input {archive}" in output
@@ -138,6 +120,6 @@ def test_without_archives_it_says_where_to_put_what(tmp_path: Path) -> None:
     assert result.returncode == 2
     for expected in ("no archive in datasets", "datasets/young2old/trainA", "make_demo_faces.py", "wiki_crop.tar"):
         assert expected in result.stderr
-    make_zip(tmp_path / "datasets" / "faces.zip", PHOTOS)
+    as_zip(tmp_path / "datasets" / "faces.zip", PHOTOS)
     subprocess.run([tmp_path / "scripts" / "unzip_datasets.sh"], check=True, capture_output=True)
     assert tree(tmp_path / "datasets" / "young2old") == PHOTOS
