@@ -193,3 +193,8 @@ def run(script: str | Path, *words: str | Path, status: int = 0, seconds: float 
         text = output.read_text()
     assert ended == status, text
     return text
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The contents of all files below a folder, by their paths in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

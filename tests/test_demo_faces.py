@@ -10,17 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from processes import run, start
+from processes import run, start, tree
 
 from scripts.demo_faces.person import sample_person
 from scripts.demo_faces.portrait import draw
 
 SCRIPT = "scripts/make_demo_faces.py"
 FEW = ("--size", "32", "--train", "3", "--test", "2", "--processes", "1")
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_seed_fixes_every_byte_and_no_other_number_changes_a_face(tmp_path: Path) -> None:

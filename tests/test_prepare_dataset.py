@@ -15,7 +15,7 @@ import pytest
 import raw_collections as raw
 from browser import broken_images, needs_browser, opened, overflows, script_errors
 from PIL import Image
-from processes import run, start
+from processes import run, start, tree
 
 from util.workers import usable_cores
 
@@ -29,10 +29,6 @@ def prepare(source: str, *words: str | Path, status: int = 0) -> str:
     output = run(SCRIPT, source, *words, status=status)
     assert "Traceback" not in output
     return output
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def manifest(output: Path) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from processes import ROOT
+from processes import ROOT, tree
 
 from evaluation.folder_source import FolderSource
 from models.generators import GeneratorOptions, create_generator
@@ -76,10 +76,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     return call
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_results_are_those_of_the_last_test_and_what_the_page_shows(command: Command, tmp_path: Path) -> None:
     results = tmp_path / "results" / "run" / "latest_test"
     command(photos="abc")
@@ -115,7 +111,7 @@ def test_half_a_test_changes_nothing(
     told: str,
 ) -> None:
     module = command(photos="ab")
-    before = files_in(tmp_path / "results")
+    before = tree(tmp_path / "results")
     save, saved = module.save_png, []
 
     def fail_later(path: Path, array: np.ndarray) -> None:
@@ -128,7 +124,7 @@ def test_half_a_test_changes_nothing(
     with pytest.raises(SystemExit) as ended:
         command(photos="cd")
     assert ended.value.code == status and told in capsys.readouterr().err
-    assert len(saved) == 5 and files_in(tmp_path / "results") == before
+    assert len(saved) == 5 and tree(tmp_path / "results") == before
     assert [path.name for path in (tmp_path / "results" / "run").iterdir()] == ["latest_test"]
 
 

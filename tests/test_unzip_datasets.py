@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from processes import ROOT
+from processes import ROOT, tree
 from raw_collections import as_tar, as_zip
 
 
@@ -19,10 +19,6 @@ def unzip(*words: str | Path, status: int = 0) -> str:
     assert result.returncode == status, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout + result.stderr
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 PHOTOS = {
