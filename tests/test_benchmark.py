@@ -53,14 +53,6 @@ def test_loading_is_measured(demo_faces: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_is_profiled_by_kinds_of_work(tmp_path: Path) -> None:
-    trace = tmp_path / "step.json"
-    words = "--crop_size 32 --netG resnet_1blocks --ngf 4 --ndf 4 --steps 1 --precision float32 --gpu_ids -1"
-    printed = run("scripts/development/profile_step.py", *words.split(), "--trace", trace)
-    assert "| convolutions" in printed and json.loads(trace.read_text())["traceEvents"]
-
-
-@pytest.mark.slow
 def test_a_photo_is_measured_from_the_command_line_on(tmp_path: Path) -> None:
     make_run(tmp_path, "small", ngf=8, residual=True)
     run("export.py", "--name", "small", "--checkpoints_dir", tmp_path)

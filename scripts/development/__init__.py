@@ -1,1 +1,1 @@
-"""Development tools: benchmarks, a profiler, and a soak test that kills trainings at random."""
+"""Development tools: benchmarks, and a soak test that kills trainings at random."""

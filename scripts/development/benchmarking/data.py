@@ -1,6 +1,6 @@
 """Measure loading: photos that are decoded each time, compared with photos cached in memory or on the device.
 
-    python scripts/benchmark.py data --num_threads 0 --crop_size 256
+    python scripts/benchmark.py data --dataroot datasets/young2old --num_threads 0 --crop_size 256
 
 Two figures are reported: photos per second without any other work, and the share of a training's time spent waiting for
 photos if a step takes --step_ms, during which the training process is idle, as it is while a GPU computes.
@@ -9,18 +9,14 @@ photos if a step takes --step_ms, during which the training process is idle, as 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from data import Loader, LoaderOptions, create_loader
 from data.cache import CacheOptions
@@ -36,9 +32,8 @@ KINDS = ("none", "none again", "ram", "device")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
-    parser.add_argument("--dataroot", type=Path, help="folder with trainA and trainB; default: drawn photos")
+    parser.add_argument("--dataroot", type=Path, required=True, help="folder with trainA and trainB")
     parser.add_argument("--photos", type=int, default=200, help="maximum number of photos per domain")
-    parser.add_argument("--drawn_size", type=int, default=256, help="width and height of drawn photos in pixels")
     parser.add_argument("--load_size", type=int, default=286, help="as for train.py")
     parser.add_argument("--crop_size", type=int, default=256, help="as for train.py")
     parser.add_argument("--preprocess", choices=MODES, default="resize_and_crop", help="as for train.py")
@@ -53,29 +48,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure all variants on the same photos."""
     device = select_device(arguments.gpu_ids)
-    with _dataroot(arguments) as dataroot:
-        open_loader = partial(_open_loader, arguments, dataroot, device)
-        ways: dict[str, dict[str, Any]] = {}
-        loaders: dict[str, Loader] = {}
-        for kind in KINDS:
-            seconds, loaders[kind] = _timed(partial(open_loader, kind))
-            ways[kind] = {"fill_seconds": seconds, "bytes": _bytes_of(loaders[kind])}
-        candidates: dict[str, Callable[[], object]] = {
-            kind: partial(_run_epoch, loader) for kind, loader in loaders.items()
+    open_loader = partial(_open_loader, arguments, device)
+    ways: dict[str, dict[str, Any]] = {}
+    loaders: dict[str, Loader] = {}
+    for kind in KINDS:
+        seconds, loaders[kind] = _timed(partial(open_loader, kind))
+        ways[kind] = {"fill_seconds": seconds, "bytes": _bytes_of(loaders[kind])}
+    candidates: dict[str, Callable[[], object]] = {
+        kind: partial(_run_epoch, loader) for kind, loader in loaders.items()
+    }
+    for candidate in candidates.values():
+        candidate()  # starts the workers, and reads all files into the page cache
+    seconds_of = in_rotation(candidates, device, arguments.rounds, 1)
+    pairs = len(loaders["none"])
+    for kind, values in seconds_of.items():
+        speeds = [2 * pairs / each for each in values]
+        ways[kind] |= {
+            "photos_per_second": median(speeds),
+            "low": min(speeds),
+            "high": max(speeds),
+            "gain": ratios(seconds_of["none"], values),
         }
-        _run_each(candidates)  # starts the workers, and reads all files into the page cache
-        seconds_of = in_rotation(candidates, device, arguments.rounds, 1)
-        pairs = len(loaders["none"])
-        for kind, values in seconds_of.items():
-            speeds = [2 * pairs / each for each in values]
-            ways[kind] |= {
-                "photos_per_second": median(speeds),
-                "low": min(speeds),
-                "high": max(speeds),
-                "gain": ratios(seconds_of["none"], values),
-            }
-            ways[kind]["wait_share"] = _wait_share(loaders[kind], arguments.step_ms / 1000)
-        loaders.clear()  # ends the workers before the photos are deleted
+        ways[kind]["wait_share"] = _wait_share(loaders[kind], arguments.step_ms / 1000)
     settings = {
         name: getattr(arguments, name)
         for name in ("load_size", "crop_size", "preprocess", "batch_size", "num_threads", "step_ms", "rounds")
@@ -89,30 +83,17 @@ def _timed(make: Callable[[], Loader]) -> tuple[float, Loader]:
     return time.perf_counter() - started, made
 
 
-def _open_loader(arguments: argparse.Namespace, dataroot: Path, device: torch.device, kind: str) -> Loader:
+def _open_loader(arguments: argparse.Namespace, device: torch.device, kind: str) -> Loader:
     transform = TransformOptions(arguments.preprocess, arguments.load_size, arguments.crop_size)
-    options = UnalignedOptions(dataroot=dataroot, max_dataset_size=arguments.photos, transform=transform)
+    options = UnalignedOptions(dataroot=arguments.dataroot, max_dataset_size=arguments.photos, transform=transform)
     cache = CacheOptions(kind.removesuffix(" again"))
     loading = LoaderOptions(arguments.batch_size, arguments.num_threads, arguments.prefetch_factor, cache=cache)
-    return create_loader(
-        "unaligned",
-        options,
-        loading,
-        {"A": 3, "B": 3},
-        0,
-        device=device,
-        announce=lambda line: None,
-    )
+    return create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, device, announce=lambda line: None)
 
 
 def _bytes_of(loader: Loader) -> int:
     photos = getattr(loader.dataset, "photos", {}).values()
     return sum(each.bytes for each in photos if isinstance(each, CachedPhotos))
-
-
-def _run_each(candidates: dict[str, Callable[[], object]]) -> None:
-    for candidate in candidates.values():
-        candidate()
 
 
 def _run_epoch(loader: Loader) -> None:
@@ -126,28 +107,6 @@ def _wait_share(loader: Loader, step_seconds: float) -> float:
     for _ in loader.epoch(2):
         time.sleep(step_seconds)
     return (loader.seconds_waited - waited) / (time.perf_counter() - started)
-
-
-@contextlib.contextmanager
-def _dataroot(arguments: argparse.Namespace) -> Iterator[Path]:
-    """The folder of photos; temporary drawn photos if none is given."""
-    if arguments.dataroot is not None:
-        yield arguments.dataroot
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        rng = np.random.default_rng(0)
-        for name in ("trainA", "trainB"):
-            (Path(folder) / name).mkdir()
-            for number in range(arguments.photos):
-                _draw_photo(rng, arguments.drawn_size).save(Path(folder, name, f"{number:05}.jpg"), quality=95)
-        yield Path(folder)
-
-
-def _draw_photo(rng: np.random.Generator, size: int) -> Image.Image:
-    """Coarse blots with fine grain, so that its JPEG file is about as large as that of a photo."""
-    blots = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize((size, size))
-    grain = rng.normal(0, 6, (size, size, 1))
-    return Image.fromarray(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
 
 
 def format_table(result: dict[str, Any]) -> str:

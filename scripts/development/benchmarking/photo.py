@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from aging.aged_photo import age_photo, change_of, to_network
-from aging.exporting import plain_copy, write_onnx
-from aging.generators import Generator, Translate, available_threads, find_generators, needed_for, onnx_generator
+from aging.aged_photo import age_photo, to_network
+from aging.exporting import plain_copy
+from aging.generators import Generator, Translate, available_threads, find_generators, needed_for
 from aging.photo_file import read_photo, write_photo
 from aging.pictures import before_and_after
 from aging.trained import Trained, run_generators
@@ -29,8 +29,6 @@ from faces.detect import find_faces
 from models.fast.speed import SpeedOptions, accelerate
 from scripts.development.benchmarking.rounds import columns, in_rotation
 from util.device import has_quick_bf16
-from util.errors import UserError
-from util.images import save_png, tensor_to_uint8
 from util.run.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,16 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--photo", type=Path, help="square portrait; default: scikit-image's astronaut")
     parser.add_argument("--rounds", type=int, default=5, help="number of turns")
-    parser.add_argument(
-        "--faces",
-        type=Path,
-        help="folder of aligned faces: also measure int8, calibrated on half of them and compared on the other half",
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        help="folder for the translations of the other faces by float32 and int8, for evaluate.py --results",
-    )
 
 
 def run(words: argparse.Namespace) -> dict[str, Any]:
@@ -79,9 +67,8 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
         place = Path(temporary)
         result["commands"] = measure_commands(words, portrait, place)
         result["stages"] = measure_stages(portrait, generators, words.rounds, place)
-        result |= measure_ways(
-            words, portrait, generators["older"], RunFolder(words.checkpoints_dir, words.name), place
-        )
+        run_folder = RunFolder(words.checkpoints_dir, words.name)
+        result["ways"] = measure_ways(portrait, generators["older"], run_folder, words.rounds)
     return result
 
 
@@ -160,13 +147,10 @@ def _stages(path: Path, generators: Mapping[str, Generator], target: Path) -> di
     return laps
 
 
-def measure_ways(
-    words: argparse.Namespace, portrait: Image.Image, exported: Generator, run: RunFolder, place: Path
-) -> dict[str, Any]:
+def measure_ways(portrait: Image.Image, exported: Generator, run: RunFolder, rounds: int) -> dict[str, Any]:
     """Faces per CPU second for each way to translate a face, and the differences between their outputs."""
     trained = run_generators(run)["older"]
-    size = exported.card.size
-    face = aligned(portrait, alignment_of(find_faces(portrait)[0].landmarks, size))
+    face = aligned(portrait, alignment_of(find_faces(portrait)[0].landmarks, exported.card.size))
     images = to_network(np.asarray(face), exported.card)
     ways = {"PyTorch, float32": _by_torch(trained), "custom kernels, float32": _by_torch(trained, "float32")}
     if has_quick_bf16(torch.device("cpu")):
@@ -175,27 +159,18 @@ def measure_ways(
             "custom kernels, bf16": _by_torch(trained, "bf16"),
         }
     ways["onnxruntime, float32"] = exported.translate
-    result: dict[str, Any] = {}
-    if words.faces is not None:
-        faces = list(_faces(words.faces, size))
-        ways["onnxruntime, int8"] = quantised(
-            trained, [to_network(face, exported.card) for _, face in faces[::2]], place
-        )
-        others = [(name, to_network(face, exported.card)) for name, face in faces[1::2]]
-        result["int8"] = _loss(ways["onnxruntime, float32"], ways["onnxruntime, int8"], others, words.results)
     expected = ways["PyTorch, float32"](images)
     calls = {name: (lambda way=way: way(images)) for name, way in ways.items()}
     for call in calls.values():
         call()
-    seconds = in_rotation(calls, torch.device("cpu"), words.rounds, 5, clock=time.process_time)
-    result["ways"] = {
+    seconds = in_rotation(calls, torch.device("cpu"), rounds, 5, clock=time.process_time)
+    return {
         name: {
             "faces_per_second": 5 / median(seconds[name]),
             "mean_difference_of_255": float(np.abs(way(images) - expected).mean()) * 127.5,
         }
         for name, way in ways.items()
     }
-    return result
 
 
 def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Translate:
@@ -210,69 +185,6 @@ def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Tr
             return np.asarray(network(torch.from_numpy(images)))
 
     return translate
-
-
-def _faces(folder: Path, size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and uint8 RGB pixels of the first 128 faces of a folder. Raises UserError if there are too few."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))[:128]
-    if len(paths) < 16:
-        raise UserError(f"--faces {folder}: int8 requires at least 16 aligned faces")
-    for path in paths:
-        yield path.stem, np.asarray(read_photo(path).image.resize((size, size), Image.Resampling.LANCZOS))
-
-
-class _Calibration:
-    """Provides images through the interface of onnxruntime's quantisation."""
-
-    def __init__(self, images: list[np.ndarray]) -> None:
-        self._images = iter(images)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next images, or None at the end."""
-        images = next(self._images, None)
-        return None if images is None else {"images": images}
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Not used, because all images are provided once."""
-
-
-def quantised(trained: Trained, images: list[np.ndarray], place: Path) -> Translate:
-    """The network with 8-bit convolutions, whose ranges are calibrated on `images`; other layers stay in float32."""
-    from onnxruntime.quantization import QuantType, quantize_static
-
-    write_onnx(plain_copy(trained, half=False), place / "float32.onnx")
-    quantize_static(
-        place / "float32.onnx",
-        place / "int8.onnx",
-        _Calibration(images),
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        op_types_to_quantize=["Conv"],
-    )
-    return onnx_generator(place / "int8.onnx").translate
-
-
-def _loss(
-    exact: Translate, rough: Translate, faces: list[tuple[str, np.ndarray]], results: Path | None
-) -> dict[str, float]:
-    """Differences between the changes predicted by `rough` and by `exact`, in levels of 255."""
-    errors, changes = [], []
-    for name, images in faces:
-        made = {"float32": exact(images), "int8": rough(images)}
-        first, second = (change_of(images, output) for output in made.values())
-        changes.append(np.abs(first).mean())
-        errors.append(np.abs(first - second).mean())
-        for way, output in made.items():
-            if results is not None:
-                _save(results / way / "images" / f"{name}_real_A.png", images)
-                _save(results / way / "images" / f"{name}_fake_B.png", output)
-    return {"mean_change": float(np.mean(changes)), "mean_error": float(np.mean(errors)), "faces": len(faces)}
-
-
-def _save(path: Path, images: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_png(path, tensor_to_uint8(torch.from_numpy(images[0])))
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -296,8 +208,4 @@ def format_table(result: dict[str, Any]) -> str:
         f"run {result['run']}, {result['size']} px, {result['threads']} threads, torch {result['torch']}, "
         f"{result['rounds']} rounds"
     )
-    text = "\n\n".join([head, columns(rows), columns(stages), columns(ways)])
-    if "int8" in result:
-        text += "\n\nint8: mean change {mean_change:.2f} levels, mean error {mean_error:.2f}, on {faces} faces"
-        text = text.format(**result["int8"])
-    return text
+    return "\n\n".join([head, columns(rows), columns(stages), columns(ways)])

@@ -13,8 +13,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,30 +70,18 @@ def measure_speed(photos: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
-    """Peak memory while preparing a collection of `rows` photos, of the main process and of the largest worker."""
+    """Peak memory of the main process while preparing a collection of `rows` photos."""
     source = multiply(photos, folder / f"wiki_{rows}", rows)
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "prepare_dataset.py"),
-        "wiki",
-        "--input",
-        str(source),
-        "--output",
-        str(folder / f"out_{rows}"),
-        "--mode",
-        "link",
-    ]
+    output_folder = str(folder / f"out_{rows}")
+    words = ["wiki", "--input", str(source), "--output", output_folder, "--mode", "link"]
+    command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    main, workers = 0.0, 0.0
-    while process.poll() is None:
-        main = max(main, peak_mebibytes(process.pid))
-        workers = max([workers, *map(peak_mebibytes, descendants(process.pid))])
-        time.sleep(0.05)
     output = process.stdout.read() if process.stdout else ""
-    if process.returncode:
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
         raise UserError(f"the preparation failed: {output[-300:]}")
     kept = re.search(r"kept +([\d,]+)", output)
-    return {"photos": rows, "peak_mib": main, "worker_mib": workers, "kept": kept[1] if kept else "?"}
+    return {"photos": rows, "peak_mib": usage.ru_maxrss / 1024, "kept": kept[1] if kept else "?"}
 
 
 def format_table(result: dict[str, Any]) -> str:
@@ -103,32 +89,10 @@ def format_table(result: dict[str, Any]) -> str:
     rows = [["", "photos/s on one core"]]
     for name, values in result["speed"]["photos_per_second"].items():
         rows.append([name, f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"])
-    peaks = [["collection", "peak memory", "of a worker process", "kept"]]
-    for each in result["memory"]:
-        peak, worker = f"{each['peak_mib']:.0f} MiB", f"{each['worker_mib']:.0f} MiB"
-        peaks.append([f"{each['photos']:,} photos", peak, worker, each["kept"]])
+    peaks = [["collection", "peak memory", "kept"]]
+    peaks += [[f"{each['photos']:,} photos", f"{each['peak_mib']:.0f} MiB", each["kept"]] for each in result["memory"]]
     share = f"the preparation reaches {result['speed']['share']['median']:.0%} of Pillow's speed"
     return f"{columns(rows)}\n\n{share}\n\n{columns(peaks)}"
-
-
-def peak_mebibytes(pid: int) -> float:
-    """Peak memory of a running process (Linux's VmHWM); 0 if it has ended."""
-    try:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0.0
-    return int(match[1]) / 1024 if match else 0.0
-
-
-def descendants(pid: int) -> Iterator[int]:
-    """All descendants of a process."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return
-    for child in map(int, children):
-        yield child
-        yield from descendants(child)
 
 
 def multiply(photos: Path, target: Path, rows: int) -> Path:

@@ -123,19 +123,10 @@ class Candidate:
             while True:
                 yield batch
         transform = TransformOptions(load_size=round(size * 286 / 256), crop_size=size)
-        options = build(
-            UnalignedOptions, {"dataroot": words.dataroot, "load_size": transform.load_size, "crop_size": size}
-        )
+        options = UnalignedOptions(dataroot=words.dataroot, transform=transform)
         cache = CacheOptions("none" if plain else "auto")
         loading = LoaderOptions(batch_size=words.batch_size, num_threads=words.num_threads, cache=cache)
-        loader = create_loader(
-            "unaligned",
-            options,
-            loading,
-            {"A": 3, "B": 3},
-            0,
-            device=self.device,
-        )
+        loader = create_loader("unaligned", options, loading, {"A": 3, "B": 3}, 0, self.device)
         epoch = 1
         while True:
             for batch in loader.epoch(epoch):
