@@ -24,7 +24,7 @@ from data.photo_lists import PhotoLists
 from evaluation.fixed_faces import FixedFaces
 from evaluation.held_out import Evaluation, open_evaluation
 from models import BaseModel, create_model
-from models.fast.threads import Threads, settle_threads
+from models.fast.threads import settle_threads
 from models.guard import Guard
 from models.warm_up import warm_up
 from options import TrainOptions, parse_train_options
@@ -42,13 +42,7 @@ from util.visualizer import Visualizer
 
 
 def train(
-    guard: Guard,
-    loader: Loader,
-    visualizer: Visualizer,
-    saver: Saver,
-    stop: StopTogether,
-    threads: Threads,
-    evaluation: Evaluation,
+    guard: Guard, loader: Loader, visualizer: Visualizer, saver: Saver, stop: StopTogether, evaluation: Evaluation
 ) -> None:
     """Train from the position `saver.progress` to the end of the last epoch, or until a stop is requested."""
     model, progress, saving = guard.model, saver.progress, saver.saving
@@ -56,8 +50,7 @@ def train(
         for batch in saved_if_broken(loader.epoch(epoch, start=progress.epoch_images), saver):
             images = len(batch["A"]) * place().processes
             progress.advance(images)
-            with threads.watched():
-                step = guard.optimize(batch)  # model.optimize(batch), and checks for NaN
+            step = guard.optimize(batch)  # model.optimize(batch), and checks for NaN
             visualizer.step(progress, images, *step, model.learning_rate, loader.seconds_waited)
             if stop.now():
                 saver.save()
@@ -109,7 +102,7 @@ def main() -> int:
             saver = Saver(folder, model.networks, saved, progress, options.saving, options.values, guard.check, say)
             if model.warm_up_done < model.warm_up_steps:
                 warm_up(model, open_loader(options, device, console, model.warm_up_batch), saver, stop, say)
-            train(guard, loader, visualizer, saver, stop, threads, evaluation)
+            train(guard, loader, visualizer, saver, stop, evaluation)
         status = conclude(saver, stop)
     distributed.barrier()  # when one process exits early, as after a stop, torchrun kills the others
     return status

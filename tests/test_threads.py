@@ -14,7 +14,7 @@ from torch import Tensor
 import models.fast.threads as threads_module
 from models import create_model
 from models.cycle_gan_model import CycleGANModel, CycleGANOptions
-from models.fast.threads import Threads, choose, measure, settle_threads, undone
+from models.fast.threads import choose, measure, settle_threads, undone
 from util.arguments import OptionError, build
 
 CPU = torch.device("cpu")
@@ -133,20 +133,6 @@ def test_the_option_and_the_environment_are_obeyed_without_a_trial(monkeypatch: 
     assert lines == ["note: the run used 2 threads before and uses 1 now; results agree with those of 2 up to rounding"]
     with pytest.raises(OptionError, match="--cpu_threads -1: must be at least 0"):
         build(CycleGANOptions, {"cpu_threads": -1})
-
-
-def test_steps_that_become_slow_are_told_of_once() -> None:
-    lines: list[str] = []
-    threads = Threads(2, seconds=1e-9, say=lines.append)
-    for _ in range(120):
-        with threads.watched():
-            sum(range(100))
-    assert len(lines) == 1 and "--continue_train --cpu_threads 1" in lines[0]
-    for undisturbed in (Threads(1, seconds=1e-9, say=lines.append), Threads(2, seconds=1e9, say=lines.append)):
-        for _ in range(60):
-            with undisturbed.watched():
-                sum(range(100))
-    assert len(lines) == 1
 
 
 def train(folder: Path, faces: Path, *words: str, environment: dict[str, str]) -> str:

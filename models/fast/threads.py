@@ -12,9 +12,8 @@ import contextlib
 import copy
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -28,41 +27,17 @@ TRIAL_SECONDS = 3.0
 WORTH = 4 / 3
 """The smallest number of threads is chosen whose step takes at most this many times as long as the fastest: another
 process that becomes busy later slows down one thread a little, and several threads a lot."""
-STEPS_OF_A_LOOK = 50
-SLOW = 2.0
-"""A note is printed if even the fastest of the last steps took this many times as long as in the trial."""
 
 
 @dataclass
 class Threads:
     """The number of threads of a run; a part of its checkpoints.
 
-    reason: why this number, for the console. seconds: duration of a step in the trial, 0 if there was none. say: prints
-    a message. recent: durations of the last steps in seconds.
+    reason: why this number, for the console.
     """
 
     count: int
     reason: str = ""
-    seconds: float = 0.0
-    say: Callable[[str], None] = print
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=STEPS_OF_A_LOOK))
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Context for one training step. If steps have become slow, prints a note once. The number of threads stays the
-        same, because another one would change the results."""
-        started = time.perf_counter()
-        yield
-        if self.count == 1 or not self.seconds:
-            return
-        self.recent.append(time.perf_counter() - started)
-        if len(self.recent) == STEPS_OF_A_LOOK and min(self.recent) > SLOW * self.seconds:
-            self.say(
-                f"note: a step with {self.count} threads took {self.seconds:.2g} s when the run started and takes at "
-                f"least {min(self.recent):.2g} s now; another process seems to be busy. To use one thread, stop the "
-                "run and resume it with --continue_train --cpu_threads 1; results then agree up to rounding"
-            )
-            self.seconds = 0.0
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of threads, which a resumed run keeps."""
@@ -121,7 +96,7 @@ def _try_out(
 
     with undone(model):
         seconds = measure(step, counts)
-    return choose(seconds, say)
+    return choose(seconds)
 
 
 @contextlib.contextmanager
@@ -156,7 +131,7 @@ def measure(step: Callable[[int], object], counts: list[int]) -> dict[int, float
     return {count: median(seconds[count] for seconds in rounds[1:] or rounds) for count in counts}
 
 
-def choose(seconds: Mapping[int, float], say: Callable[[str], None] = print) -> Threads:
+def choose(seconds: Mapping[int, float]) -> Threads:
     """Choose the smallest number of threads that is about as fast as the fastest one.
 
     seconds: duration of a step for each number of threads.
@@ -169,7 +144,7 @@ def choose(seconds: Mapping[int, float], say: Callable[[str], None] = print) -> 
         reason += ": other processes seem to be busy"
     elif seconds[count] > fastest:
         reason += ": more threads gain too little"
-    return Threads(count, reason, seconds[count], say)
+    return Threads(count, reason)
 
 
 def _listed(words: Any) -> str:
