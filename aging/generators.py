@@ -13,6 +13,7 @@ import onnxruntime
 from aging.card import DIRECTIONS, OPPOSITE, Card
 from util.errors import UserError
 from util.files import sha256_of
+from util.workers import usable_cores
 
 ENGINES = ("auto", "onnx", "torch")
 
@@ -39,9 +40,8 @@ class Generator(NamedTuple):
 
 def available_threads() -> int:
     """The value of OMP_NUM_THREADS or, if it is not set, the number of cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else cores
+    return int(wanted) if wanted.isdecimal() and int(wanted) > 0 else usable_cores()
 
 
 def onnx_generator(path: Path) -> Generator:

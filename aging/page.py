@@ -53,8 +53,8 @@ class Shown(NamedTuple):
     saved: Any
 
 
-def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blocks:
-    """Build the page. at_once: number of photos that are translated, or written in full size, at the same time."""
+def build_page(sessions: Sessions, uploads: Uploads) -> gr.Blocks:
+    """Build the page. One photo at a time is translated, or written in full size."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=FORGET_UPLOADS) as page:
         gr.Markdown(f"# {TITLE}\n{ABOUT}")
         upload = gr.Image(
@@ -107,11 +107,11 @@ def build_page(sessions: Sessions, uploads: Uploads, at_once: int = 1) -> gr.Blo
         answers = Answers(sessions, uploads)
         shown = list(Shown(upload, results, compared, faces, strip, saved))
         quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "quick"}
-        upload.input(answers.open, [upload, strength], shown, concurrency_limit=at_once, api_name="open")
+        upload.input(answers.open, [upload, strength], shown, concurrency_limit=1, api_name="open")
         strength.change(answers.show, strength, compared, trigger_mode="always_last", api_name="show", **quick)
         faces.select(answers.choose, strength, [compared, faces], api_visibility="private", **quick)
         make_strip.click(answers.strip, None, strip, api_name="strip", **quick)
-        save.click(answers.save, strength, saved, concurrency_limit=at_once, api_name="save")
+        save.click(answers.save, strength, saved, concurrency_limit=1, api_name="save")
         page.unload(answers.leave)
     return page.queue(max_size=MOST_WAITING)
 

@@ -64,10 +64,10 @@ def read_run(program: str, description: str, further: Sections, argv: Sequence[s
     return ChosenRun(gathered.folder, label, generators, {name: build(further[name], values) for name in further})
 
 
-def run_generators(folder: RunFolder, label: str = LATEST) -> dict[str, Trained]:
+def run_generators(folder: RunFolder) -> dict[str, Trained]:
     """The generators of a run by direction (older, younger), built from its saved options. Raises CheckpointError,
     OptionError."""
-    return load_generators(folder, label, _restored(folder.read_options()))
+    return load_generators(folder, LATEST, _restored(folder.read_options()))
 
 
 def _restored(saved: Mapping[str, Any]) -> dict[str, Any]:

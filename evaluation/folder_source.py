@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from evaluation.sources import DOMAINS, Pairs, Weights
 from util.endings import SUFFIXES
 from util.errors import UserError
 from util.images import image_to_tensor
-from util.photos import UnreadableImageError, opened_photo, read_image
+from util.photos import UnreadableImageError, opened_photo, read_image, upright_size
 from util.text import first_few, printable
 
 NAME = re.compile(r"(.+)_(real_A|fake_B|rec_A|real_B|fake_A|rec_B|real|fake|rec)", re.DOTALL)
@@ -138,11 +137,6 @@ def _size(path: Path) -> tuple[int, int] | None:
     """Width and height from a file's header, or None if it is not an image."""
     try:
         with opened_photo(path) as image:
-            return _upright_size(image)
+            return upright_size(image)
     except UnreadableImageError:
         return None
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(274, 1) in (5, 6, 7, 8)
-    return (image.height, image.width) if turned else image.size

@@ -48,7 +48,7 @@ class Alignment:
     @property
     def inverse(self) -> Matrix:
         """The transform from the aligned image's coordinates to the photo's."""
-        return _inverted(self.matrix)
+        return _rows(np.linalg.inv(np.vstack([self.matrix, (0, 0, 1)]))[:2])
 
     def resized(self, size: int) -> Alignment:
         """The same framing for an image of another size."""
@@ -147,10 +147,6 @@ def _outside(before: int, length: int, after: int) -> np.ndarray:
 def _after(outer: Matrix, inner: Matrix) -> Matrix:
     """The matrix of the composition: `inner` first, then `outer`."""
     return _rows((np.vstack([outer, (0, 0, 1)]) @ np.vstack([inner, (0, 0, 1)]))[:2])
-
-
-def _inverted(matrix: Matrix) -> Matrix:
-    return _rows(np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))[:2])
 
 
 def _rows(matrix: np.ndarray) -> Matrix:

@@ -69,7 +69,6 @@ def find_faces(
     photo: Image.Image | Pixels,
     *,
     sizes: Sequence[int] = SEARCH_SIZES,
-    min_score: float = MIN_SCORE,
     refine: bool = True,
 ) -> list[Face]:
     """The faces of an upright photo, largest first. util.photos.read_image turns photos upright by their EXIF data.
@@ -80,7 +79,7 @@ def find_faces(
     """
     image = as_rgb(photo)
     useful = sorted({min(size, max(*image.size, min(sizes))) for size in sizes})
-    found = [face for size in useful for face in _search(image, size, min_score)]
+    found = [face for size in useful for face in _search(image, size, MIN_SCORE)]
     faces = _plausible(_distinct(found))
     if refine:
         faces = _plausible([_settled(image, face) for face in faces])

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from faces.align import Alignment, Matrix, aligned, as_rgb, corners_in_photo
+from faces.align import Alignment, Matrix, as_rgb, corners_in_photo
 
 MASK_CENTRE = (0.5, 0.51)
 MASK_RADII = (0.47, 0.48)
@@ -25,32 +25,16 @@ BAND = 256
 """Rows of the photo that are processed at a time, so that large faces need little memory."""
 
 
-def paste_face(
-    photo: Image.Image | np.ndarray, face: np.ndarray, alignment: Alignment, *, strength: float = 1.0
-) -> np.ndarray:
-    """The photo with a changed version of its aligned face, as uint8 RGB (H, W, 3).
-
-    face: uint8 RGB (size, size, 3), a changed version of `aligned(photo, alignment)`, possibly at another size.
-    strength: factor of the change; 0 gives the photo itself, 2 exaggerates. If the face was not changed, every pixel
-    keeps its value. Raises ValueError if the face is not square.
-    """
-    framing = alignment.resized(len(face))
-    before = np.asarray(aligned(photo, framing), dtype=np.float32)
-    return paste_change(photo, face.astype(np.float32) - before, framing, strength=strength)
-
-
-def paste_change(
-    photo: Image.Image | np.ndarray, change: np.ndarray, alignment: Alignment, *, strength: float = 1.0
-) -> np.ndarray:
+def paste_change(photo: Image.Image | np.ndarray, change: np.ndarray, alignment: Alignment) -> np.ndarray:
     """The photo with a change added to its face, as uint8 RGB (H, W, 3).
 
-    change: float32 (size, size, 3), after - before in levels of 255, of the face aligned to any size. strength: factor
-    of the change. Raises ValueError if the change is not square.
+    change: float32 (size, size, 3), after - before in levels of 255, of the face aligned to any size. Raises ValueError
+    if it is not square.
     """
     if change.ndim != 3 or change.shape[0] != change.shape[1] or change.shape[2] != 3:
         raise ValueError(f"expected a change of shape (size, size, 3), but got {change.shape}")
     made = np.array(as_rgb(photo))
-    channels, framing = _as_coarse(change * np.float32(strength), alignment.resized(len(change)))
+    channels, framing = _as_coarse(change, alignment.resized(len(change)))
     left, top, right, bottom = _frame(framing, made.shape[1], made.shape[0])
     for row in range(top, bottom, BAND):
         part = made[row : min(bottom, row + BAND), left:right]

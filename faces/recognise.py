@@ -7,7 +7,7 @@ module reads the file and builds the network from torch's layers, so it runs on 
 
     recogniser = load_recogniser()
     who = recogniser(window(images, RECOGNISED))      # aligned images (N, 3, S, S) in [-1, 1] -> (N, 128)
-    same = (who[0] - who[1]).norm() < SAME_PERSON
+    same = (who[0] - who[1]).norm() < 0.6              # the usual threshold; too high for thousands of faces
 """
 
 from __future__ import annotations
@@ -35,10 +35,6 @@ SCALE."""
 RECOGNISED = CHIP_WINDOW
 """left, top, right, bottom: the part of an aligned image (faces.align) that corresponds to the network's training
 images, in units of its side. UTKFace's chips were cropped by dlib like the training images and are used whole."""
-SAME_PERSON = 0.6
-"""Usual threshold of the Euclidean distance: vectors of one person are mostly closer, those of different people farther
-apart. Of 3,160 pairs of different people among 80 aligned faces of IMDB-WIKI, 0.4 % are closer, and none is closer than
-0.5. The threshold is too high for thousands of faces, which have millions of pairs."""
 LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """Channels, number of residual blocks, and whether the first block halves the image."""
 

@@ -27,8 +27,8 @@ from torch import Tensor
 from models.age_estimator import AgeEstimator, load_estimator, save_estimator
 from scripts.age_training.faces import Faces, half_of, load_pixels, read_faces, split_people
 from scripts.age_training.scores import describe, estimate, score, score_framings
-from scripts.age_training.training import Training, TrainingOptions, parse_folders, parse_path, size_kept
-from util.arguments import OptionError, Parser, build, flatten, option, section
+from scripts.age_training.training import Training, TrainingOptions, parse_path, size_kept
+from util.arguments import OptionError, Parser, build, flatten, option, section, split_paths
 from util.device import describe_device, keep_freed_memory, select_device
 from util.errors import UserError, told_in_one_line
 
@@ -41,7 +41,7 @@ class CommandOptions:
     """data and output"""
 
     dataroot: tuple[Path, ...] | None = option(
-        None, help="data sets with ages from scripts/prepare_dataset.py, separated by commas", parse=parse_folders
+        None, help="data sets with ages from scripts/prepare_dataset.py, separated by commas", parse=split_paths
     )
     output: Path = option(OUTPUT, help="file to write; a .safetensors file has 16-bit weights", parse=parse_path)
     measure: Path | None = option(None, help="measure this estimator on the test people, instead of training one")

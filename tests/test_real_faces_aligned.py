@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from processes import ROOT
 
-from faces.align import aligned, alignment_of
+from faces.align import alignment_of
 from faces.detect import SEARCH_SIZES, Face, find_faces
-from faces.paste import paste_face
+from faces.paste import paste_change
 from util.photos import read_image
 
 WIKI = Path(os.environ.get("WIKI_FACES", ROOT.parent / "shared" / "wiki_faces")) / "wiki_crop"
@@ -95,7 +95,7 @@ def test_untouched_real_faces_come_back_to_the_bit() -> None:
     for image in sample(WIKI, 40):
         for face in find_faces(image):
             alignment = alignment_of(face.landmarks, 128)
-            made = paste_face(image, np.asarray(aligned(image, alignment)), alignment)
+            made = paste_change(image, np.zeros((128, 128, 3), dtype=np.float32), alignment)
             assert np.array_equal(made, np.asarray(image))
 
 

@@ -79,7 +79,7 @@ def option(
 def split_paths(text: str) -> tuple[Path, ...]:
     """Parse comma-separated paths such as `older.onnx,younger.onnx`. Raises ArgumentTypeError."""
     if not all(text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected file names separated by commas")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected paths separated by commas")
     return tuple(map(Path, text.split(",")))
 
 

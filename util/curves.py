@@ -49,9 +49,7 @@ def smooth(values: np.ndarray, smoothing: float) -> np.ndarray:
     return smoothed
 
 
-def draw_curves(
-    path: Path, panels: Mapping[str, Sequence[Curve]], *, smoothing: float = 0.9, columns: int = 2, title: str = ""
-) -> None:
+def draw_curves(path: Path, panels: Mapping[str, Sequence[Curve]], smoothing: float = 0.9) -> None:
     """Write a picture with one panel per title. Each curve is drawn twice: its raw values faintly, and smoothed.
 
     The path's suffix selects the format. The file is written atomically. Raises ImportError if matplotlib is missing
@@ -59,12 +57,10 @@ def draw_curves(
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state, safe in any thread
 
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(6.0 * min(columns, len(panels)), 2.6 * rows + (0.4 if title else 0)), layout="constrained")
-    if title:
-        figure.suptitle(title, parse_math=False)
+    columns, rows = min(2, len(panels)), -(-len(panels) // 2)
+    figure = Figure(figsize=(6.0 * columns, 2.6 * rows), layout="constrained")
     for place, (heading, curves) in enumerate(panels.items()):
-        axes = figure.add_subplot(rows, min(columns, len(panels)), place + 1)
+        axes = figure.add_subplot(rows, columns, place + 1)
         for number, curve in enumerate(map(shorten, curves)):
             colour = f"C{number % 10}"
             axes.plot(curve.epochs, curve.values, color=colour, alpha=0.25, linewidth=0.8)

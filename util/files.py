@@ -94,19 +94,12 @@ def sync_folder(path: Path) -> None:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Make `target` a hard link to `source`, atomically; a copy if the file system does not support hard links."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
+    with atomic_path(target) as temporary:
+        temporary.unlink(missing_ok=True)  # left by a killed process
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        # If both are already links to the same file, os.replace does nothing and leaves the temporary name.
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

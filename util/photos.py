@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from util.endings import HAS_AVIF, HAS_HEIF, OTHER_PICTURES, SUFFIXES
 from util.errors import UserError, describe
@@ -138,6 +139,12 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)  # out of place, it would also copy images that are already upright
     return to_rgb(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of an opened image as its EXIF orientation shows it, from the header alone."""
+    is_turned = image.getexif().get(Base.Orientation, 1) in (5, 6, 7, 8)
+    return (image.height, image.width) if is_turned else image.size
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

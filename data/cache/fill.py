@@ -18,12 +18,11 @@ from PIL import Image
 from data.cache.pixels import NOWHERE, Location, MappedPixels, decode
 from data.photos import PhotoFolder
 from data.transforms import UnusablePhotoError, prepared_size
-from util.photos import UnreadableImageError, opened_photo
+from util.photos import UnreadableImageError, opened_photo, upright_size
 from util.terminal import StatusLine, bar
 
 WAITING_PER_THREAD = 4
 """Maximum number of photos per thread that are being decoded or wait to be written."""
-EXIF_ORIENTATION = 0x0112
 
 
 def planned_bytes(folder: PhotoFolder) -> int:
@@ -37,9 +36,7 @@ def planned_bytes(folder: PhotoFolder) -> int:
 def _planned_bytes_of(folder: PhotoFolder, index: int) -> int:
     try:
         with opened_photo(folder.files[index]) as image:
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) >= 5
-            width, height = image.size[::-1] if turned else image.size
-        width, height = prepared_size(width, height, folder.transform)
+            width, height = prepared_size(*upright_size(image), folder.transform)
     except (UnreadableImageError, UnusablePhotoError):
         return 0
     return width * height * folder.channels

@@ -253,10 +253,3 @@ def parse_path(text: str) -> Path:
     if path.is_dir() or not path.name:
         raise ArgumentTypeError(f"{text!r} is a folder, but a file is expected")
     return path
-
-
-def parse_folders(text: str) -> tuple[Path, ...]:
-    """Parse `a,b` as paths. Raises ArgumentTypeError."""
-    if not all(text.split(",")):
-        raise ArgumentTypeError(f"{text!r}: expected folders separated by commas")
-    return tuple(map(Path, text.split(",")))

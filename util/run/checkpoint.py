@@ -52,15 +52,6 @@ def save_file(content: Any, path: Path) -> str:
     return hashing.digest.hexdigest()
 
 
-def size_of(content: Any) -> int:
-    """Return the total bytes of the tensors in nested dictionaries and lists; all else is negligible."""
-    if isinstance(content, Tensor):
-        return content.numel() * content.element_size()
-    if isinstance(content, Mapping):
-        return sum(map(size_of, content.values()))
-    return sum(map(size_of, content)) if isinstance(content, (list, tuple)) else 0
-
-
 HARMLESS: list[Any] = [argparse.Namespace]
 """Harmless classes in checkpoints of other code besides tensors and plain values: the saved options."""
 

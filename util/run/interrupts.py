@@ -11,12 +11,20 @@ from util.distributed import Reduction, place
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StopRequest:
-    """Context in which the first Ctrl-C or SIGTERM only sets `signal_number`; a second one acts immediately."""
+class StopTogether:
+    """Context in which the first Ctrl-C or SIGTERM only requests a stop; a second one acts immediately.
+
+    A request to any of several processes makes all of them stop after the same step. After each step the processes
+    start an all-reduce of one number, and read its result after the next step. No process waits for its device, or for
+    the network unless that takes longer than a step; the run stops one step later than it could. With several
+    processes, signals after the first are ignored: torchrun repeats the signal that a scheduler already sent to every
+    process, and kills processes that have not ended after 30 seconds.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
         self._former = {number: signal.getsignal(number) for number in SIGNALS}
+        self._reduction: Reduction | None = None
 
     def __bool__(self) -> bool:
         return self.signal_number is not None
@@ -33,7 +41,8 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal_number = number
-        self._restore()
+        if place().processes == 1:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._former.items():
@@ -44,20 +53,6 @@ class StopRequest:
         """The exit status of a process that was ended by the signal (128 + its number); 0 if there was none."""
         return 0 if self.signal_number is None else 128 + self.signal_number
 
-
-class StopTogether(StopRequest):
-    """A stop request to any of several processes, which makes all of them stop after the same step.
-
-    After each step the processes start an all-reduce of one number, and read its result after the next step. No process
-    waits for its device, or for the network unless that takes longer than a step; the run stops one step later than it
-    could. With several processes, signals after the first are ignored: torchrun repeats the signal that a scheduler
-    already sent to every process, and kills processes that have not ended after 30 seconds.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._reduction: Reduction | None = None
-
     def now(self) -> bool:
         """Return whether to stop now. Every process must call it after every step."""
         if place().processes == 1:
@@ -66,8 +61,3 @@ class StopTogether(StopRequest):
         self.signal_number = agreed or self.signal_number
         self._reduction = None if agreed else Reduction(self.signal_number or 0)
         return agreed > 0
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal_number = number
-        if place().processes == 1:
-            self._restore()

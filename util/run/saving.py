@@ -13,7 +13,7 @@ from torch import nn
 from util.arguments import option
 from util.distributed import place
 from util.errors import UserError
-from util.run.interrupts import StopRequest
+from util.run.interrupts import StopTogether
 from util.run.progress import Progress
 from util.run.run_folder import RunFolder
 
@@ -118,7 +118,7 @@ def saved_if_broken(batches: Iterator[Batch], saver: Saver) -> Iterator[Batch]:
         raise
 
 
-def conclude(saver: Saver, stop: StopRequest) -> int:
+def conclude(saver: Saver, stop: StopTogether) -> int:
     """Print how the run ended, and return the exit status, which is not 0 if the last save failed."""
     progress = saver.progress
     end = f"epoch {progress.epoch}, image {progress.epoch_images}"

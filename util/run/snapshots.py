@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from util.files import sha256_of, sync_folder
-from util.run.checkpoint import save_file, size_of
+from util.run.checkpoint import save_file, tensor_bytes
 
 MANIFEST = "manifest.json"
 SPARE_BYTES = 2**20
@@ -109,7 +109,7 @@ def write_snapshot(folder: Path, contents: Mapping[str, Any], notes: Mapping[str
 
 def require_space(folder: Path, contents: Mapping[str, Any]) -> None:
     """Raise OSError if `contents` does not fit on the disk of `folder`."""
-    needed, free = size_of(contents) + SPARE_BYTES, shutil.disk_usage(folder).free
+    needed, free = tensor_bytes(contents) + SPARE_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(
             errno.ENOSPC, f"{needed / 2**20:.0f} MiB are needed but only {free / 2**20:.0f} MiB are free", str(folder)
