@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from portrait import EYES, astronaut
 
-from faces.align import CHIP_WINDOW, EYE_DISTANCE, EYE_HEIGHT, TEMPLATE, aligned, alignment_of
+from faces.align import CHIP_WINDOW, EYE_DISTANCE, EYE_HEIGHT, TEMPLATE, Alignment, aligned, alignment_of
 from faces.detect import find_faces
 from faces.landmarks import USUAL, fitted_similarity, is_plausible, transformed
 from faces.paste import paste_change
