@@ -178,9 +178,10 @@ class CycleGANModel(BaseModel):
         self.networks |= {"D_A": self.D_A, "D_B": self.D_B}
         if network.sync_bn:
             synchronise_batch_norms(self.networks.values(), self.device)
-        if self.objective.has_lazy_terms and self.speed.cuda_graphs:
+        varies = self.objective.has_lazy_terms or options.discriminator.features_smallest > 0
+        if varies and self.speed.cuda_graphs:
             self.speed = replace(
-                self.speed, cuda_graphs=False, graphs_missing="some losses are not computed in every step"
+                self.speed, cuda_graphs=False, graphs_missing="the computation is not the same in every step"
             )
         for net in (self.G_A, self.G_B, self.D_A, self.D_B):
             accelerate(net, self.speed)

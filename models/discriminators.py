@@ -129,17 +129,20 @@ class ProjectedDiscriminator(Network):
 
 class FrozenFeatures(Network):
     """Computes an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is not 0, a larger shorter
-    side is first reduced to `size` pixels. If `grey`, the estimator sees no colours."""
+    side is first reduced to `size` pixels; if `smallest` is not 0, passes of a training step reduce it to a random size
+    from `smallest` to `size` in steps of 8 pixels. If `grey`, the estimator sees no colours."""
 
-    def __init__(self, estimator: AgeEstimator, size: int, grey: bool) -> None:
+    def __init__(self, estimator: AgeEstimator, size: int, smallest: int, grey: bool) -> None:
         super().__init__()
         self.model: AgeEstimator = estimator
-        self.size, self.grey = size, grey
+        self.size, self.smallest, self.grey = size, smallest, grey
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        shorter = min(images.shape[-2:])
-        if 0 < self.size < shorter:
-            height, width = (round(length * self.size / shorter) for length in images.shape[-2:])
+        shorter, size = min(images.shape[-2:]), self.size
+        if self.smallest and torch.is_grad_enabled():  # measurements between the steps draw no random numbers
+            size -= 8 * int(torch.randint((size - self.smallest) // 8 + 1, ()))
+        if 0 < size < shorter:
+            height, width = (round(length * size / shorter) for length in images.shape[-2:])
             images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
         if self.grey:
             # Equal weights keep the heads' gradient grey; luminance weights would favour green.
@@ -154,7 +157,8 @@ def projected_discriminator(
     options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
 ) -> ProjectedDiscriminator:
     """Create a PatchGAN with heads on the features of `--features`. Raises CheckpointError if it cannot be read."""
-    features = FrozenFeatures(load_estimator(options.features, device), options.features_size, options.features_grey)
+    sizes = (options.features_size, options.features_smallest)
+    features = FrozenFeatures(load_estimator(options.features, device), *sizes, options.features_grey)
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
     return ProjectedDiscriminator(patch, features, options.head_width)
 
@@ -201,6 +205,14 @@ class DiscriminatorOptions:
         architecture=True,
         most=512,
     )
+    features_smallest: int = option(
+        0,
+        help="reduce images for --features to a random size in each pass, from this size to --features_size, so that "
+        "no pattern of one size satisfies the heads; 0: always to --features_size",
+        unit="pixels",
+        architecture=True,
+        most=512,
+    )
     features_grey: bool = option(
         False,
         help="convert images to grey for --features, so that only the PatchGAN of --netD projected judges colours",
@@ -210,6 +222,12 @@ class DiscriminatorOptions:
     head_width: int = option(
         64, help="width of the heads of --netD projected", unit="channels", architecture=True, most=512
     )
+
+    def __post_init__(self) -> None:
+        if self.features_smallest > self.features_size:
+            raise OptionError(
+                f"--features_smallest {self.features_smallest} must not exceed --features_size {self.features_size}"
+            )
 
     @property
     def features_used(self) -> Path | None:

@@ -97,6 +97,7 @@ CHANGEABLE = (
     "n_epochs",
     "n_epochs_decay",
     "features_size",
+    "features_smallest",
     "lr",
     "lr_policy",
     "lr_decay_iters",

@@ -12,6 +12,7 @@ from test_cycle_gan import photos, small_model
 
 from models.age_estimator import AgeEstimator, EstimatorShape, save_estimator
 from models.fast.speed import SPEEDUPS
+from util.arguments import OptionError
 from util.files import sha256_of
 
 
@@ -65,6 +66,18 @@ def test_with_grey_features_only_the_patch_discriminator_sees_colour(teacher: Pa
         of_colour, of_grey = model.D_A(images), model.D_A(grey)
         assert not torch.allclose(of_colour[:, 0], of_grey[:, 0])
         assert torch.allclose(of_colour[:, 1:], of_grey[:, 1:], atol=1e-5) == features_grey
+
+
+def test_features_vary_in_size_in_training_steps_alone(teacher: Path) -> None:
+    model = small_model(netD="projected", features=teacher, n_layers_D=2, features_size=32, features_smallest=16)
+    images = photos()["A"].repeat(1, 1, 2, 2)
+    features = model.D_A.frozen[0]
+    sizes = {features(images)[0].shape[-2] for _ in range(40)}
+    with torch.no_grad():
+        measured = {features(images)[0].shape[-2] for _ in range(10)}
+    assert len(sizes) == 3 and measured == {max(sizes)} and min(sizes) == max(sizes) // 2
+    with pytest.raises(OptionError, match="--features_smallest 40"):
+        small_model(netD="projected", features=teacher, features_size=32, features_smallest=40)
 
 
 def test_fast_ways_stay_near_the_plain_one(teacher: Path) -> None:
