@@ -35,6 +35,7 @@ FORGET_UPLOADS = (60, 900)
 """Interval at which uploads that were never read are deleted, and their minimum age; both in seconds."""
 CSS = (
     "footer { display: none !important; } .gradio-container { max-width: 1100px !important; margin: auto !important; }"
+    "#upload:has(video:not(.hide)) { height: 480px !important; }"  # while the camera is on
 )
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
 
@@ -107,7 +108,8 @@ def build_page(sessions: Sessions, uploads: Uploads) -> gr.Blocks:
         answers = Answers(sessions, uploads)
         shown = list(Shown(upload, results, compared, faces, strip, saved))
         quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": 2, "concurrency_id": "quick"}
-        upload.input(answers.open, [upload, strength], shown, concurrency_limit=1, api_name="open")
+        # Not `input`, which also happens, with no photo, when visitors change to the camera or the clipboard.
+        upload.upload(answers.open, [upload, strength], shown, concurrency_limit=1, api_name="open")
         strength.change(answers.show, strength, compared, trigger_mode="always_last", api_name="show", **quick)
         faces.select(answers.choose, strength, [compared, faces], api_visibility="private", **quick)
         make_strip.click(answers.strip, None, strip, api_name="strip", **quick)

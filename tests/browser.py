@@ -31,10 +31,10 @@ needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chro
 
 
 @cache
-def started() -> webdriver.Chrome:
-    """One browser for all tests."""
+def started(*flags: str) -> webdriver.Chrome:
+    """One browser for all tests that need no further flags."""
     options = Options()
-    for flag in FLAGS:
+    for flag in (*FLAGS, *flags):
         options.add_argument(f"--{flag}")
     options.binary_location = CHROMIUM or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -50,9 +50,9 @@ def resize(driver: webdriver.Chrome, width: int, height: int = 900) -> None:
 
 
 @contextlib.contextmanager
-def opened(url: str, width: int = 1200) -> Iterator[webdriver.Chrome]:
-    """A new tab of a width in pixels with the page in it."""
-    driver = started()
+def opened(url: str, width: int = 1200, *flags: str) -> Iterator[webdriver.Chrome]:
+    """A new tab of a width in pixels with the page in it. flags: of the browser, beside FLAGS."""
+    driver = started(*flags)
     first = driver.current_window_handle
     driver.switch_to.new_window("tab")
     try:
