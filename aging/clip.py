@@ -97,35 +97,9 @@ def join_parts(path: Path, parts: Sequence[Path], sound_of: Path) -> None:
     listing.write_text("".join(f"file '{part.name}'\n" for part in parts), encoding="utf-8")
     for sound in ("copy", "aac"):  # MP4 supports most sound formats without conversion
         with atomic_path(path) as temporary:
-            words = [
-                imageio_ffmpeg.get_ffmpeg_exe(),
-                "-y",
-                "-v",
-                "error",
-                "-f",
-                "concat",
-                "-safe",
-                "0",
-                "-i",
-                listing,
-                "-i",
-                sound_of,
-                "-map",
-                "0:v",
-                "-map",
-                "1:a?",
-                "-c:v",
-                "copy",
-                "-c:a",
-                sound,
-                "-map_metadata",
-                "-1",
-                "-movflags",
-                "+faststart",
-                "-f",
-                "mp4",
-                temporary,
-            ]
+            inputs = ["-f", "concat", "-safe", "0", "-i", listing, "-i", sound_of, "-map", "0:v", "-map", "1:a?"]
+            output = ["-c:v", "copy", "-c:a", sound, "-map_metadata", "-1", "-movflags", "+faststart", "-f", "mp4"]
+            words = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *inputs, *output, temporary]
             done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if done.returncode == 0:
                 return

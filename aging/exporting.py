@@ -123,10 +123,10 @@ def write_safetensors(trained: Trained, path: Path) -> None:
 
 def read_onnx(path: Path) -> Translate:
     """The network in an ONNX file as a function, run by onnxruntime on the CPU."""
-    import onnxruntime
+    from aging.generators import onnx_generator  # imports onnxruntime, which other formats do not need
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+    translate = onnx_generator(path).translate
+    return lambda images: torch.from_numpy(translate(images.numpy()))
 
 
 def read_torchscript(path: Path) -> Translate:

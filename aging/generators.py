@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import onnxruntime
@@ -78,19 +78,21 @@ def torch_generators(folder: Path) -> dict[str, Generator]:
     torch.set_num_threads(available_threads())
     run = RunFolder(folder.parent, folder.name)
 
-    def translate_by(network: torch.nn.Module) -> Translate:
-        def translate(images: np.ndarray, /) -> np.ndarray:
-            with torch.inference_mode():
-                return np.asarray(network(torch.from_numpy(images)))
-
-        return translate
-
     return {
-        direction: Generator(
-            trained.card, translate_by(trained.network), run.weights_path(LATEST, trained.card.network)
-        )
+        direction: Generator(trained.card, by_torch(trained.network), run.weights_path(LATEST, trained.card.network))
         for direction, trained in run_generators(run).items()
     }
+
+
+def by_torch(network: Any) -> Translate:
+    """A torch module as a function on arrays."""
+    import torch
+
+    def translate(images: np.ndarray, /) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(network(torch.from_numpy(images)))
+
+    return translate
 
 
 def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "auto") -> dict[str, Generator]:

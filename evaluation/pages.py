@@ -65,7 +65,7 @@ def write_page(
         _add_faces(page, folder, source, measured[direction], summary, examples)
     page.heading("Files that were used or measured")
     page.add(_files_table(weights))
-    page.links({name: name for name in ("metrics.csv", "metrics.json", "per_photo.csv")})
+    page.add(tags.nav(*(tags.a(name, href=name) for name in ("metrics.csv", "metrics.json", "per_photo.csv"))))
     page.folded_table("options", {name: format_value(value) for name, value in options.items()})
     return page.write("report.html")
 

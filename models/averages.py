@@ -36,12 +36,6 @@ class Averages:
                 [x for x in averages if x.is_floating_point()], [x for x in values if x.is_floating_point()], 1 - decay
             )
 
-    def restart(self) -> None:
-        """Set the averages to the networks' current weights."""
-        self.steps = 0
-        for name, network in self.networks.items():
-            self.averaged[name].load_state_dict(network.state_dict())
-
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps. The averages themselves are saved as networks."""
         return {"steps": self.steps}

@@ -21,6 +21,7 @@ from faces.recognise import SIZE as DLIB_SIZE
 from faces.recognise import load_recogniser, weights_path
 from util.arguments import OptionError, build, option
 from util.files import sha256_of
+from util.images import part_of
 from util.run.checkpoint import CheckpointError
 
 SCRIPTED = (".pt", ".pth", ".torchscript", ".ts")
@@ -88,9 +89,7 @@ class FaceInput:
 
     def prepare(self, images: Tensor) -> Tensor:
         """Convert RGB images (N, 3, H, W) in [-1, 1] to the recogniser's input (N, 3, size, size)."""
-        size, (height, width) = (self.size, self.size), images.shape[-2:]
-        left, top, right, bottom = PARTS[self.part]
-        images = images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+        size, images = (self.size, self.size), part_of(images, PARTS[self.part])
         if images.shape[-2:] != size:
             images = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
         mean, std = (torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (self.mean, self.std))

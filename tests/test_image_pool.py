@@ -12,8 +12,13 @@ def numbered(*numbers: int) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float32).reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2)
 
 
+def queried(pool: ImagePool, images: torch.Tensor) -> torch.Tensor:
+    pool.draw([len(images)])
+    return pool.exchange(images)
+
+
 def ask(pool: ImagePool, *numbers: int) -> list[int]:
-    return pool.query(numbered(*numbers))[:, 0, 0, 0].int().tolist()
+    return queried(pool, numbered(*numbers))[:, 0, 0, 0].int().tolist()
 
 
 def test_a_full_pool_swaps_half_the_time_uniformly() -> None:
@@ -54,7 +59,7 @@ def test_a_batch_is_treated_as_images_one_after_another() -> None:
 def test_what_comes_out_has_no_gradient_and_is_no_view_of_the_pool() -> None:
     pool = ImagePool(1, seed=0)
     images = torch.ones(1, 1, 2, 2, requires_grad=True)
-    first = pool.query(images * 2)
+    first = queried(pool, images * 2)
     assert not first.requires_grad
     for number in range(20):
         ask(pool, number)

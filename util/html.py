@@ -50,11 +50,6 @@ class Page:
         """Append a paragraph."""
         self.add(tags.p(printable(text)))
 
-    def links(self, targets: Mapping[str, str]) -> None:
-        """Append links, given as text to path relative to the page. Without links, appends nothing."""
-        if targets:
-            self.add(tags.nav(*(tags.a(text, href=link(path)) for text, path in targets.items())))
-
     def picture(self, path: str, alt: str) -> None:
         """Append a picture at its own width, or at the window's width if that is smaller."""
         self.add(tags.img(src=link(path), alt=alt, cls="wide"))

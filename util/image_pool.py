@@ -27,11 +27,6 @@ class ImagePool:
         self.generator = torch.Generator().manual_seed(seed)
         self._moves: list[Tensor] = []
 
-    def query(self, images: Tensor) -> Tensor:
-        """Map images (N, C, H, W) to images (N, C, H, W) without gradients. A pool of size 0 returns its input."""
-        self.draw([len(images)])
-        return self.exchange(images)
-
     def draw(self, counts: Sequence[int]) -> None:
         """Draw the slots for the next batches. counts: the number of images in each."""
         if self.size == 0:
@@ -46,7 +41,8 @@ class ImagePool:
                 self._moves[part : part + 1] = [host.to(self.device, non_blocking=True)]
 
     def exchange(self, images: Tensor, part: int = 0) -> Tensor:
-        """Swap images with the buffer as drawn for batch number `part`, and return the resulting batch."""
+        """Swap images (N, C, H, W) with the buffer as drawn for batch number `part`, and return the resulting batch,
+        without gradients. A pool of size 0 returns its input."""
         images = images.detach()
         if self.size == 0:
             return images

@@ -43,6 +43,13 @@ def in_colour(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
+def part_of(images: Tensor, part: tuple[float, float, float, float]) -> Tensor:
+    """Crop images (N, C, H, W) to a part: left, top, right, bottom in units of their width and height."""
+    height, width = images.shape[-2:]
+    left, top, right, bottom = part
+    return images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+
+
 def array_to_image(array: np.ndarray) -> Image.Image:
     """Convert a uint8 array (H, W, 3) or (H, W, 1) to a Pillow image."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

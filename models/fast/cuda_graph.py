@@ -22,12 +22,12 @@ EAGER_STEPS = 3
 class GraphedStep(Generic[Result]):
     """Runs `step` eagerly at first, then records it, and from then on replays the recording.
 
-    Batches of a different size, such as the last of an epoch, are computed eagerly. If recording fails, `report` is
-    called once, and all steps are computed eagerly.
+    Batches of a different size, such as the last of an epoch, are computed eagerly. If recording fails, this is printed
+    once, and all steps are computed eagerly.
     """
 
-    def __init__(self, step: Callable[..., Result], report: Callable[[str], None] = print) -> None:
-        self.step, self.report = step, report
+    def __init__(self, step: Callable[..., Result]) -> None:
+        self.step = step
         self.enabled = True
         self.reset()
 
@@ -72,7 +72,7 @@ class GraphedStep(Generic[Result]):
         except Exception as error:  # libraries fail in many ways within a graph; the run continues without
             self.enabled = False
             torch.cuda.synchronize()
-            self.report(f"training without CUDA graphs, because recording failed: {type(error).__name__}: {error}")
+            print(f"training without CUDA graphs, because recording failed: {type(error).__name__}: {error}")
             return False
         self._graph, self._inputs, self._result = graph, own, result
         return True

@@ -52,9 +52,3 @@ def draw_views(framings: np.ndarray, generator: torch.Generator) -> Tensor:
     share = torch.where(drawn < CHIP_SHARE, 1.0, torch.where(drawn < CHIP_SHARE + FRAME_SHARE, 0.0, between))
     share = torch.where(torch.from_numpy(framings == CROP), 0.0, share)[:, None]
     return torch.tensor(WHOLE_VIEW) * (1 - share) + torch.tensor(CHIP_VIEW) * share
-
-
-def chips_of(frames: Tensor) -> Tensor:
-    """Crop frames (N, C, S, S) to the chips in them."""
-    left, top, right, bottom = (round(edge * frames.shape[-1]) for edge in CHIP_WINDOW)
-    return frames[..., top:bottom, left:right]

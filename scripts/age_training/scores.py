@@ -9,10 +9,11 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
+from faces.align import CHIP_WINDOW
 from models.age_estimator import AgeEstimator
 from scripts.age_training.faces import Faces
-from scripts.age_training.framing import CROP, chips_of
-from util.images import uint8_to_tensor
+from scripts.age_training.framing import CROP
+from util.images import part_of, uint8_to_tensor
 
 
 @torch.inference_mode()
@@ -66,7 +67,7 @@ def score_framings(
         if len(own):
             made[title] = score(own, estimate(estimator, images, device))
         if len(own) and own.framings[0] != CROP:
-            made[f"{title}, chips"] = score(own, estimate(estimator, chips_of(images), device))
+            made[f"{title}, chips"] = score(own, estimate(estimator, part_of(images, CHIP_WINDOW), device))
     return made
 
 

@@ -22,7 +22,7 @@ from scripts.preparation.report import Result, check_not_empty, summary, write_m
 from scripts.preparation.selection import select
 from scripts.preparation.settings import InputOptions, Settings
 from scripts.preparation.sources import SOURCES, Source
-from scripts.preparation.sources.collection import Collection, Photo, TwoFolders, open_collection
+from scripts.preparation.sources.collection import Collection, TwoFolders, open_collection
 from scripts.preparation.sources.folder import read_folder
 from scripts.preparation.sources.table import BOX, LANDMARKS
 from scripts.preparation.workspace import Outcomes, Workspace
@@ -202,7 +202,7 @@ def batches(preparation: Preparation, work: Workspace, rows: np.ndarray) -> Iter
         target = work.photo_path(folders[row], names[row])
         points = tuple(landmarks[row].tolist()) if np.isfinite(landmarks[row]).all() else ()
         tasks.append(PhotoTask(row, photo, target, box, photos.margin is not None, shown[row] == "aligned", points))
-        size += weight(photo)
+        size += len(photo) if isinstance(photo, bytes) else 0
         if len(tasks) >= BATCH_PHOTOS or size >= BATCH_BYTES:
             yield what, tasks
             tasks, size = [], 0
@@ -220,11 +220,6 @@ def framings(preparation: Preparation) -> np.ndarray:
     ending = preparation.source.chip_ending
     chips = paths.str.endswith(ending).to_numpy(dtype=bool) if ending else np.zeros(len(paths), dtype=bool)
     return np.where(chips, "chip", "aligned").astype(object)
-
-
-def weight(photo: Photo) -> int:
-    """The memory in bytes that a waiting photo needs."""
-    return len(photo) if isinstance(photo, bytes) else 0
 
 
 def face_square(face: np.ndarray, margin: float) -> Box | None:

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from faces.recognise import RECOGNISED, SIZE, Recogniser, load_recogniser, window
+from faces.align import CHIP_WINDOW
+from faces.recognise import SIZE, Recogniser, load_recogniser
 from scripts.preparation.aligning import AlignedPhoto, align_photo
 from scripts.preparation.photo import crop_to, middle_square
-from util.images import image_to_tensor
+from util.images import image_to_tensor, part_of
 from util.photos import UnreadableImageError, opened_photo, upright
 
 LENGTH = 128
 NOBODY = np.full(LENGTH, np.nan, dtype=np.float32)
 """The vector of a photo without a face."""
-ALIGNED_SIZE = round(SIZE / (RECOGNISED[2] - RECOGNISED[0]))
-"""Size of an aligned image in pixels whose part RECOGNISED has the size of the recogniser's input."""
+ALIGNED_SIZE = round(SIZE / (CHIP_WINDOW[2] - CHIP_WINDOW[0]))
+"""Size of an aligned image in pixels whose part CHIP_WINDOW has the size of the recogniser's input."""
 
 
 class FaceTask(NamedTuple):
@@ -60,7 +61,7 @@ def _vector(task: FaceTask) -> np.ndarray:
         found = align_photo(decoded, ALIGNED_SIZE, least=0, allow_second=True)
         if not isinstance(found, AlignedPhoto):
             return NOBODY
-        seen = window(image_to_tensor(found.image)[None], RECOGNISED)
+        seen = part_of(image_to_tensor(found.image)[None], CHIP_WINDOW)
     with torch.inference_mode():
         return _recogniser()(seen)[0].numpy()
 

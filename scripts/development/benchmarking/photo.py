@@ -20,7 +20,7 @@ from PIL import Image
 
 from aging.aged_photo import age_photo, to_network
 from aging.exporting import plain_copy
-from aging.generators import Generator, Translate, available_threads, find_generators, needed_for
+from aging.generators import Generator, Translate, available_threads, by_torch, find_generators, needed_for
 from aging.photo_file import read_photo, write_photo
 from aging.pictures import before_and_after
 from aging.trained import Trained, run_generators
@@ -179,12 +179,7 @@ def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Tr
         speedups = SpeedOptions().speedups if kernels else ()
         options = SpeedOptions(precision=precision, speedups=speedups)
         accelerate(network, options.resolve(torch.device("cpu"), training=False))
-
-    def translate(images: np.ndarray, /) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(network(torch.from_numpy(images)))
-
-    return translate
+    return by_torch(network)
 
 
 def format_table(result: dict[str, Any]) -> str:

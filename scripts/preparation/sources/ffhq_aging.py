@@ -47,7 +47,7 @@ def read_ffhq_aging(collection: Collection) -> pd.DataFrame:
             "path": [found.get(value, f"{value:05d}.png") for value in number],
             "age": groups.mean(axis=1, skipna=False),
             "gender": gender.where(gender.isin(["female", "male"]) & certain),
-            "glasses": _glasses(rows),
+            "glasses": _glasses(rows).map({"none": False, "normal": True, "dark": True}).astype("boolean"),
             "partition": np.where(number < FIRST_TESTED, "train", "test"),
             "problem": _problems(rows),
         }
@@ -70,7 +70,8 @@ def _problems(rows: pd.DataFrame) -> np.ndarray:
     eyes = pd.concat([_numbers(rows, "left_eye_occluded"), _numbers(rows, "right_eye_occluded")], axis=1)
     covered = (eyes.max(axis=1) >= MOST_COVERED[0]) | (eyes.min(axis=1) >= MOST_COVERED[1])
     uncertain = _numbers(rows, "age_group_confidence", default=1.0) <= LEAST_AGE_CONFIDENCE
-    reasons = {"age group uncertain": uncertain, "face turned away": turned, "eyes covered": covered | _dark(rows)}
+    covered |= _glasses(rows) == "dark"
+    reasons = {"age group uncertain": uncertain, "face turned away": turned, "eyes covered": covered}
     return np.select([mask.to_numpy() for mask in reasons.values()], list(reasons), default="")
 
 
@@ -80,15 +81,7 @@ def _numbers(rows: pd.DataFrame, name: str, default: float = -1.0) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").fillna(default)
 
 
-def _dark(rows: pd.DataFrame) -> pd.Series:
-    return _glasses_words(rows) == "dark"
-
-
 def _glasses(rows: pd.DataFrame) -> pd.Series:
-    return _glasses_words(rows).map({"none": False, "normal": True, "dark": True}).astype("boolean")
-
-
-def _glasses_words(rows: pd.DataFrame) -> pd.Series:
     """none (which CSV readers interpret as empty), normal or dark; -1 if unknown."""
     words = rows["glasses"] if "glasses" in rows else pd.Series("-1", index=rows.index)
     return words.fillna("none").str.lower()
