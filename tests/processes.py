@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -198,3 +199,11 @@ def run(script: str | Path, *words: str | Path, status: int = 0, seconds: float 
 def tree(folder: Path) -> dict[str, bytes]:
     """The contents of all files below a folder, by their paths in it."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 240) -> None:
+    """Wait for what another process does; fails the test if it is not done after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)

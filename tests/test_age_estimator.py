@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from processes import ROOT, fork, run
+from processes import ROOT, fork, run, wait_until
 
 from evaluation.people import person_hash
 from models.age_estimator import (
@@ -279,9 +278,7 @@ def test_a_training_killed_and_gone_on_with_is_as_if_in_one_go(prepared: Path, t
     output = tmp_path / "output.txt"
     output.touch()
     process = fork(output, *words, *SMALL)
-    while "epoch 1/2" not in output.read_text():
-        assert process.poll() is None
-        time.sleep(0.02)
+    wait_until(lambda: "epoch 1/2" in output.read_text() or process.poll() is not None)
     process.kill()
     process.wait()
     assert not broken.exists() and broken.with_name("broken.pth.training").exists()

@@ -6,10 +6,9 @@ import os
 import re
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from portrait import astronaut
-from processes import ENVIRONMENT, ROOT, start
+from processes import ENVIRONMENT, ROOT, start, wait_until
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -26,13 +25,6 @@ from small_runs import make_run
 
 gradio_client = pytest.importorskip("gradio_client", reason="needs pip install -r requirements-app.txt")
 AT_ONCE = 50
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 class Page:
@@ -51,7 +43,7 @@ class Page:
         self.process = start(
             "app.py", *map(str, words), environment={**ENVIRONMENT, "TMPDIR": str(self.stored)}, output=self.log
         )
-        wait_for(self.answers)
+        wait_until(self.answers)
 
     def answers(self) -> bool:
         assert self.process.poll() is None, Path(self.log.name).read_text()
@@ -115,7 +107,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def drop(driver: webdriver.Chrome, photo: Path) -> None:
-    wait_for(lambda: driver.find_elements(By.CSS_SELECTOR, "#upload input[type=file]"))
+    wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#upload input[type=file]"))
     driver.find_element(By.CSS_SELECTOR, "#upload input[type=file]").send_keys(str(photo))
 
 
@@ -129,12 +121,12 @@ def after(driver: webdriver.Chrome) -> str:
 def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> None:
     with browser.opened(page.url, width) as driver:
         drop(driver, photos / "two.png")
-        wait_for(lambda: "aged_" in after(driver))
+        wait_until(lambda: "aged_" in after(driver))
         first = after(driver)
         slider = driver.find_element(By.CSS_SELECTOR, "#strength input[type=range]")
         move = "arguments[0].value = -1; arguments[0].dispatchEvent(new Event('input', {bubbles: true}))"
         driver.execute_script(move, slider)
-        wait_for(lambda: after(driver) != first)
+        wait_until(lambda: after(driver) != first)
 
         # The second face is left out by a click on it: it stays as it is.
         shown = after(driver)
@@ -142,12 +134,12 @@ def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> No
         driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", faces)
         displayed = min(faces.rect["width"] / 600, faces.rect["height"] / 320)  # the image is fitted into its box
         ActionChains(driver).move_to_element_with_offset(faces, round(displayed * 150), 0).click().perform()
-        wait_for(lambda: after(driver) != shown)
+        wait_until(lambda: after(driver) != shown)
 
         driver.execute_script("document.querySelector('#make_strip').click()")
-        wait_for(lambda: driver.find_elements(By.CSS_SELECTOR, "#strip img"))
+        wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#strip img"))
         driver.execute_script("document.querySelector('#save').click()")
-        wait_for(lambda: driver.find_elements(By.CSS_SELECTOR, "#saved a[href]"))
+        wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#saved a[href]"))
         link = driver.find_element(By.CSS_SELECTOR, "#saved a[href]").get_attribute("href")
         with Image.open(urllib.request.urlopen(link)) as saved, Image.open(photos / "two.png") as photo:
             assert saved.size == photo.size and saved.format == photo.format
@@ -158,7 +150,7 @@ def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> No
         requested = driver.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
         assert [url for url in requested if not url.startswith(page.url)] == [], "works without the internet"
         assert browser.script_errors(driver) == []
-    wait_for(lambda: not page.files())
+    wait_until(lambda: not page.files())
 
 
 @browser.needs_browser
@@ -243,7 +235,7 @@ def test_fifty_at_once_are_all_served(page: Page, photos: Path) -> None:
     assert page.memory() - before < 300, "MB"
     for visitor in visitors:
         visitor.close()
-    wait_for(lambda: not page.files())
+    wait_until(lambda: not page.files())
 
 
 def test_a_visitor_may_leave_at_any_time(page: Page, photos: Path) -> None:
@@ -254,7 +246,7 @@ def test_a_visitor_may_leave_at_any_time(page: Page, photos: Path) -> None:
     assert open_photo(staying, photos / "one.jpg")
     staying.close()
     # An upload that nobody came back for may stay for a quarter of an hour; what was made of it does not.
-    wait_for(lambda: not [path for path in page.files() if path.parent.name.startswith("session_")])
+    wait_until(lambda: not [path for path in page.files() if path.parent.name.startswith("session_")])
 
 
 def test_the_page_says_what_is_missing(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from processes import run, start, tree
+from processes import run, start, tree, wait_until
 
 from scripts.demo_faces.person import sample_person
 from scripts.demo_faces.portrait import draw
@@ -56,10 +55,7 @@ def test_again_is_up_to_date_and_other_settings_replace_what_was_drawn(tmp_path:
 def test_a_killed_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     words = ("--size", "64", "--train", "12", "--test", "2", "--processes", "1")
     process = start(SCRIPT, "--output", tmp_path / "killed", *words)
-    deadline = time.monotonic() + 240
-    while len(list((tmp_path / "killed").rglob("*.png"))) < 5:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: len(list((tmp_path / "killed").rglob("*.png"))) >= 5 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "killed" / "demo.json").exists()

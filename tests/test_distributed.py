@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import distributed_checks
 import numpy as np
 import pytest
 import torch
-from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run
+from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run, wait_until
 
 from data.loader import EpochSampler
 from models.fast.speed import SpeedOptions
@@ -67,13 +66,6 @@ def run_processes(count: int, script: str, *words: str | Path, folder: Path, **v
     """Run processes to their end; returns what each printed."""
     assert statuses(start_processes(count, script, *words, folder=folder, **variables)) == [0] * count, printed(folder)
     return printed(folder)
-
-
-def wait_until(condition: Any, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # ---- The parts

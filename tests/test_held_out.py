@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from measured_faces import LevelEstimator, face, instruments, write_estimator
-from processes import fork, run
+from processes import fork, run, wait_until
 from torch import Tensor
 
 from evaluation.held_out import Best, HeldOut
@@ -157,8 +156,7 @@ def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Pa
     assert same(networks(plain, "latest"), networks(whole, "latest")) and not (plain / "run" / "held_out.csv").exists()
     process = fork(broken / "output.txt", "train.py", *words, *measuring, "--checkpoints_dir", str(broken))
     (broken / "output.txt").touch()
-    while "epoch 2/4, held-out faces" not in (broken / "output.txt").read_text():
-        time.sleep(0.005)
+    wait_until(lambda: "epoch 2/4, held-out faces" in (broken / "output.txt").read_text())
     process.kill()
     assert process.wait() == -signal.SIGKILL
     run("train.py", *words, *measuring, "--checkpoints_dir", str(broken), "--continue_train")

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 import raw_collections as raw
 from browser import broken_images, needs_browser, opened, overflows, script_errors
 from PIL import Image
-from processes import run, start, tree
+from processes import run, start, tree, wait_until
 
 from util.workers import usable_cores
 
@@ -208,13 +207,6 @@ def test_folders_of_another_origin_are_never_touched(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == {"trainA/mine.jpg": b"mine"}
 
 
-def wait_for(condition: object, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def journal_lines(output: Path) -> int:
     journal = output / ".preparing" / "journal.csv"
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
@@ -246,7 +238,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(tmp_path: Path, large_t
     kills = 0
     for lines in (0, 10, 30, 55, 80):
         process = start(SCRIPT, "wiki", *words, "--output", out)
-        wait_for(lambda goal=lines, p=process: journal_lines(out) > goal or p.poll() is not None)
+        wait_until(lambda goal=lines, p=process: journal_lines(out) > goal or p.poll() is not None)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=240)
@@ -274,25 +266,25 @@ def test_interrupted_while_publishing_it_completes_the_set(tmp_path: Path) -> No
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_told_and_leaves_no_process(tmp_path: Path, large_tar: Path, stop: signal.Signals) -> None:
     process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
-    wait_for(lambda: journal_lines(tmp_path / "out") > 5)
+    wait_until(lambda: journal_lines(tmp_path / "out") > 5)
     children = descendants(process.pid)
     assert len(children) >= 2 or usable_cores() == 1
     process.send_signal(stop)
     printed, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + stop and "interrupted; run the same command again" in printed
     assert "Traceback" not in printed
-    wait_for(lambda: not any(is_alive(child) for child in children))
+    wait_until(lambda: not any(is_alive(child) for child in children))
 
 
 @pytest.mark.skipif(usable_cores() == 1, reason="on one core photos are read by the process itself, without workers")
 def test_workers_end_with_a_killed_parent(tmp_path: Path, large_tar: Path) -> None:
     process = start(SCRIPT, "wiki", "--input", large_tar, "--output", tmp_path / "out", *SLOW)
-    wait_for(lambda: journal_lines(tmp_path / "out") > 5)
+    wait_until(lambda: journal_lines(tmp_path / "out") > 5)
     children = descendants(process.pid)
     assert len(children) >= 2
     process.kill()
     process.communicate(timeout=240)
-    wait_for(lambda: not any(is_alive(child) for child in children))
+    wait_until(lambda: not any(is_alive(child) for child in children))
 
 
 def descendants(pid: int) -> list[int]:
@@ -321,7 +313,7 @@ def is_alive(pid: int) -> bool:
 def test_two_preparations_of_one_folder_do_not_mix(tmp_path: Path, large_tar: Path) -> None:
     words = ["--input", large_tar, "--output", tmp_path / "out", *SLOW]
     first = start(SCRIPT, "wiki", *words)
-    wait_for(lambda: journal_lines(tmp_path / "out") > 0)
+    wait_until(lambda: journal_lines(tmp_path / "out") > 0)
     assert "another preparation is writing to" in prepare("wiki", *words, status=2)
     first.kill()
     first.communicate(timeout=240)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from processes import TINY, fork, run
+from processes import TINY, fork, run, wait_until
 from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
@@ -138,9 +137,7 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
     output = tmp_path / "output.txt"
     output.touch()
     stopped = fork(output, "train.py", *words, "--name", "stopped")
-    while "step 1 of 120" not in output.read_text():
-        assert stopped.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: "step 1 of 120" in output.read_text() or stopped.poll() is not None)
     stopped.send_signal(signal.SIGINT)
     assert stopped.wait() == 130
     told = run("train.py", *words, "--name", "stopped", "--continue_train")
