@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from processes import ENVIRONMENT, ROOT, TINY, Forked, fork, run, wait_until
+from small_runs import same, weights
 
 from data.loader import EpochSampler
 from models.fast.speed import SpeedOptions
@@ -24,8 +25,6 @@ from models.layers import NetworkOptions, synchronise_batch_norms
 from util.arguments import OptionError
 from util.device import select_device
 from util.distributed import ALONE, Place
-
-NETWORKS = ("G_A", "G_B", "D_A", "D_B")
 
 
 def start_processes(count: int, script: str, *words: str | Path, folder: Path, **variables: str) -> list[Forked]:
@@ -207,14 +206,6 @@ def positions(folder: Path) -> list[int]:
         return [int(row["total_images"]) for row in csv.DictReader(file)]
 
 
-def assert_equal_runs(ours: Path, theirs: Path) -> None:
-    for network in NETWORKS:
-        a, b = (
-            torch.load(folder / "run" / f"latest_net_{network}.pth", weights_only=True) for folder in (ours, theirs)
-        )
-        assert list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a), network
-
-
 @pytest.fixture(scope="module")
 def straight(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs on two processes, in one go."""
@@ -281,7 +272,7 @@ def test_killed_restarted_stopped_and_continued_is_as_if_in_one_go(
 
     main, other = run_processes(2, "train.py", *words, folder=tmp_path)
     assert "resuming" in main and "number of processes has changed" not in main and other == ""
-    assert_equal_runs(tmp_path, straight)
+    assert same(weights(tmp_path / "run"), weights(straight / "run"))
     assert positions(tmp_path) == positions(straight)
 
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from processes import TINY, run, start
 from selenium.webdriver.common.by import By
+from small_runs import reports, same, weights
 
 import train
 from util.run.interrupts import StopTogether
@@ -223,25 +224,16 @@ LONG = ("--n_epochs", "1", "--n_epochs_decay", "2", "--print_freq", "4", "--seed
 LONG += ("--max_dataset_size", "12")
 
 
-def losses(folder: Path) -> list[list[str]]:
-    """Position and losses of every report; the speed, which differs, left out."""
-    rows = csv.DictReader((folder / "run" / "loss_log.csv").open())
-    return [[value for name, value in row.items() if "seconds" not in name] for row in rows]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}.{key}": value
-        for name in ("G_A", "G_B", "D_A", "D_B")
-        for key, value in torch.load(folder / "run" / f"latest_net_{name}.pth", weights_only=True).items()
-    }
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(demo_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
     run("train.py", *train_words(demo_faces, folder, *LONG))
-    return folder
+    return folder / "run"
+
+
+def assert_equal_runs(ours: Path, theirs: Path) -> None:
+    assert reports(ours / "loss_log.csv") == reports(theirs / "loss_log.csv")
+    assert same(weights(ours), weights(theirs))
 
 
 def test_the_same_seed_gives_the_same_run_with_0_and_2_workers(
@@ -251,12 +243,10 @@ def test_the_same_seed_gives_the_same_run_with_0_and_2_workers(
     process = start("train.py", *words)  # not forked: its random numbers are its own until it seeds them
     printed, _ = process.communicate()
     assert process.returncode == 0, printed
-    assert losses(tmp_path) == losses(uninterrupted)
-    ours, theirs = weights(tmp_path), weights(uninterrupted)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_equal_runs(tmp_path / "run", uninterrupted)
     other = tmp_path / "other"
     run("train.py", *train_words(demo_faces, other, *LONG, "--seed", "4", "--n_epochs_decay", "0"))
-    assert losses(other)[0] != losses(uninterrupted)[0]
+    assert reports(other / "run" / "loss_log.csv")[0] != reports(uninterrupted / "loss_log.csv")[0]
 
 
 def test_a_stop_after_an_epochs_last_step_loses_nothing(
@@ -279,9 +269,7 @@ def test_a_stop_after_an_epochs_last_step_loses_nothing(
     state = torch.load(tmp_path / "run" / "latest_state.pth", weights_only=True)
     assert state["progress"] == {"epoch": 1, "epoch_images": 12, "total_images": 12, "restarts": 0}
     run("train.py", *words, "--continue_train")
-    assert losses(tmp_path) == losses(uninterrupted)
-    ours, theirs = weights(tmp_path), weights(uninterrupted)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_equal_runs(tmp_path / "run", uninterrupted)
 
 
 def test_public_weights_without_options_or_state_can_be_tested_and_continued(
@@ -289,8 +277,8 @@ def test_public_weights_without_options_or_state_can_be_tested_and_continued(
 ) -> None:
     (tmp_path / "run").mkdir()
     for name in ("G_A", "G_B", "D_A", "D_B"):
-        weights = torch.load(trained / "run" / f"latest_net_{name}.pth", weights_only=True)
-        prefixed = {f"module.{key}": value for key, value in weights.items()}
+        state = torch.load(trained / "run" / f"latest_net_{name}.pth", weights_only=True)
+        prefixed = {f"module.{key}": value for key, value in state.items()}
         torch.save(prefixed, tmp_path / "run" / f"latest_net_{name}.pth")
     words = [
         "--dataroot",

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import Forked, fork, run
+from small_runs import reports, same, weights
 
 from data import LoaderOptions, create_loader
 from data.unaligned_dataset import UnalignedOptions
@@ -58,29 +59,19 @@ class Case:
         return len(log.read_text().splitlines()) - 1 if log.exists() else 0
 
     @property
-    def losses(self) -> list[list[str]]:
-        rows = csv.DictReader((self.path / "loss_log.csv").open())
-        return [[value for name, value in row.items() if "seconds" not in name] for row in rows]
+    def losses(self) -> list[dict[str, str]]:
+        return reports(self.path / "loss_log.csv")
 
     @property
     def positions(self) -> list[tuple[int, int]]:
         text = (self.path / "loss_log.txt").read_text()
         return [(int(epoch), int(images)) for epoch, images in re.findall(r"epoch: (\d+), iters: (\d+)", text)]
 
-    @property
-    def weights(self) -> dict[str, torch.Tensor]:
-        return {
-            f"{name}.{key}": value
-            for name in ("G_A", "G_B", "D_A", "D_B")
-            for key, value in torch.load(self.path / f"latest_net_{name}.pth", weights_only=True).items()
-        }
-
     def is_like(self, other: Case) -> bool:
         """Same losses to the last digit, same weights to the last bit, each position of the logs once."""
-        ours, theirs = self.weights, other.weights
         return (
             self.losses == other.losses
-            and all(torch.equal(ours[name], theirs[name]) for name in theirs)
+            and same(weights(self.path), weights(other.path))
             and self.positions == [(epoch, images) for epoch in (1, 2, 3) for images in range(2, 21, 2)]
         )
 
@@ -146,13 +137,13 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_like_one_without(case: Cas
 
 def test_a_file_size_limit_keeps_the_last_good_checkpoint_and_the_run_goes_on(case: Case) -> None:
     case.run("--n_epochs_decay", "0")
-    before = case.weights
+    before = weights(case.path)
     limit = (case.path / "latest_state.pth").stat().st_size - 1
     output = case.run("--continue_train", "--n_epochs_decay", "1", status=1, file_limit=limit)
     assert output.count("could not be saved: File too large") == 6, "at each occasion"
     assert "the last good checkpoint is" in output and "(epoch 2, image 0)" in output
     assert "epoch 2/2 20/20" in output and "Traceback" not in output
-    assert all(torch.equal(before[name], value) for name, value in case.weights.items())
+    assert same(weights(case.path), before)
     case.run("--continue_train", "--n_epochs_decay", "1")
     assert case.positions == [(epoch, images) for epoch in (1, 2) for images in range(2, 21, 2)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import torch
 from measured_faces import LevelEstimator, face, instruments, write_estimator
 from processes import fork, run, wait_until
+from small_runs import reports, same, weights
 from torch import Tensor
 
 from evaluation.held_out import Best, HeldOut
@@ -114,24 +114,6 @@ def estimator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_estimator(tmp_path_factory.mktemp("estimator") / "ages.pth", seed=3, spread=1.0)
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    """What was measured, without the times that it took."""
-    with (folder / "run" / "held_out.csv").open(newline="") as file:
-        return [{name: value for name, value in row.items() if "seconds" not in name} for row in csv.DictReader(file)]
-
-
-def networks(folder: Path, label: str) -> dict[str, Tensor]:
-    return {
-        f"{name}.{key}": value
-        for name in ("G_A", "G_B", "D_A", "D_B")
-        for key, value in torch.load(folder / "run" / f"{label}_net_{name}.pth", weights_only=True).items()
-    }
-
-
-def same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
-    return all(torch.equal(value, theirs[name]) for name, value in ours.items())
-
-
 def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Path, tmp_path: Path) -> None:
     words = ["--dataroot", str(demo_faces), *SMALL]
     measuring = ["--eval_freq", "1", "--eval_faces", "5", "--age_estimator", str(estimator), "--face_model", "none"]
@@ -139,13 +121,13 @@ def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Pa
     for folder in (whole, plain, broken):
         folder.mkdir()
     output = run("train.py", *words, *measuring, "--tensorboard", "--checkpoints_dir", str(whole))
-    measured = rows(whole)
+    measured = reports(whole / "run" / "held_out.csv")
     assert [row["epoch"] for row in measured] == ["1", "2", "3", "4"]
     scores = [float(row["score"]) for row in measured]
     assert len(set(scores)) == 4 and output.count("held-out faces: years_A") == 4
     apart = [float(row[name]) for row in measured for name in ("apart_D_A", "apart_D_B")]
     assert all(0 <= share <= 1 for share in apart) and output.count("apart_D_B") == 4
-    assert same(networks(whole, "best"), networks(whole, str(1 + int(np.argmax(scores)))))
+    assert same(weights(whole / "run", "best"), weights(whole / "run", str(1 + int(np.argmax(scores)))))
     log = (whole / "run" / "loss_log.txt").read_text()
     assert log.count("held out) years_A: ") == 4
     page = (whole / "run" / "web" / "index.html").read_text()
@@ -153,15 +135,18 @@ def test_a_run_measures_shows_and_keeps_the_best(demo_faces: Path, estimator: Pa
 
     # Neither measuring nor the page's fixed faces change anything, and a resumed run has measured just as often.
     run("train.py", *words, "--no_html", "--checkpoints_dir", str(plain))
-    assert same(networks(plain, "latest"), networks(whole, "latest")) and not (plain / "run" / "held_out.csv").exists()
+    assert (
+        same(weights(plain / "run", "latest"), weights(whole / "run", "latest"))
+        and not (plain / "run" / "held_out.csv").exists()
+    )
     process = fork(broken / "output.txt", "train.py", *words, *measuring, "--checkpoints_dir", str(broken))
     (broken / "output.txt").touch()
     wait_until(lambda: "epoch 2/4, held-out faces" in (broken / "output.txt").read_text())
     process.kill()
     assert process.wait() == -signal.SIGKILL
     run("train.py", *words, *measuring, "--checkpoints_dir", str(broken), "--continue_train")
-    assert rows(broken) == measured
-    assert same(networks(broken, "best"), networks(whole, "best"))
+    assert reports(broken / "run" / "held_out.csv") == measured
+    assert same(weights(broken / "run", "best"), weights(whole / "run", "best"))
     lines = (broken / "run" / "loss_log.txt").read_text()
     assert lines.count("held out) years_A: ") == 4
 
