@@ -20,10 +20,9 @@ import pytest
 import torch
 from PIL import Image
 from processes import ROOT, tree
+from small_runs import make_run
 
 from evaluation.folder_source import FolderSource
-from models.generators import GeneratorOptions, create_generator
-from models.layers import NetworkOptions
 from util.errors import UserError, told_in_one_line
 from util.files import atomic_path
 from util.staging import staged
@@ -34,13 +33,7 @@ Command = Callable[..., ModuleType]
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """test.py in this process, on an untrained run and the photos in tmp_path/photos."""
-    torch.manual_seed(0)
-    (tmp_path / "checkpoints" / "run").mkdir(parents=True)
-    for name in ("G_A", "G_B"):
-        generator = create_generator(NetworkOptions(), GeneratorOptions("resnet_1blocks", 4))
-        torch.save(generator.state_dict(), tmp_path / "checkpoints" / "run" / f"latest_net_{name}.pth")
-    saved = {"netG": "resnet_1blocks", "ngf": 4, "load_size": 16, "crop_size": 16}
-    (tmp_path / "checkpoints" / "run" / "opt.json").write_text(json.dumps(saved))
+    make_run(tmp_path / "checkpoints", netG="resnet_1blocks", ngf=4, crop_size=16)
     spec = importlib.util.spec_from_file_location("command_test", ROOT / "test.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
