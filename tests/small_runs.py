@@ -15,12 +15,12 @@ from models.layers import NetworkOptions
 
 
 def make_run(folder: Path, name: str = "run", **options: object) -> Path:
-    """The folder of a run; options are those of the generators, and crop_size."""
+    """The folder of a run; options are those of the generators, and others that opt.json notes."""
     values = {"netG": "resnet_2blocks", "ngf": 16, "crop_size": 64, **options}
     path = folder / name
     path.mkdir(parents=True)
     (path / "opt.json").write_text(json.dumps({**values, "model": "cycle_gan"}))
-    known = {key: value for key, value in values.items() if key != "crop_size"}
+    known = {key: value for key, value in values.items() if key in GeneratorOptions.__dataclass_fields__}
     for seed, network in enumerate(("G_A", "G_B")):
         torch.manual_seed(seed)
         generator = create_generator(NetworkOptions(init_gain=0.1), GeneratorOptions(**known))

@@ -20,6 +20,7 @@ from measured_faces import SIZE, face, instruments, write_estimator, write_image
 from PIL import Image
 from processes import ROOT, run
 from selenium.webdriver.common.by import By
+from small_runs import make_run
 
 import evaluate
 from evaluation.folder_source import FolderSource
@@ -224,20 +225,8 @@ def test_the_best_the_median_and_the_worst_faces_are_shown() -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints of untrained generators, prepared photos with their manifest, an estimator, a recogniser."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "checkpoints" / "run").mkdir(parents=True)
-    torch.manual_seed(1)
-    for name in ("G_A", "G_B"):
-        generator = create_generator(NetworkOptions(), GeneratorOptions("resnet_1blocks", 4))
-        torch.save(generator.state_dict(), folder / "checkpoints" / "run" / f"latest_net_{name}.pth")
-    saved = {
-        "netG": "resnet_1blocks",
-        "ngf": 4,
-        "load_size": 32,
-        "crop_size": 32,
-        "age_loss": "teacher.pth",
-        "age_loss_sha256": sha256_of(write_estimator(folder / "teacher.pth", seed=7)),
-    }
-    (folder / "checkpoints" / "run" / "opt.json").write_text(json.dumps(saved))
+    teacher = {"age_loss": "teacher.pth", "age_loss_sha256": sha256_of(write_estimator(folder / "teacher.pth", seed=7))}
+    make_run(folder / "checkpoints", netG="resnet_1blocks", ngf=4, crop_size=32, **teacher)
     rows = []
     for domain, persons in (("A", range(12)), ("B", range(6, 18))):
         write_images(
