@@ -89,7 +89,6 @@ class Jail:
         self.folder = folder / "cell"
         self.canary = folder / "canary"
         """the file that hostile code is told to write"""
-        self.cases, self.seconds, self.peak_mib = 0, 0.0, 0.0
         self._process: Any = None
         self._connection: Connection | None = None
 
@@ -101,8 +100,6 @@ class Jail:
         report = self._answer(connection)
         if self.canary.exists():
             report.violations.append("the canary was written: code was run")
-        self.cases += 1
-        self.seconds, self.peak_mib = max(self.seconds, report.seconds), max(self.peak_mib, report.peak_mib)
         return report
 
     def close(self) -> None:
