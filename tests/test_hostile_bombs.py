@@ -148,7 +148,6 @@ def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes) -> N
         {"dob": matrix(4, (1, 3), b"", element(16, b"abc"))},
         {"dob": matrix(6, (1, 1), b"", element(8, bytes(8)))},
         {"dob": matrix(6, (1, 1), b"", element(14, bytes(8)))},
-        {"dob": matrix(6, (1, 1), b"", element(255, bytes(8)))},
         {"dob": struct_of(b"", {b"x": matrix(6, (1, 1), b"", element(9, bytes(8)))})},
         {"face_location": matrix(1, (1, 1), b"", matrix(4, (1, 4), b"", element(16, b"text")))},
         {"full_path": matrix(1, (1, 1), b"", matrix(4, (1, 1), b"", element(17, b"\x00\xd8")))},
@@ -159,7 +158,6 @@ def test_matlab_files_that_claim_what_cannot_be(jail: Jail, content: bytes) -> N
         "text for numbers",
         "type 8",
         "type 14",
-        "type 255",
         "struct for numbers",
         "text for a box",
         "half a letter",
@@ -227,10 +225,6 @@ def test_metadata_larger_than_any_are_not_read(jail: Jail, tmp_path: Path) -> No
 # Archives
 
 
-def long_header(size: int, kind: bytes = b"x") -> bytes:
-    return tar_header(b"pax", size, kind)
-
-
 def zipped(method: int, content: bytes, claimed: int) -> bytes:
     """A zip archive whose one photo says that it is `claimed` bytes long."""
     made = bytearray(corpus.zip_of({"trainA/x.jpg": content}, method))
@@ -243,7 +237,7 @@ def zipped(method: int, content: bytes, claimed: int) -> bytes:
 def test_headers_of_tar_archives_are_not_held_in_memory_whatever_their_size(jail: Jail, kind: bytes) -> None:
     """A kilobyte of .tar.bz2 can say that a file's name has two gigabytes, and have them."""
     packer = bz2.BZ2Compressor()
-    bomb = packer.compress(long_header(2**31, kind))
+    bomb = packer.compress(tar_header(b"pax", 2**31, kind))
     bomb += b"".join(packer.compress(bytes(2**24)) for _ in range(16)) + packer.flush()
     report = jail.run("archive", "x.tar.bz2", bomb).check()
     assert "contains a header of 2147483648 bytes" in report.output and report.peak_mib < 100
