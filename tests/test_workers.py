@@ -83,7 +83,7 @@ def test_limited_work_returns_and_raises_as_it_does_here() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems limit no memory")
-def test_limited_work_that_growscrashes_or_never_ends_is_an_error_here() -> None:
+def test_limited_work_that_grows_crashes_or_never_ends_is_an_error_here() -> None:
     for work, arguments in ((zeros, [2**31]), (crash, []), (run_on, [])):
         with pytest.raises(ProcessDiedError):
             run_limited(work, *arguments, **LIMITS)
