@@ -157,18 +157,18 @@ def test_a_photo_is_taken_with_the_camera(page: Page, tmp_path: Path) -> None:
     camera = [f"use-fake-{part}-for-media-stream" for part in ("device", "ui")]
     with browser.opened(page.url, 400, *camera, f"use-file-for-fake-video-capture={video}") as driver:
         for control in ("button[aria-label*=camera]", "[title*=access] button", "button[aria-label='capture photo']"):
-            wait_for(lambda control=control: driver.find_elements(By.CSS_SELECTOR, f"#upload {control}"))
+            wait_until(lambda control=control: driver.find_elements(By.CSS_SELECTOR, f"#upload {control}"))
             if "capture" in control:
-                wait_for(lambda: driver.execute_script("return document.querySelector('#upload video').videoWidth"))
+                wait_until(lambda: driver.execute_script("return document.querySelector('#upload video').videoWidth"))
                 assert driver.find_element(By.CSS_SELECTOR, "#upload video").rect["height"] > 300
             driver.find_element(By.CSS_SELECTOR, f"#upload {control}").click()
-        wait_for(lambda: "before" in after(driver))
+        wait_until(lambda: "before" in after(driver))
         taken = driver.find_element(By.CSS_SELECTOR, "#compared img").get_attribute("src")
         with Image.open(urllib.request.urlopen(taken)) as before, Image.open(video) as seen:
             mirrored = np.asarray(seen).astype(int)[:, ::-1]
             assert np.abs(np.asarray(before) - mirrored).mean() < 20
         assert browser.script_errors(driver) == [] and not driver.find_elements(By.CSS_SELECTOR, ".error")
-    wait_for(lambda: not page.files())
+    wait_until(lambda: not page.files())
 
 
 def test_other_files_of_the_machine_are_not_found(page: Page) -> None:
