@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
+WARMED_UP = 10**9
+"""A number of steps after which the warm-up no longer limits the decay."""
+
 
 class Averages:
     """Moving averages of the weights of some networks (Karras et al. 2018, arXiv:1710.10196, section 3.2).
 
     networks: by name; `averaged` contains the averages under the same names. decay: factor of the previous average at
-    each step. In step t it is at most (1 + t) / (10 + t), so that the initial weights are soon forgotten.
+    each step. In step t it is at most (1 + t) / (10 + t), so that random initial weights are soon forgotten.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float) -> None:
@@ -35,6 +38,11 @@ class Averages:
             torch._foreach_lerp_(
                 [x for x in averages if x.is_floating_point()], [x for x in values if x.is_floating_point()], 1 - decay
             )
+
+    def skip_warm_up(self) -> None:
+        """Use the full decay from the next step, because the averages are of trained weights, which are worth
+        keeping."""
+        self.steps = WARMED_UP
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps. The averages themselves are saved as networks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from models.schedules import ScheduleOptions
 from util.device import describe_device, random_state, restore_random_state
 from util.distributed import average
 from util.image_pool import ImagePool
+from util.initial import is_generator
 from util.run.process_state import join, take_own
 
 SHA256 = "_sha256"
@@ -106,9 +107,14 @@ class BaseModel(ABC):
         """Do one step of the warm-up before training."""
         raise NotImplementedError(f"{type(self).__name__} has no warm-up")
 
-    def skip_warm_up(self) -> None:
-        """Count the warm-up as done, because all discriminators have been trained before."""
-        self.warm_up_done = self.warm_up_steps
+    def skip_warm_ups(self, trained: Collection[str]) -> None:
+        """Skip the warm-up of the discriminators if all of them, and that of the averages if all generators, have been
+        trained before. trained: names of these networks."""
+        untrained = {is_generator(name) for name in self.networks if name not in trained}
+        if False not in untrained:
+            self.warm_up_done = self.warm_up_steps
+        if True not in untrained and self.averages:
+            self.averages.skip_warm_up()
 
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
         """Return how accurately each discriminator tells the two domains of a batch of real photos apart, by network.

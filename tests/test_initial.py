@@ -204,15 +204,27 @@ def test_a_new_run_takes_averages_and_discriminators_over(tmp_path: Path) -> Non
     assert all(same(old.networks[name], network) for name, network in new.networks.items())
     assert new.averages and new.averages.averaged["G_A"] is new.networks["G_A"]
     assert new.warm_up_done == 2, "the discriminators were warmed up"
+    new.optimize(photos(2))
+    before, now = old.networks["G_A"].state_dict(), new.networks["G_A"].state_dict()
+    for key, raw in new.G_A.state_dict().items():
+        assert torch.allclose(now[key], 0.9 * before[key] + 0.1 * raw, atol=1e-6), "the full decay from the first step"
     resumed = small_model(seed=1, ema=0.9, warm_up_D=2)
     begin(resumed, folder, "1")
     assert same(resumed.D_A, old.D_A) and resumed.warm_up_done == 2
+    assert resumed.averages and resumed.averages.steps > 10**6, (
+        "nor does the decay begin at 0.1 when an epoch is restarted"
+    )
+    plain = small_model(seed=1)
+    told = begin(plain, RunFolder(tmp_path, "plain"), source=folder)
+    assert same(plain.G_B, old.networks["G_B"]) and "starting from G_A, G_B, D_A, D_B of" in told[0]
+    assert "G_A, G_B are moving averages; with --ema" in told[1] and "raw_G_A, raw_G_B" in told[1]
 
 
 def test_averages_begin_at_generators_without_averages_and_new_discriminators_are_warmed_up(tmp_path: Path) -> None:
     old, folder = small_model(), RunFolder(tmp_path, "old")
     folder.save(old.networks, {})
     new = small_model(seed=1, ema=0.9, warm_up_D=2, ndf=6)
-    assert "D_A starts from random weights" in begin(new, RunFolder(tmp_path, "new"), source=folder)[1]
+    told = begin(new, RunFolder(tmp_path, "new"), source=folder)
+    assert "starting from G_A, G_B of" in told[0] and "D_A starts from random weights" in told[1]
     assert same(new.networks["G_A"], old.G_A) and same(new.networks["raw_G_A"], old.G_A)
     assert new.warm_up_done == 0

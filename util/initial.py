@@ -45,7 +45,11 @@ class Initial:
         filled = [name for name in networks if name not in anew]
         if not any(map(is_generator, filled)):
             raise CheckpointError(f"--init_from {self.path}: found no generator ({'; '.join(anew.values())})")
-        say(f"starting from {', '.join(filled)} of {self.path}{'' if self.file else f' ({self.label})'}")
+        stored = ", ".join(dict.fromkeys(map(self._stored, filled)))
+        say(f"starting from {stored} of {self.path}{'' if self.file else f' ({self.label})'}")
+        if averaged := [name for name in filled if RAW + name not in networks and self._stored(RAW + name) != name]:
+            raw = ", ".join(RAW + name for name in averaged)
+            say(f"note: {', '.join(averaged)} are moving averages; with --ema, the run would also start from {raw}")
         for name, reason in anew.items():
             say(f"note: {name} starts from random weights: {reason}")
         return filled
@@ -53,20 +57,25 @@ class Initial:
     def _fill(self, name: str, network: nn.Module, say: Callable[[str], None]) -> str:
         """Load one network. Returns an empty string, or the reason why it keeps its random initialisation."""
         try:
+            stored = self._stored(name)
             if self.file is not None:
-                load_network(network, self.file, name.removeprefix(RAW))
-                return ""
-            for stored in dict.fromkeys((name, name.removeprefix(RAW))):
-                if self.folder.has_network(self.label, stored):
-                    self.folder.load_networks(self.label, {stored: network}, say)
-                    return ""
-            return f"{self.folder.network_path(self.label, name)} does not exist"
+                load_network(network, self.file, stored)
+            elif self.folder.has_network(self.label, stored):
+                self.folder.load_networks(self.label, {stored: network}, say)
+            else:
+                return f"{self.folder.network_path(self.label, name)} does not exist"
+            return ""
         except MissingNetworkError as error:
             return str(error)
         except CheckpointError as error:
             if is_generator(name):
                 raise
             return str(error)
+
+    def _stored(self, name: str) -> str:
+        """Return the name under which the source has a network: a generator without an average has only one."""
+        own = self.file is None and self.folder.has_network(self.label, name)
+        return name if own else name.removeprefix(RAW)
 
 
 def is_generator(name: str) -> bool:

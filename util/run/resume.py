@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ from torch import nn
 from util import distributed
 from util.distributed import place
 from util.errors import UserError
-from util.initial import Initial, is_generator
+from util.initial import Initial
 from util.run.checkpoint import CheckpointError
 from util.run.process_state import count_processes
 from util.run.progress import Progress
@@ -33,8 +33,8 @@ class Resumable(Protocol):
     def begin_at(self, epoch: int) -> None:
         """Set the learning rate of the beginning of an epoch."""
 
-    def skip_warm_up(self) -> None:
-        """Count the warm-up as done."""
+    def skip_warm_ups(self, trained: Collection[str]) -> None:
+        """Skip the warm-ups that are not needed if the networks with these names have been trained before."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,7 @@ class Beginning:
             for change in self.changes:
                 say(f"changed: {change}")
         elif initial is not None:
-            loaded = distributed.from_main(lambda: initial.load(model.networks, say))
-            if all(name in loaded for name in model.networks if not is_generator(name)):
-                model.skip_warm_up()
+            model.skip_warm_ups(distributed.from_main(lambda: initial.load(model.networks, say)))
         distributed.share_weights(model.networks.values())
         return state
 
@@ -96,7 +94,7 @@ class Beginning:
         folder = self.folder
         state = distributed.on_main(lambda: self._load(model, say))
         if not distributed.from_main(lambda: state is not None):
-            model.skip_warm_up()
+            model.skip_warm_ups(model.networks)
             following = distributed.from_main(lambda: folder.epoch_after(self.label, progress.images_per_epoch))
             self._begin_again(following if self.epoch_count is None else self.epoch_count, model, progress)
             networks = f"the networks of {folder.path} ({self.label})"
