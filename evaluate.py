@@ -39,7 +39,7 @@ FEW_PAIRS = 10_000
 def main() -> None:
     """Measure each photo and its translation, print the summary, and write the report."""
     options = parse_evaluate_options()
-    device = select_device(options.gpu_ids)
+    device = select_device(options.values["gpu_ids"])
     print(options.table)
     measures = options.measures
     instruments = load_instruments(
@@ -52,7 +52,7 @@ def main() -> None:
     for direction, count in source.counts().items():
         with CountedWork(TITLES[direction], count, "photos") as line:
             measured[direction] = measure(direction, source.batches(direction), instruments, people, line.advance)
-    summary = summarize(measured, list(instruments.estimators), options.measures.bootstrap, options.seed)
+    summary = summarize(measured, list(instruments.estimators), options.measures.bootstrap, options.values["seed"])
     notes = remarks(options, source, instruments, people, measured, summary)
     print(console_table(summary), "", *map(printable, notes), sep="\n")
     print(f"report: {write_report(options, source, instruments, measured, summary, notes)}")

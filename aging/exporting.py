@@ -31,10 +31,6 @@ TOLERANCE = 1e-3
 """Largest accepted difference between a file and the network, in a range of 2: an eighth of a grey level."""
 
 
-class ExportError(UserError):
-    """A file cannot be created, or its output differs from the network's."""
-
-
 def plain_copy(trained: Trained, *, half: bool) -> Trained:
     """A copy of a generator that computes layer by layer in float32, without own kernels and memory layouts.
 
@@ -70,9 +66,9 @@ def _with_stored_bits(trained: Trained) -> Network:
 
 
 def write_onnx(trained: Trained, path: Path) -> None:
-    """Write an ONNX file for any batch size, height and width. Raises ExportError if the exporter is missing."""
+    """Write an ONNX file for any batch size, height and width. Raises UserError if the exporter is missing."""
     if missing := [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]:
-        raise ExportError(f"writing ONNX files requires more packages: pip install {' '.join(missing)}")
+        raise UserError(f"writing ONNX files requires more packages: pip install {' '.join(missing)}")
     multiple, dim = trained.card.size_multiple, torch.export.Dim
     sizes = {0: dim("batch"), 2: multiple * dim("rows"), 3: multiple * dim("columns")}
     with _quietly(), torch.no_grad():
@@ -157,11 +153,11 @@ def largest_difference(trained: Trained, translate: Translate) -> float:
     """The largest difference between the outputs of a file and of the network, in a range of 2, for images that are
     small, wide and tall, of odd multiples, and for several images at a time.
 
-    Raises ExportError if it is larger than TOLERANCE.
+    Raises UserError if it is larger than TOLERANCE.
     """
     most = max(_difference(trained, translate, shape) for shape in _test_shapes(trained.card))
     if not most <= TOLERANCE:
-        raise ExportError(
+        raise UserError(
             f"the output of the exported file differs from the network's by {most:.3g}, in a range of 2; "
             "please report this with the command and the versions of torch and onnx"
         )

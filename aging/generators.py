@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -18,15 +18,8 @@ from util.workers import usable_cores
 ENGINES = ("auto", "onnx", "torch")
 
 
-class GeneratorError(UserError):
-    """There is no generator, or a file cannot be used as one; the message names the remedy."""
-
-
-class Translate(Protocol):
-    """A generator as a function."""
-
-    def __call__(self, images: np.ndarray, /) -> np.ndarray:
-        """Map float32 (N, channels, H, W) in [-1, 1] to an array of the same kind; see Card."""
+Translate = Callable[[np.ndarray], np.ndarray]
+"""A generator as a function, from float32 (N, channels, H, W) in [-1, 1] to an array of the same kind; see Card."""
 
 
 class Generator(NamedTuple):
@@ -45,30 +38,28 @@ def available_threads() -> int:
 
 
 def onnx_generator(path: Path) -> Generator:
-    """Load the generator in an ONNX file of export.py. Raises GeneratorError, CardError."""
+    """Load the generator in an ONNX file of export.py. Raises UserError."""
     if not path.is_file():
-        raise GeneratorError(f"{path} does not exist; create it with: python export.py --name NAME --format onnx")
+        raise UserError(f"{path} does not exist; create it with: python export.py --name NAME --format onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_threads()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base class
-        raise GeneratorError(
-            f"{path} is damaged or not an ONNX file ({type(error).__name__}): export it again"
-        ) from error
+        raise UserError(f"{path} is damaged or not an ONNX file ({type(error).__name__}): export it again") from error
     card = Card.from_metadata(session.get_modelmeta().custom_metadata_map, path)
     name = session.get_inputs()[0].name
     return Generator(card, lambda images: session.run(None, {name: images})[0], path)
 
 
 def torch_generators(folder: Path) -> dict[str, Generator]:
-    """The generators of a run's checkpoint by direction, run by torch on the CPU in float32. Raises GeneratorError if
-    PyTorch is not installed, CheckpointError."""
+    """The generators of a run's checkpoint by direction, run by torch on the CPU in float32. Raises UserError if
+    PyTorch is not installed or there are none."""
     try:
         import torch
     except ImportError as error:
-        raise GeneratorError(
+        raise UserError(
             f"using the checkpoint in {folder} requires PyTorch: pip install -r requirements.txt; or export the "
             f"run on a machine that has it (python export.py --name {folder.name}) and use the exported files"
         ) from error
@@ -99,20 +90,18 @@ def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "aut
     """The generators by direction, from `files` of export.py or, if there are none, from the run in `folder`.
 
     engine: onnx, torch, or auto, which uses the run's exported files if they contain its current weights, otherwise
-    torch. Raises GeneratorError, CardError, CheckpointError.
+    torch. Raises UserError.
     """
     if files:
         return _by_direction([onnx_generator(path) for path in files])
     if not folder.is_dir():
-        raise GeneratorError(
+        raise UserError(
             f"there is no model in {folder}: train one with train.py, select another run with --name and "
             "--checkpoints_dir, or use a file of export.py with --model FILE.onnx"
         )
     exported = [path for direction in DIRECTIONS.values() if (path := exported_path(folder, direction)).is_file()]
     if engine == "onnx" and not exported:
-        raise GeneratorError(
-            f"{folder} contains no ONNX files; create them with: python export.py --name {folder.name}"
-        )
+        raise UserError(f"{folder} contains no ONNX files; create them with: python export.py --name {folder.name}")
     if engine == "torch" or not exported:
         return torch_generators(folder)
     found = _by_direction([onnx_generator(path) for path in exported])
@@ -135,7 +124,7 @@ def _by_direction(generators: Sequence[Generator]) -> dict[str, Generator]:
     found = {generator.card.direction: generator for generator in generators}
     if len(found) < len(generators):
         names = ", ".join(str(generator.source) for generator in generators)
-        raise GeneratorError(f"{names} all make faces {next(iter(found))}: give one file per direction")
+        raise UserError(f"{names} all make faces {next(iter(found))}: give one file per direction")
     return found
 
 

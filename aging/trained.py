@@ -11,8 +11,8 @@ from aging.card import DIRECTIONS, OPPOSITE, Card
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
 from models.precision import Network
-from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather
-from util.arguments import build, option, restore
+from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather, restore_all
+from util.arguments import build, option
 from util.files import sha256_of
 from util.run.checkpoint import CheckpointError
 from util.run.run_folder import LATEST, RunFolder
@@ -71,8 +71,7 @@ def run_generators(folder: RunFolder) -> dict[str, Trained]:
 
 
 def _restored(saved: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: value for part in ARCHITECTURE.values() for name, value in restore(part, saved).items()}
-    return {**values, "direction": saved.get("direction", "AtoB")}
+    return {**restore_all(ARCHITECTURE, saved), "direction": saved.get("direction", "AtoB")}
 
 
 def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) -> dict[str, Trained]:

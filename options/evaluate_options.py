@@ -94,22 +94,12 @@ class EvaluateOptions:
         return {"AtoB": "BtoA", "BtoA": "AtoB"}[self.direction] if is_reversed else self.direction
 
     @property
-    def seed(self) -> int:
-        """Seed of everything that is drawn at random."""
-        return self.run.run.seed if self.run else self.folder.seed if self.folder else 0
-
-    @property
     def output(self) -> Path:
         """Folder for the report."""
         if self.measures.output:
             return self.measures.output
         results = self.run.result_folder if self.run else self.measures.results
         return (results or Path()) / "evaluation"
-
-    @property
-    def gpu_ids(self) -> str:
-        """The device to use."""
-        return self.run.run.gpu_ids if self.run else self.folder.gpu_ids if self.folder else "auto"
 
     @property
     def manifest(self) -> Path | None:

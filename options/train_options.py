@@ -240,7 +240,8 @@ class Change(NamedTuple):
 
 def find_changes(gathered: Gathered, values: Mapping[str, Any]) -> dict[str, Change]:
     """Return the options that differ from those of the resumed run, without those of single calls."""
-    saved = flatten_saved(gathered)
+    restored = restore_all(gathered.sections, gathered.saved)
+    saved = {name: str(value) if isinstance(value, Path) else value for name, value in restored.items()}
     changes = {}
     for section in gathered.sections.values():
         for owner, flag in flags_of(section):
@@ -251,12 +252,6 @@ def find_changes(gathered: Gathered, values: Mapping[str, Any]) -> dict[str, Cha
             is_of_run = name not in CHANGEABLE and owner not in CHANGEABLE_SECTIONS
             changes[name] = Change(then, now, f"--{name} {then} -> {now}", is_of_run)
     return changes
-
-
-def flatten_saved(gathered: Gathered) -> dict[str, Any]:
-    """Return the saved options in the form of `TrainOptions.values`."""
-    restored = restore_all(gathered.sections, gathered.saved)
-    return {name: str(value) if isinstance(value, Path) else value for name, value in restored.items()}
 
 
 def refuse_other_run(gathered: Gathered, changes: Mapping[str, Change]) -> None:

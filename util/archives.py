@@ -67,10 +67,6 @@ BOMB, ENCRYPTED, DAMAGED = "decompression bombs skipped", "encrypted files skipp
 METHOD = "files with an unsupported compression method skipped"
 
 
-class ArchiveError(UserError):
-    """Raised for an archive that cannot be read to its end; the message contains its path and the reason."""
-
-
 class MemberError(Exception):
     """Raised for a single member that cannot be read; the message is one of the reasons above."""
 
@@ -101,10 +97,10 @@ def members(path: Path, refused: Counter[str]) -> Iterator[Member]:
     """Yield the regular files of an archive in order. Members that are skipped are counted in `refused` by reason.
 
     Memory use does not depend on the size of a tar archive; for a zip archive, the table of contents is kept in memory.
-    Raises ArchiveError.
+    Raises UserError for an archive that cannot be read to its end.
     """
     if path.exists() and not path.is_file():
-        raise ArchiveError(f"{path} is not a regular file")  # opening a pipe would block until somebody writes to it
+        raise UserError(f"{path} is not a regular file")  # opening a pipe would block until somebody writes to it
     read = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     with _damage_told(path):
         yield from read(path, refused)
@@ -116,7 +112,7 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except DAMAGES as error:  # includes NotImplementedError and RecursionError
         reason = str(error) or type(error).__name__
-        raise ArchiveError(f"{path} cannot be read as an archive ({reason}); download it again") from error
+        raise UserError(f"{path} cannot be read as an archive ({reason}); download it again") from error
 
 
 def _zip_members(path: Path, refused: Counter[str]) -> Generator[Member]:
@@ -172,7 +168,7 @@ def _tar_members(path: Path, refused: Counter[str]) -> Generator[Member]:
                 raise tarfile.ReadError("a header points backwards")  # reading would never end
             end = entry.offset_data
             if not plain and _is_absurd(entry.offset_data + entry.size, compressed):
-                raise ArchiveError(f"{path} expands to more than {MAX_RATIO} times its size: a decompression bomb")
+                raise UserError(f"{path} expands to more than {MAX_RATIO} times its size: a decompression bomb")
             if entry.isdir():
                 continue
             name = entry.name.removeprefix("./")

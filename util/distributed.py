@@ -32,10 +32,6 @@ LINGERING_SECONDS = 1.0
 LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-class LostProcessError(UserError):
-    """Raised if another process of this training ended or no longer responds."""
-
-
 class Place(NamedTuple):
     """The rank of a process and the number of processes, in total and on its machine."""
 
@@ -116,11 +112,11 @@ def _end(status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def loss_noticed() -> Iterator[None]:
-    """Convert torch errors to LostProcessError: another process ended or did not respond for TIMEOUT."""
+    """Convert torch errors to UserError: another process ended or did not respond for TIMEOUT."""
     try:
         yield
     except RuntimeError as error:  # the base class of DistError and of gloo's errors
-        raise LostProcessError(
+        raise UserError(
             "another process of this training ended or no longer responds: see its output and its machine. To resume "
             "from the last checkpoint, start the training again with --continue_train\n"
             f"(process {place().rank}: {str(error).strip().splitlines()[0][:300]})"

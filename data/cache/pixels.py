@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,14 +28,6 @@ class Location(NamedTuple):
 
 NOWHERE = Location(-1, 0, 0)
 """Location of a photo that could not be decoded."""
-
-
-class Pixels(Protocol):
-    """The bytes of all photos of a folder in one memory."""
-
-    def cut(self, location: Location, channels: int, window: Window) -> Tensor:
-        """Return a crop, flipped if the window says so: uint8 (channels, H, W)."""
-        ...
 
 
 class CachedPhotos:
@@ -79,7 +71,7 @@ class HostPixels:
         self.values = values
 
     def cut(self, location: Location, channels: int, window: Window) -> Tensor:
-        """See Pixels."""
+        """Return a crop, flipped if the window says so: uint8 (channels, H, W)."""
         offset, height, width = location
         photo = self.values[offset : offset + channels * height * width].reshape(channels, height, width)
         crop = photo[:, window.top : window.bottom, window.left : window.right]
@@ -123,12 +115,16 @@ class DevicePixels:
             self.values[first : first + COPIED_AT_ONCE].copy_(chunk)
 
     def cut(self, location: Location, channels: int, window: Window) -> Tensor:
-        """See Pixels."""
+        """See HostPixels."""
         offset, height, width = location
         size = (channels, window.bottom - window.top, window.right - window.left)
         strides = (height * width, width, 1)
         crop = self.values.as_strided(size, strides, offset + window.top * width + window.left)
         return crop.flip(2) if window.mirrored else crop
+
+
+Pixels = HostPixels | DevicePixels
+"""The bytes of all photos of a folder in one memory."""
 
 
 def pixels_like(pixels: Pixels, values: np.ndarray) -> Pixels:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.manifest import NAME as MANIFEST
 from util.arguments import option
 from util.errors import UserError
 from util.files import atomic_path, is_image, write_text
@@ -23,7 +22,7 @@ from .portrait import draw
 SPLITS = ("train", "test")
 AGES = {"A": (20.0, 30.0), "B": (50.0, 60.0)}
 """Ages in years by domain: A is young, B is old."""
-OWNED, DONE = ".made-by-demo-faces", "demo.json"
+OWNED, DONE, MANIFEST = ".made-by-demo-faces", "demo.json", "manifest.csv"
 """The first file marks folders of this script and is written first; the second is written when all faces are
 complete."""
 
