@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,12 @@ def write_photo(path: Path, pixels: np.ndarray, like: Photo, exif: bytes = b"") 
     if like.alpha is not None:
         image.putalpha(like.alpha)
     kept = {"icc_profile": like.colour_profile} if like.colour_profile else {}
+    kept |= {"exif": exif} if exif else {}
     with atomic_path(path) as temporary:
-        image.save(temporary, format=like.format, **WRITING[like.format], **kept, **({"exif": exif} if exif else {}))
+        try:
+            image.save(temporary, format=like.format, **WRITING[like.format], **kept)
+        except ValueError as error:  # a size, or an amount of metadata, that the format has no room for
+            raise OSError(f"{like.format} cannot hold this photo: {error}") from error
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
@@ -103,7 +108,7 @@ def kept_exif(exif: Image.Exif, *, location: bool) -> bytes:
     location: also keep the place where the photo was taken.
     """
     kept = Image.Exif()
-    with contextlib.suppress(Exception):  # damaged EXIF data raise many kinds of exceptions
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):  # damage raises many kinds of either
         kept.update({tag: exif[tag] for tag in KEPT_TAGS if tag in exif})
         details = {tag: value for tag, value in exif.get_ifd(IFD.Exif).items() if tag not in DROPPED_DETAILS}
         kept.get_ifd(IFD.Exif).update(details)

@@ -22,6 +22,7 @@ import export
 from aging.aged_photo import AgedPhoto
 from aging.aged_photo import age_photo as find_changes
 from aging.generators import find_generators
+from aging.photo_file import read_photo, write_photo
 from aging.pictures import STRIP_STRENGTHS, strip
 
 LEFT_HALF, FACE = (slice(None), slice(0, 512)), (slice(60, 180), slice(160, 290))
@@ -172,7 +173,9 @@ def test_a_photo_that_lies_on_its_side_comes_out_upright(age, tmp_path: Path) ->
     assert Image.open(tmp_path / "out" / "phone_older.png").getexif().get(Base.Orientation, 1) == 1
 
 
-def test_metadata_are_kept_only_if_asked_for_and_the_place_only_if_that_is(age, tmp_path: Path) -> None:
+def test_metadata_are_kept_only_if_asked_for_and_the_place_only_if_that_is(
+    age, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     exif = astronaut().getexif()
     exif[Base.Model], exif[Base.Orientation] = "Camera", 1
     exif.get_ifd(IFD.Exif).update({Base.DateTimeOriginal: "2020:01:02 03:04:05", Base.MakerNote: b"secret"})
@@ -188,6 +191,16 @@ def test_metadata_are_kept_only_if_asked_for_and_the_place_only_if_that_is(age, 
     assert found["--keep_metadata"][Base.Model] == "Camera" and not found["--keep_metadata"].get_ifd(IFD.GPSInfo)
     assert found["--keep_metadata"].get_ifd(IFD.Exif)[Base.DateTimeOriginal] == "2020:01:02 03:04:05"
     assert found["--keep_location"].get_ifd(IFD.GPSInfo)[1] == "N"
+    short = saved(tmp_path / "short.jpg", exif=exif.tobytes()[:-12])
+    assert age(short, "--keep_location") == 0 and Image.open(tmp_path / "out" / "short_older.jpg").getexif()
+    assert not [each for each in recwarn if "Truncated" in str(each.message)], "of damage that is left out"
+
+
+def test_what_a_format_has_no_room_for_is_told(tmp_path: Path) -> None:
+    like = read_photo(saved(tmp_path / "small.webp"))
+    with pytest.raises(OSError, match=r"WEBP cannot hold this photo: .*16383 pixels"):
+        write_photo(tmp_path / "wide.webp", np.zeros((1, 16384, 3), np.uint8), like)
+    assert not (tmp_path / "wide.webp").exists()
 
 
 def test_transparent_grey_deep_and_rare_photos(age, tmp_path: Path) -> None:

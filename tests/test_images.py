@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from util.images import image_to_tensor, save_png, tensor_to_uint8
-from util.photos import UnreadableImageError, read_image
+from util.photos import UnreadableImageError, opened_photo, read_image
 
 RAMP = np.linspace(0, 255, 16 * 12).reshape(12, 16).astype(np.uint8)
 
@@ -91,6 +91,13 @@ def test_damaged_files_raise_one_error_with_their_name(tmp_path: Path) -> None:
             read_image(path)
         assert path.name in str(caught.value) and len(caught.value.reason) > 5
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value), "must cross process borders"
+
+
+def test_a_decoder_s_reason_becomes_one_line(tmp_path: Path) -> None:
+    """Those of libheif for truncated files end with a new line."""
+    path = saved(tmp_path, Image.fromarray(RAMP), "whole.png")
+    with pytest.raises(UnreadableImageError, match=r"\(no data at 3515\)$"), opened_photo(path):
+        raise ValueError("no data\nat 3515\n")
 
 
 def test_uint8_to_tensor_and_back_is_exact(tmp_path: Path) -> None:

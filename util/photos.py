@@ -76,7 +76,8 @@ def _reason(error: Exception, ending: str) -> str:
     if isinstance(error, UnidentifiedImageError):
         package = f" ({REMEDIES[ending]})" if ending in OTHER_PICTURES and ending in REMEDIES else ""
         return f"it is no photo, or is damaged: use a photo in one of the formats {', '.join(FORMATS)}{package}"
-    return f"it is damaged or incomplete: copy or download it again ({str(error) or type(error).__name__})"
+    what = " ".join(str(error).split()) or type(error).__name__  # libheif ends its reasons with a new line
+    return f"it is damaged or incomplete: copy or download it again ({what})"
 
 
 @functools.cache
