@@ -16,16 +16,8 @@ from util.files import atomic_path
 QUALITY = ("-crf", "17", "-preset", "medium")
 """Settings of the H.264 encoder, with hardly any visible loss."""
 COLOURS = (
-    "-vf",
-    "scale=out_color_matrix=bt709:out_range=tv",
-    "-colorspace",
-    "bt709",
-    "-color_primaries",
-    "bt709",
-    "-color_trc",
-    "bt709",
-    "-color_range",
-    "tv",
+    *("-vf", "scale=out_color_matrix=bt709:out_range=tv", "-color_range", "tv"),
+    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
 )
 
 

@@ -30,15 +30,16 @@ def draw_pictures(folder: Path, measured: Mapping[str, Measured], summary: Summa
     drawn: dict[str, dict[str, str]] = {}
     for direction, columns in summary.columns.items():
         sets = _age_sets(measured, summary, direction)
-        own = measured[direction]
-        _draw(folder / f"{direction}_ages.png", partial(_draw_ages, sets=sets))
-        _draw(folder / f"{direction}_gains.png", partial(_draw_gains, gains=columns["gain"]))
-        _draw(folder / f"{direction}_identity.png", partial(_draw_scatter, own=own, summary=summary))
-        drawn[direction] = {
-            f"{direction}_ages.png": f"{TITLES[direction]}: histogram of ages",
-            f"{direction}_gains.png": f"{TITLES[direction]}: histogram of gains in age",
-            f"{direction}_identity.png": f"{TITLES[direction]}: age against identity",
+        pictures: dict[str, tuple[str, Callable[[Axes], None]]] = {
+            "ages": ("histogram of ages", partial(_draw_ages, sets=sets)),
+            "gains": ("histogram of gains in age", partial(_draw_gains, gains=columns["gain"])),
+            "identity": ("age against identity", partial(_draw_scatter, own=measured[direction], summary=summary)),
         }
+        drawn[direction] = {
+            f"{direction}_{name}.png": f"{TITLES[direction]}: {text}" for name, (text, _) in pictures.items()
+        }
+        for name, (_, draw) in pictures.items():
+            _draw(folder / f"{direction}_{name}.png", draw)
     return drawn
 
 

@@ -81,11 +81,12 @@ def _aligned(title: str, cells: Sequence[str]) -> list[str]:
 
 def csv_table(rows: Sequence[Row]) -> str:
     """The contents of metrics.csv: a line per value; unknown values are empty."""
-    lines = [
-        [row.direction, row.group, row.images, row.metric, *map(_plain, row.estimate), row.n, row.people]
-        for row in rows
-    ]
-    return _csv(CSV_COLUMNS, lines)
+    return _csv(CSV_COLUMNS, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[Any]:
+    """The values of a row by CSV_COLUMNS."""
+    return [row.direction, row.group, row.images, row.metric, *map(_plain, row.estimate), row.n, row.people]
 
 
 def per_photo_table(measured: Mapping[str, Measured], summary: Summary) -> str:
@@ -119,10 +120,7 @@ def json_record(
     title: str, summary: Summary, options: Mapping[str, Any], weights: Sequence[Weights], notes: Sequence[str]
 ) -> dict[str, Any]:
     """The contents of metrics.json."""
-    rows = [
-        dict(zip(CSV_COLUMNS, [*row[:4], *map(_plain, row.estimate), row.n, row.people], strict=True))
-        for row in summary.rows
-    ]
+    rows = [dict(zip(CSV_COLUMNS, _cells(row), strict=True)) for row in summary.rows]
     verified = summary.verification
     return {
         "title": title,

@@ -89,10 +89,6 @@ class CountedWork:
         is_late = self._is_silent and time.monotonic() - self._started >= PATIENCE_SECONDS
         return self.done < self.total and (is_late or 10 * before // self.total < 10 * self.done // self.total)
 
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.line.say(text)
-
     def _describe(self) -> str:
         seconds = time.monotonic() - self._started
         left = seconds / max(1, self.done) * (self.total - self.done)

@@ -12,22 +12,12 @@ import numpy as np
 import pandas as pd
 
 from scripts.preparation.settings import Settings
+from scripts.preparation.sources.table import BOX, COLUMNS, LANDMARKS
 from scripts.preparation.workspace import FOLDERS, Outcomes, one_line, shown_landmarks
 from util.errors import UserError
 
 KEPT = "kept"
-COPIED_COLUMNS = (
-    "age",
-    "young",
-    "gender",
-    "race",
-    "identity",
-    "face_score",
-    "second_face_score",
-    "glasses",
-    "blurry",
-    "partition",
-)
+COPIED_COLUMNS = [name for name in COLUMNS if name not in ("path", "problem", *BOX, *LANDMARKS)]
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,8 @@ class Beginning:
     def _obey_epoch_count(self, model: Resumable, progress: Progress, say: Say) -> None:
         """Restart at the epoch that --epoch_count gives, with the optimizers as they were saved at another one."""
         assert self.epoch_count is not None
-        saved, named = (
-            f"epoch {progress.epoch}, image {progress.epoch_images}",
-            f"note: --epoch_count {self.epoch_count}",
-        )
+        saved = f"epoch {progress.epoch}, image {progress.epoch_images}"
+        named = f"note: --epoch_count {self.epoch_count}"
         if distributed.restarts():
             say(f"{named} is ignored because torchrun restarted this training: the run resumes at {saved}")
             return

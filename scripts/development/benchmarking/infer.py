@@ -43,34 +43,30 @@ def run(words: argparse.Namespace) -> dict[str, Any]:
     if words.compile:
         compiled = SpeedOptions(precision="auto", compile=words.compile).resolve(device, training=False)
         ways["compiled, batched"] = (compiled, words.batch_size)
-    candidates, first = {}, {}
+    candidates, measured = {}, {}
     exact = outputs(generator_of(words, Speed(), device), photos, 1)
-    result: dict[str, Any] = {
-        "device": describe_device(device),
-        "torch": torch.__version__,
-        "netG": words.netG,
-        "crop_size": words.crop_size,
-        "rounds": words.rounds,
-        "ways": {},
-    }
-    differences = {}
     for name, (speed, size) in ways.items():
         network = generator_of(words, speed, device)
         started = time.perf_counter()
         made = outputs(network, photos, size)
         wait_for(device)
-        first[name] = time.perf_counter() - started
-        differences[name] = float((made - exact).abs().mean()) * 127.5
+        first = time.perf_counter() - started
+        measured[name] = {"first_seconds": first, "mean_difference_of_255": float((made - exact).abs().mean()) * 127.5}
         candidates[name] = lambda network=network, size=size: outputs(network, photos, size)
     seconds = in_rotation(candidates, device, words.rounds, 1)
-    for name, values in seconds.items():
-        result["ways"][name] = {
-            "photos_per_second": words.photos / median(values),
-            "ratio": ratios(seconds["plain"], values),
-            "first_seconds": first[name],
-            "mean_difference_of_255": differences[name],
-        }
-    return result
+    plain = seconds["plain"]
+    speeds = {
+        name: {"photos_per_second": words.photos / median(values), "ratio": ratios(plain, values)}
+        for name, values in seconds.items()
+    }
+    return {
+        "device": describe_device(device),
+        "torch": torch.__version__,
+        "netG": words.netG,
+        "crop_size": words.crop_size,
+        "rounds": words.rounds,
+        "ways": {name: speeds[name] | measured[name] for name in ways},
+    }
 
 
 def generator_of(words: argparse.Namespace, speed: Speed, device: torch.device) -> Network:
