@@ -87,14 +87,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """one.jpg, two.png with two faces, and files that are no photos."""
+    """one.jpg, two.jpg with two faces, which is a PNG file in truth, and files that are no photos."""
     folder = tmp_path_factory.mktemp("photos")
     one = astronaut().crop((100, 0, 356, 256))
     one.save(folder / "one.jpg", quality=95)
     two = Image.new("RGB", (600, 320), "grey")
     two.paste(one, (20, 20))
     two.paste(one.resize((240, 240)), (330, 40))
-    two.save(folder / "two.png")
+    two.save(folder / "two.jpg", "PNG")
     (folder / "empty.jpg").touch()
     (folder / "corrupt.jpg").write_bytes((folder / "one.jpg").read_bytes()[:2000])
     (folder / "text.png").write_text("no photo")
@@ -118,7 +118,7 @@ def after(driver: webdriver.Chrome) -> str:
 @pytest.mark.parametrize("width", [1400, 400])
 def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> None:
     with browser.opened(page.url, width) as driver:
-        drop(driver, photos / "two.png")
+        drop(driver, photos / "two.jpg")
         wait_until(lambda: "aged_" in after(driver))
         first = after(driver)
         slider = driver.find_element(By.CSS_SELECTOR, "#strength input[type=range]")
@@ -139,7 +139,7 @@ def test_a_photo_is_dropped_and_aged(page: Page, photos: Path, width: int) -> No
         driver.execute_script("document.querySelector('#save').click()")
         wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#saved a[href]"))
         link = driver.find_element(By.CSS_SELECTOR, "#saved a[href]").get_attribute("href")
-        with Image.open(urllib.request.urlopen(link)) as saved, Image.open(photos / "two.png") as photo:
+        with Image.open(urllib.request.urlopen(link)) as saved, Image.open(photos / "two.jpg") as photo:
             assert saved.size == photo.size and saved.format == photo.format
             change = np.abs(np.asarray(saved).astype(int) - np.asarray(photo)).max(axis=(0, 2))
         assert change[:300].max() > 0 and change[330:].max() == 0
