@@ -54,5 +54,5 @@ def test_training_photos_are_kept_by_their_apparent_age_and_test_photos_all(tmp_
 
     before = tree(target)
     assert "exists" in run(*words, target, *limits, status=2)
-    assert "no photo" in run(*words, tmp_path / "none", "--young", 99, "--old", 101, status=1)
+    assert "no photo" in run(*words, tmp_path / "none", "--young", 99, "--old", 101, status=2)
     assert tree(target) == before and not (tmp_path / "none").exists()
