@@ -28,6 +28,12 @@ from util.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE, QUALITY = 256, 95
+OBSERVER = (
+    "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+)
+"""Runs a command and prints its peak memory in KiB. Linux counts the memory of the process that starts a command as its
+own, so this one must be small."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +81,11 @@ def measure_memory(photos: Path, folder: Path, rows: int) -> dict[str, Any]:
     output_folder = str(folder / f"out_{rows}")
     words = ["wiki", "--input", str(source), "--output", output_folder, "--mode", "link"]
     command = [sys.executable, str(ROOT / "scripts" / "prepare_dataset.py"), *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise UserError(f"the preparation failed: {output[-300:]}")
-    kept = re.search(r"kept +([\d,]+)", output)
-    return {"photos": rows, "peak_mib": usage.ru_maxrss / 1024, "kept": kept[1] if kept else "?"}
+    done = subprocess.run([sys.executable, "-c", OBSERVER, *command], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the preparation failed: {done.stdout[-300:]}")
+    kept = re.search(r"kept +([\d,]+)", done.stdout)
+    return {"photos": rows, "peak_mib": int(done.stdout.split()[-1]) / 1024, "kept": kept[1] if kept else "?"}
 
 
 def format_table(result: dict[str, Any]) -> str:
