@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from aging.photo_file import read_photo
 from util.images import image_to_tensor, save_png, tensor_to_uint8
 from util.photos import UnreadableImageError, opened_photo, read_image
 
@@ -91,6 +92,11 @@ def test_damaged_files_raise_one_error_with_their_name(tmp_path: Path) -> None:
             read_image(path)
         assert path.name in str(caught.value) and len(caught.value.reason) > 5
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value), "must cross process borders"
+
+
+def test_damaged_exif_data_leave_a_photo_as_it_lies(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(RAMP), "lying.webp", exif=b"MM=*\0\0\0\x08", lossless=True)
+    assert np.array_equal(pixels(path)[..., 0], RAMP) and read_photo(path).image.size == (16, 12)
 
 
 def test_a_decoder_s_reason_becomes_one_line(tmp_path: Path) -> None:

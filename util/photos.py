@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import stat
+import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -136,9 +137,11 @@ def read_image(path: str | Path) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Decode an opened image to 8-bit RGB and apply its EXIF orientation. Raises any error of Pillow's decoders."""
+    """Decode an opened image to 8-bit RGB and apply its EXIF orientation, if that can be read. Raises any error of
+    Pillow's decoders."""
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)  # out of place, it would also copy images that are already upright
+    with contextlib.suppress(SyntaxError, TypeError, ValueError, struct.error):  # damaged EXIF data, with sound pixels
+        ImageOps.exif_transpose(image, in_place=True)  # out of place, it would also copy images already upright
     return to_rgb(image)
 
 
