@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -98,20 +99,9 @@ def test_an_archive_without_the_folders_says_what_is_missing(tmp_path: Path) -> 
 
 
 def test_without_archives_it_says_where_to_put_what(tmp_path: Path) -> None:
-    for folder in ("scripts", "util", "datasets"):
-        (tmp_path / folder).mkdir()
-    for name in (
-        "scripts/unzip_datasets.sh",
-        "scripts/unzip_datasets.py",
-        "util/__init__.py",
-        "util/archives.py",
-        "util/endings.py",
-        "util/errors.py",
-        "util/files.py",
-        "util/text.py",
-    ):
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "scripts" / "unzip_datasets.sh").chmod(0o755)
+    for folder in ("scripts", "util"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "datasets").mkdir()
     result = subprocess.run([tmp_path / "scripts" / "unzip_datasets.sh"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     for expected in ("no archive in datasets", "datasets/young2old/trainA", "make_demo_faces.py", "wiki_crop.tar"):
