@@ -556,7 +556,7 @@ def test_names_of_all_sorts_are_text(project: Path, tmp_path: Path, call: Callab
     for number, name in enumerate(names):
         write_images(tmp_path / "results", {f"{name}_real": face(number, 20), f"{name}_fake": face(number, 40)})
     output = call("--results", tmp_path / "results", "--age_estimator", project / "age.pth", "--gpu_ids", "-1")
-    assert output.isprintable() or set(output) - {"\n"} == {letter for letter in output if letter.isprintable()}
+    assert output.replace("\n", "").isprintable()
     page = (tmp_path / "results" / "evaluation" / "report.html").read_text()
     assert "<b>" not in page and "&lt;b&gt;&amp;amp;" in page and "\x1b" not in page
     for path in re.findall(r'<img[^>]*src="([^"]+)"', page):
