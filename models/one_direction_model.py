@@ -44,15 +44,8 @@ class OneDirectionModel(BaseModel):
     options_class = OneDirectionOptions
     trainable = False
 
-    def __init__(
-        self,
-        options: OneDirectionOptions,
-        device: torch.device,
-        *,
-        training: bool = False,
-        seed: int = 0,
-        parts: int = 1,
-    ) -> None:
+    def __init__(self, options: OneDirectionOptions, device: torch.device, **of_training: Any) -> None:
+        """of_training: not used, because this model only translates."""
         super().__init__(options, device)
         self.generator = create_generator(options.translator, options.generator).to(device)
         self.networks = {f"G{options.model_suffix}": self.generator}
