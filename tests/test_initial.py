@@ -147,6 +147,19 @@ def test_what_is_not_in_a_file_is_told(tmp_path: Path) -> None:
         find_initial("unknown", "latest", tmp_path)
 
 
+def test_the_model_that_comes_with_the_project_can_be_trained_further() -> None:
+    initial = find_initial("young2old", "latest", Path(__file__).resolve().parents[1] / "checkpoints")
+    options = argparse.Namespace(**initial.options())
+    net = NetworkOptions(norm=options.norm)
+    shape = GeneratorOptions(
+        options.netG, options.ngf, upsample=options.upsample, residual=options.residual, position=options.position
+    )
+    networks = {name: create_generator(net, shape) for name in ("G_A", "G_B", "raw_G_A", "raw_G_B")}
+    loaded = initial.load(networks | {"D_A": discriminator()}, lambda line: None)
+    assert loaded == list(networks)
+    assert same(networks["G_A"], networks["raw_G_A"]) and not same(networks["G_A"], networks["G_B"])
+
+
 def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_path: Path) -> None:
     new = ["--dataroot", str(demo_faces), "--checkpoints_dir", str(tmp_path), "--name", "large", "--init_from", "small"]
     words = [

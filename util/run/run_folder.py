@@ -204,7 +204,7 @@ class RunFolder:
 
     def has_network(self, label: str, network: str) -> bool:
         """Return whether a network was saved under a label."""
-        path = self.network_path(label, network)
+        path = self.weights_path(label, network)
         saved = [each.path / path.name for each in list_snapshots(self.snapshots)] if label == LATEST else []
         return any(each.is_file() for each in (path, *saved))
 
