@@ -40,7 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_epochs": 1,
         "n_epochs_decay": 0,
     },
-    "best": AGING
+    "fast128": AGING
     | {
         "load_size": 144,
         "crop_size": 128,
@@ -50,8 +50,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_epochs": 2,
         "n_epochs_decay": 2,
     },
+    "best": AGING
+    | {
+        "load_size": 216,
+        "crop_size": 192,
+        "position": True,
+        "features_size": 144,
+        "features_smallest": 72,
+        "warm_up_batch": 8,
+        "ema": 0.998,
+        "n_epochs": 1,
+        "n_epochs_decay": 2,
+    },
 }
-"""fast64: trains on small faces within minutes on a CPU. best: the options of the model in checkpoints/young2old."""
+"""fast64 and fast128: train on small faces in minutes on a CPU. best: goes on at 192 pixels from a run of fast128
+(`--init_from`)."""
 
 
 @dataclass(frozen=True)

@@ -146,11 +146,12 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     """
     gathered = gather(COMMAND, argv, wants_saved=lambda typed: typed.get("continue_train", False))
     initial = read_initial(gathered)
-    kept = take_over(initial, gathered) if initial else restore_all(gathered.sections, gathered.saved)
-    kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
-    preset: PresetOptions = build(PresetOptions, {**kept, **gathered.typed})
+    restored = restore_all(gathered.sections, gathered.saved)
+    preset: PresetOptions = build(PresetOptions, {**restored, **gathered.typed})
     # Options that a resumed run was started without have their default, and not the preset's current value.
     preset_values = {} if gathered.saved else preset.values
+    kept = take_over(initial, gathered, preset_values) if initial else restored
+    kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     built = build_all(gathered.sections, {**preset_values, **kept, **gathered.typed})
     values = flatten_all(built, training=True)
     table = format_table(values, gathered.sections)
@@ -179,11 +180,11 @@ def read_initial(gathered: Gathered) -> Initial | None:
     return find_initial(text, choice.label, folder.path.parent)
 
 
-def take_over(initial: Initial, gathered: Gathered) -> dict[str, Any]:
+def take_over(initial: Initial, gathered: Gathered, preset_values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that describe the networks of `--init_from`, as they were trained.
 
-    Raises OptionError if typed options contradict those of the generators. Discriminators may differ; they then start
-    from random weights.
+    Raises OptionError if typed options contradict those of the generators. Discriminators may differ, by typed options
+    or by those of a preset; if their weights no longer fit, they start from random ones.
     """
     saved = restore_all(gathered.sections, initial.options())
     flags = [pair for section in gathered.sections.values() for pair in flags_of(section)]
@@ -191,6 +192,8 @@ def take_over(initial: Initial, gathered: Gathered) -> dict[str, Any]:
     then = {name: value for name, value in saved.items() if name in described}
     for owner, flag in flags:
         now = gathered.typed.get(flag.name)
+        if owner is DiscriminatorOptions and flag.name in preset_values:
+            then.pop(flag.name, None)
         if flag.name in then and now not in (None, then[flag.name]) and owner is not DiscriminatorOptions:
             raise OptionError(
                 f"--{flag.name} {format_value(now)} contradicts the networks of --init_from {initial.path}, which were "

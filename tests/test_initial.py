@@ -198,6 +198,17 @@ def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_
         assert all(torch.allclose(first[key], now[key], atol=1e-6) for key in first)
 
 
+def test_a_preset_decides_how_the_discriminators_of_another_run_go_on(demo_faces: Path, tmp_path: Path) -> None:
+    words = ["--dataroot", str(demo_faces), "--checkpoints_dir", str(tmp_path), "--match", "none"]
+    start = parse_train_options([*words, "--name", "start", "--preset", "fast128", "--head_width", "8"])
+    start.folder.save({"G_A": generator()}, {})
+    start.folder.write_options(start.values, start.table)
+    values = parse_train_options([*words, "--name", "new", "--preset", "best", "--init_from", "start"]).values
+    assert (values["features_smallest"], values["features_size"]) == (72, 144), "of best, and not of the first run"
+    assert values["head_width"] == 8, "what the preset says nothing about is as it was"
+    assert values["position"] and values["crop_size"] == 192
+
+
 def begin(model: CycleGANModel, folder: RunFolder, label: str = "latest", source: RunFolder | None = None) -> list[str]:
     """Begin a run of one epoch, as train.py does; returns what it says."""
     told: list[str] = []

@@ -94,4 +94,6 @@ def find_initial(text: str, label: str, checkpoints_dir: Path) -> Initial:
     names = sorted(each.name for each in checkpoints_dir.glob("*"))
     known = [name for name in names if RunFolder(checkpoints_dir, name).has_checkpoint]
     shown = f"; runs in {checkpoints_dir}: {', '.join(known)}" if known else f"; {checkpoints_dir} contains no runs"
-    raise UserError(f"--init_from {text}: not a run, a folder that contains *_net_*.pth or *_net_*.safetensors, or a file{shown}")
+    raise UserError(
+        f"--init_from {text}: not a run, a folder that contains *_net_*.pth or *_net_*.safetensors, or a file{shown}"
+    )
