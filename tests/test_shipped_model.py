@@ -46,9 +46,9 @@ def years_gained(photos: list[Image.Image], direction: str) -> np.ndarray:
 def test_the_model_is_complete_and_names_no_path_of_a_machine() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 50e6
     saved = json.loads((FOLDER / "opt.json").read_text())
-    assert saved["preset"] in ("fast128", "best")
+    assert saved["preset"] == "best"
     assert not [value for value in saved.values() if isinstance(value, str) and value.startswith(("/", "~"))]
-    for name, value in PRESETS[saved["preset"]].items():
+    for name, value in PRESETS["best"].items():
         assert saved[name] == value, name
 
 
