@@ -21,9 +21,10 @@ from models.base_model import BaseModel, Step
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.fast.cuda_graph import GraphedStep
 from models.fast.speed import SpeedOptions, accelerate
+from models.gender_loss import GenderLoss
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
-from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction
+from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
 from models.optimization import Optimization
 from models.precision import Network
 from models.schedules import ScheduleOptions
@@ -47,6 +48,14 @@ class ObjectiveOptions:
     )
     lambda_change: float = option(
         0.0, help="weight of the mean absolute difference between photo and translation", least=0
+    )
+    lambda_tint: float = option(
+        0.0,
+        help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
+        least=0,
+    )
+    lambda_gender: float = option(
+        0.0, help="weight of a change of gender, as the estimator of --features sees it", least=0
     )
     lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp", least=0)
     lambda_r1: float = option(
@@ -125,7 +134,8 @@ class CycleGANOptions:
     @property
     def teachers(self) -> dict[str, Path]:
         """Age estimators that the generators are trained with, by the option that names them."""
-        named = {"age_loss": self.age.age_loss, "features": self.discriminator.features_used}
+        features = self.discriminator.features if self.objective.lambda_gender > 0 else self.discriminator.features_used
+        named = {"age_loss": self.age.age_loss, "features": features}
         return {flag: path for flag, path in named.items() if path is not None}
 
     def check_trainable(self) -> None:
@@ -140,6 +150,8 @@ class CycleGANOptions:
             raise OptionError("--residual needs --input_nc equal to --output_nc: the output is the input plus a change")
         if self.objective.lambda_change > 0:
             raise OptionError("--lambda_change needs --input_nc equal to --output_nc: it compares input and output")
+        if self.objective.lambda_tint > 0:
+            raise OptionError("--lambda_tint needs --input_nc equal to --output_nc: it compares their colours")
         if self.objective.lambda_identity > 0:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
@@ -197,6 +209,8 @@ class CycleGANModel(BaseModel):
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
         teacher = options.age.age_loss
         self.age_loss = None if teacher is None else AgeLoss(teacher, options.age.lambda_age, self.device)
+        weight = self.objective.lambda_gender
+        self.gender_loss = GenderLoss(options.discriminator.features, weight, self.device) if weight > 0 else None
         self.optimizations = {
             "G": Optimization((self.G_A, self.G_B), options.schedule, self.device, self.speed),
             "D": Optimization((self.D_A, self.D_B), options.schedule, self.device, self.speed),
@@ -297,6 +311,11 @@ class CycleGANModel(BaseModel):
         if weights.lambda_change > 0:
             losses["change_A"] = weights.lambda_change * reconstruction(images["fake_B"], images["real_A"])
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
+        if weights.lambda_tint > 0:
+            losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
+        if self.gender_loss is not None:
+            losses["gender_A"] = self.gender_loss(images["real_A"], images["fake_B"])
+            losses["gender_B"] = self.gender_loss(images["real_B"], images["fake_A"])
         if self.age_loss is not None:
             losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
             losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)

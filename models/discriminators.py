@@ -98,22 +98,35 @@ class ProjectedDiscriminator(Network):
     The features describe age. Unlike a fixed estimator, the heads are trained together with the generator, which
     therefore cannot fool them for long with invisible artefacts.
 
-    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, 1 + heads, h, w) without sigmoid: one channel for the PatchGAN and
-    one for each head, resized to the largest of their maps. The estimator is not part of the state dict.
+    coarse: a second PatchGAN, which sees images whose shorter side is reduced to `coarse_size` pixels, or None. Its
+    patches are larger parts of the face, so that it judges hair and skin as a whole.
+
+    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, M, h, w) without sigmoid: one channel for each PatchGAN and each head,
+    resized to the largest of their maps. The estimator is not part of the state dict.
     """
 
-    def __init__(self, patch: PatchDiscriminator, features: FrozenFeatures, width: int) -> None:
+    def __init__(
+        self,
+        patch: PatchDiscriminator,
+        features: FrozenFeatures,
+        width: int,
+        coarse: PatchDiscriminator | None = None,
+        coarse_size: int = 0,
+    ) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, self.coarse, self.coarse_size = patch, coarse, coarse_size
         self.frozen = (features,)  # in a tuple, so that it is not registered as a submodule
         self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in features.model.feature_channels)
 
     def parts(self) -> Sequence[Network]:
         """See Network."""
-        return [self.patch, *self.heads, *self.frozen]
+        patches = [self.patch] if self.coarse is None else [self.patch, self.coarse]
+        return [*patches, *self.heads, *self.frozen]
 
     def forward(self, images: Tensor) -> Tensor:
         maps = [self.patch(images)]
+        if self.coarse is not None:
+            maps.append(self.coarse(reduced(images, self.coarse_size)))
         maps += [head(features) for head, features in zip(self.heads, self.frozen[0](images), strict=True)]
         size = max(map_.shape[-2:] for map_ in maps)
         return torch.cat([F.interpolate(map_, size, mode="nearest") for map_ in maps], dim=1)
@@ -127,6 +140,15 @@ class ProjectedDiscriminator(Network):
             yield
 
 
+def reduced(images: Tensor, size: int) -> Tensor:
+    """Reduce images (N, C, H, W) so that their shorter side has `size` pixels, if it has more."""
+    shorter = min(images.shape[-2:])
+    if size >= shorter:
+        return images
+    height, width = (round(length * size / shorter) for length in images.shape[-2:])
+    return F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
+
+
 class FrozenFeatures(Network):
     """Computes an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is not 0, a larger shorter
     side is first reduced to `size` pixels; if `smallest` is not 0, passes of a training step reduce it to a random size
@@ -138,12 +160,11 @@ class FrozenFeatures(Network):
         self.size, self.smallest, self.grey = size, smallest, grey
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        shorter, size = min(images.shape[-2:]), self.size
+        size = self.size
         if self.smallest and torch.is_grad_enabled():  # measurements between the steps draw no random numbers
             size -= 8 * int(torch.randint((size - self.smallest) // 8 + 1, ()))
-        if 0 < size < shorter:
-            height, width = (round(length * size / shorter) for length in images.shape[-2:])
-            images = F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
+        if size > 0:
+            images = reduced(images, size)
         if self.grey:
             # Equal weights keep the heads' gradient grey; luminance weights would favour green.
             images = images.mean(dim=1, keepdim=True).expand_as(images)
@@ -160,7 +181,9 @@ def projected_discriminator(
     sizes = (options.features_size, options.features_smallest)
     features = FrozenFeatures(load_estimator(options.features, device), *sizes, options.features_grey)
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
-    return ProjectedDiscriminator(patch, features, options.head_width)
+    coarse_size = options.coarse_size
+    coarse = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D) if coarse_size > 0 else None
+    return ProjectedDiscriminator(patch, features, options.head_width, coarse, coarse_size)
 
 
 DISCRIMINATORS: dict[str, Callable[[DiscriminatorOptions, int, str, torch.device], Network]] = {
@@ -221,6 +244,15 @@ class DiscriminatorOptions:
     )
     head_width: int = option(
         64, help="width of the heads of --netD projected", unit="channels", architecture=True, most=512
+    )
+
+    coarse_size: int = option(
+        0,
+        help="size of the shorter side to which images are reduced for a second PatchGAN of --netD projected, which "
+        "sees hair and skin as a whole; 0: no second PatchGAN",
+        unit="pixels",
+        architecture=True,
+        most=512,
     )
 
     def __post_init__(self) -> None:

@@ -72,3 +72,15 @@ def gradient_penalty_on_real(discriminator: nn.Module, real: Tensor) -> Tensor:
 def reconstruction(output: Tensor, target: Tensor) -> Tensor:
     """Compute the mean absolute difference, for the cycle and identity losses (Zhu et al. 2017, arXiv:1703.10593)."""
     return F.l1_loss(output, target)
+
+
+def tint(output: Tensor, photo: Tensor) -> Tensor:
+    """Compute the mean distance of the output's colours from those that fading leaves of the photo's.
+
+    output, photo: (N, 3, H, W). The colour of a pixel is its difference from grey, (r, g, b) minus their mean. Colours
+    between grey and the photo's cost nothing, so that hair may turn grey; other hues and stronger colours do.
+    """
+    colour = output - output.mean(dim=1, keepdim=True)
+    before = photo - photo.mean(dim=1, keepdim=True)
+    kept = (colour * before).sum(dim=1, keepdim=True) / before.square().sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return F.l1_loss(colour, kept.clamp(0, 1) * before)

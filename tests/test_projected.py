@@ -49,6 +49,18 @@ def test_each_judge_has_a_channel_of_equal_weight(teacher: Path) -> None:
         assert logits[:, channel].mean().item() == pytest.approx(judged.mean().item(), abs=1e-6)
 
 
+def test_the_coarse_patch_discriminator_sees_reduced_images(teacher: Path) -> None:
+    model = small_model(netD="projected", features=teacher, n_layers_D=2, coarse_size=16)
+    images = photos()["A"]
+    logits = model.D_A(images)
+    assert logits.shape == (2, 5, 8, 8), "the PatchGAN, the coarse one and three heads"
+    small = torch.nn.functional.interpolate(images, (16, 16), mode="bilinear", antialias=True)
+    assert logits[:, 1].mean().item() == pytest.approx(model.D_A.coarse(small).mean().item(), abs=1e-5)
+    before = [parameter.clone() for parameter in model.D_A.coarse.parameters()]
+    model.optimize(photos())
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.D_A.coarse.parameters(), strict=True))
+
+
 def test_the_heads_alone_move_a_generator(teacher: Path) -> None:
     """Their gradient passes through the frozen features to the image."""
     model = small_model(netD="projected", features=teacher, n_layers_D=2)

@@ -13,7 +13,7 @@ from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
 from models.averages import Averages
-from models.losses import gradient_penalty_on_real
+from models.losses import gradient_penalty_on_real, tint
 from util.arguments import OptionError
 
 CPU = torch.device("cpu")
@@ -117,6 +117,25 @@ def test_the_change_is_weighed_and_shown() -> None:
     assert list(losses)[:8] == ["D_A", "G_A", "cycle_A", "idt_A", "D_B", "G_B", "cycle_B", "idt_B"]
 
 
+def test_grey_is_no_tint_and_other_colours_are() -> None:
+    brown = torch.tensor([0.4, 0.1, -0.2]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    grey, lighter = torch.full_like(brown, 0.1), brown + 0.3
+    for shade in (brown, grey, (brown + grey) / 2, lighter):
+        assert tint(shade, brown).item() == pytest.approx(0, abs=1e-6)
+    pink, stronger = torch.tensor([0.5, -0.1, -0.1]).view(1, 3, 1, 1), 2 * brown
+    for shade in (pink.expand_as(brown), stronger, 0.1 - brown):
+        assert tint(shade, brown).item() > 0.05
+    assert tint(brown, grey).item() == pytest.approx(0.2), "mean of the colour's parts 0.3, 0 and -0.3"
+
+
+def test_tints_of_older_faces_are_weighed_and_shown() -> None:
+    model = small_model(lambda_tint=3.0)
+    before, batch = copy.deepcopy(model), photos()
+    losses = model.optimize(batch).losses
+    assert losses["tint_A"].item() == pytest.approx(3.0 * tint(before.G_A(batch["A"]), batch["A"]).item(), rel=1e-5)
+    assert "tint_B" not in losses, "hair that gets its colour back is no tint"
+
+
 def test_a_warm_up_teaches_the_discriminators_alone() -> None:
     model = small_model(warm_up_D=60, lr=0.002)
     before = copy.deepcopy(model)
@@ -158,6 +177,7 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"lazy_cycle": 0}, "--lazy_cycle 0"),
         ({"position": True, "netG": "unet_128"}, "--position"),
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
+        ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict, message: str) -> None:
