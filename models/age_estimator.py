@@ -88,14 +88,14 @@ class AgeEstimator(nn.Module):
         return self.logits_of_seen(images)
 
     @property
-    def feature_channels(self) -> tuple[int, int, int]:
-        """Numbers of channels of the maps that `features` returns."""
+    def feature_channels(self) -> tuple[int, int, int, int]:
+        """Numbers of channels of the maps that `features` can return."""
         return self.trunk.feature_channels
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Compute the trunk's feature maps at strides of 2, 4 and 8 pixels. The images (N, 3, H, W) in [-1, 1] are
-        neither cropped nor resized. Differentiable."""
-        return self.trunk.features(images)
+    def features(self, images: Tensor, levels: int = 4) -> list[Tensor]:
+        """Compute the first `levels` of the trunk's feature maps, at strides of 2, 4, 8 and 16 pixels. The images (N,
+        3, H, W) in [-1, 1] are neither cropped nor resized. Differentiable."""
+        return self.trunk.features(images, levels)
 
     def logits_of_seen(self, images: Tensor) -> Logits:
         """Compute logits for cropped and resized images (N, 3, H, W), which may be smaller in training."""

@@ -1,7 +1,7 @@
 """Trunks of the age estimator: networks that map images to a feature vector, from which age and gender are computed.
 
 All are convolutional with global average pooling, so that they accept images of any size. Their feature maps at
-strides of 2, 4 and 8 pixels are used by the projected discriminator.
+strides of 2 to 16 pixels are used by the projected discriminator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SmallResNet(Trunk):
     2, 4, 8 and 16 pixels.
     """
 
-    width, feature_channels = SMALL_WIDTHS[-1], (32, 64, 128)
+    width, feature_channels = SMALL_WIDTHS[-1], SMALL_WIDTHS
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,16 +44,16 @@ class SmallResNet(Trunk):
         )
         self.fc = nn.Linear(self.width, 1)
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor, levels: int) -> list[Tensor]:
         """See Trunk."""
         maps = [self.stem(images)]
-        for stage in self.stages[:-1]:
+        for stage in self.stages[:levels]:
             maps.append(stage(maps[-1]))
         return maps[1:]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [-1, 1] to vectors: `fc` applied to the globally averaged features."""
-        last: Tensor = self.stages[-1](self.features(images)[-1])
+        last = self.features(images, len(self.stages))[-1]
         result: Tensor = self.fc(last.mean(dim=(2, 3)))
         return result
 
@@ -82,7 +82,7 @@ class PlainNet(Trunk):
 
     Its first convolution has a stride of 2. It has no shortcuts, so that its errors differ from those of a ResNet."""
 
-    width, feature_channels = 384, (32, 64, 128)
+    width, feature_channels = 384, (32, 64, 128, 256)
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,14 +91,17 @@ class PlainNet(Trunk):
         self.layers = nn.Sequential(*_plain_layers())
         self.fc = nn.Linear(self.width, 1)
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor, levels: int) -> list[Tensor]:
         """See Trunk."""
-        maps, last = [], self.stem(images)
+        maps: list[Tensor] = []
+        last = self.stem(images)
         for layer in self.layers:
             if isinstance(layer, nn.MaxPool2d):
                 maps.append(last)
+                if len(maps) == levels:
+                    break
             last = layer(last)
-        return maps[:3]
+        return maps
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [-1, 1] to vectors: `fc` applied to the globally averaged features."""
@@ -109,17 +112,18 @@ class PlainNet(Trunk):
 class ResNet(torchvision.models.ResNet, Trunk):
     """torchvision's ResNet of basic blocks, without pretrained weights."""
 
-    width, feature_channels = 512, (64, 64, 128)
+    width, feature_channels = 512, (64, 64, 128, 256)
 
     def __init__(self, blocks: list[int]) -> None:
         super().__init__(BasicBlock, blocks)
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor, levels: int) -> list[Tensor]:
         """See Trunk."""
         layer = self.get_submodule
-        first = layer("relu")(layer("bn1")(layer("conv1")(images)))
-        second = layer("layer1")(layer("maxpool")(first))
-        return [first, second, layer("layer2")(second)]
+        maps: list[Tensor] = [layer("relu")(layer("bn1")(layer("conv1")(images)))]
+        for name in ("layer1", "layer2", "layer3")[: levels - 1]:
+            maps.append(layer(name)(layer("maxpool")(maps[0]) if name == "layer1" else maps[-1]))
+        return maps
 
 
 TRUNKS: dict[str, Callable[[], Trunk]] = {

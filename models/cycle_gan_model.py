@@ -25,93 +25,14 @@ from models.gender_loss import GenderLoss
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
 from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
+from models.objective import ObjectiveOptions
 from models.optimization import Optimization
 from models.precision import Network
 from models.schedules import ScheduleOptions
-from util.arguments import OptionError, option, section
+from util.arguments import OptionError, section
 from util.image_pool import ImagePool
 
 IMAGE_NAMES = ("real_A", "fake_B", "rec_A", "real_B", "fake_A", "rec_B")
-
-
-@dataclass(frozen=True)
-class ObjectiveOptions:
-    """CycleGAN losses"""
-
-    gan_mode: str = option(
-        "lsgan", help="adversarial objective", choices=tuple(GAN_LOSSES), aliases={"no_lsgan": "vanilla"}
-    )
-    lambda_A: float = option(10.0, help="weight of the cycle loss A to B to A", least=0)
-    lambda_B: float = option(10.0, help="weight of the cycle loss B to A to B", least=0)
-    lambda_identity: float = option(
-        0.5, help="weight of the identity loss relative to the cycle loss; 0: no identity loss", least=0
-    )
-    lambda_change: float = option(
-        0.0, help="weight of the mean absolute difference between photo and translation", least=0
-    )
-    lambda_tint: float = option(
-        0.0,
-        help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
-        least=0,
-    )
-    lambda_gender: float = option(
-        0.0, help="weight of a change of gender, as the estimator of --features sees it", least=0
-    )
-    lambda_gp: float = option(10.0, help="weight of the gradient penalty of --gan_mode wgangp", least=0)
-    lambda_r1: float = option(
-        0.0,
-        help="weight of the discriminators' gradient penalty on real photos (R1); 0: no penalty; not available with "
-        "--gan_mode wgangp",
-        least=0,
-    )
-    r1_every: int = option(16, help="interval at which the R1 penalty is computed", unit="steps", least=1)
-    lazy_cycle: int = option(
-        1,
-        help="interval at which the cycle and identity losses are computed; their weights are multiplied by it",
-        unit="steps",
-        least=1,
-    )
-    wrong_age: float = option(
-        0.0,
-        help="fraction of the discriminators' negative examples that are real photos of the other domain, so that they "
-        "keep judging age",
-    )
-    diffaug: bool = option(
-        False, help="differentiable augmentation: discriminators see shifted images with a rectangle cut out"
-    )
-    pool_size: int = option(
-        50,
-        help="number of earlier translations kept for each discriminator; 0: none",
-        unit="images",
-        least=0,
-        most=5000,
-    )
-    ema: float = option(
-        0.0,
-        help="decay of the generators' moving averages, for example 0.999; the averages are then tested, evaluated and "
-        "saved as latest_net_G_A and latest_net_G_B; 0: no averages",
-    )
-    warm_up_D: int = option(
-        0,
-        help="number of steps that first train only the discriminators, to distinguish real young from real old faces; "
-        "skipped if --init_from loads trained discriminators",
-        unit="steps",
-        least=0,
-    )
-    warm_up_batch: int = option(16, help="batch size of --warm_up_D", unit="photos of each domain", least=1, most=4096)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.wrong_age < 1:
-            raise OptionError(f"--wrong_age {self.wrong_age}: must be at least 0 and below 1")
-        if not 0 <= self.ema < 1:
-            raise OptionError(f"--ema {self.ema}: must be at least 0 and below 1")
-        if self.lambda_r1 and self.gan_mode == "wgangp":
-            raise OptionError("--lambda_r1 cannot be combined with --gan_mode wgangp, which has its own penalty")
-
-    @property
-    def has_lazy_terms(self) -> bool:
-        """Whether some loss terms are not computed in every step."""
-        return self.lazy_cycle > 1 or (self.lambda_r1 > 0 and self.r1_every > 1)
 
 
 @dataclass(frozen=True)
@@ -152,6 +73,8 @@ class CycleGANOptions:
             raise OptionError("--lambda_change needs --input_nc equal to --output_nc: it compares input and output")
         if self.objective.lambda_tint > 0:
             raise OptionError("--lambda_tint needs --input_nc equal to --output_nc: it compares their colours")
+        if max(self.objective.overshoot_A, self.objective.overshoot_B) > 1:
+            raise OptionError("--overshoot_A and --overshoot_B need --input_nc equal to --output_nc")
         if self.objective.lambda_identity > 0:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "
@@ -275,8 +198,8 @@ class CycleGANModel(BaseModel):
 
     def images(self, real_A: Tensor, real_B: Tensor) -> dict[str, Tensor]:
         """Compute the images that the losses compare: the photos (real), their translations (fake), the translations
-        back (rec), and the output of each generator for photos of its target domain (same), for the identity loss. In
-        steps without cycle losses, rec and same are missing."""
+        back (rec), what the discriminators see of translations (judged), and the output of each generator for photos of
+        its target domain (same), for the identity loss. In steps without cycle losses, rec and same are missing."""
         with_identity = self.objective.lambda_identity > 0 and self._cycle_is_due
         images = {"real_A": real_A, "real_B": real_B}
         if with_identity and self.merges_passes and real_A.shape == real_B.shape:
@@ -286,6 +209,8 @@ class CycleGANModel(BaseModel):
             images["fake_B"], images["fake_A"] = self.G_A(real_A), self.G_B(real_B)
             if with_identity:
                 images["same_B"], images["same_A"] = self.G_A(real_B), self.G_B(real_A)
+        images["judged_B"] = weakened(real_A, images["fake_B"], self.objective.overshoot_A)
+        images["judged_A"] = weakened(real_B, images["fake_A"], self.objective.overshoot_B)
         if self._cycle_is_due:
             images["rec_A"], images["rec_B"] = self.G_B(images["fake_B"]), self.G_A(images["fake_A"])
         return images
@@ -299,8 +224,8 @@ class CycleGANModel(BaseModel):
         weights = self.objective
         lambda_A, lambda_B = weights.lambda_A * weights.lazy_cycle, weights.lambda_B * weights.lazy_cycle
         losses = {
-            "G_A": self.gan_loss.generator(self.D_A(self._seen(images["fake_B"]))),
-            "G_B": self.gan_loss.generator(self.D_B(self._seen(images["fake_A"]))),
+            "G_A": self.gan_loss.generator(self.D_A(self._seen(images["judged_B"]))),
+            "G_B": self.gan_loss.generator(self.D_B(self._seen(images["judged_A"]))),
         }
         if "rec_A" in images:
             losses["cycle_A"] = lambda_A * reconstruction(images["rec_A"], images["real_A"])
@@ -324,7 +249,8 @@ class CycleGANModel(BaseModel):
     def discriminator_losses(self, images: Mapping[str, Tensor], part: int = 0) -> dict[str, Tensor]:
         """Compute the losses of both discriminators on real photos and on translations from the image pools, for
         micro-batch number `part`."""
-        fake_B, fake_A = self.pool_B.exchange(images["fake_B"], part), self.pool_A.exchange(images["fake_A"], part)
+        fake_B = self.pool_B.exchange(images["judged_B"], part)
+        fake_A = self.pool_A.exchange(images["judged_A"], part)
         return self._judge(images["real_A"], images["real_B"], fake_A, fake_B, self.steps)
 
     def _judge(self, real_A: Tensor, real_B: Tensor, fake_A: Tensor, fake_B: Tensor, step: int) -> dict[str, Tensor]:
@@ -390,3 +316,8 @@ class CycleGANModel(BaseModel):
             right = torch.cat([scores[0] > self.gan_loss.middle, scores[1] < self.gan_loss.middle])
             shares[name] = float(right.float().mean())
         return shares
+
+
+def weakened(photo: Tensor, translation: Tensor, factor: float) -> Tensor:
+    """Divide the change of a translation, its difference from the photo, by a factor."""
+    return translation if factor == 1 else photo + (translation - photo) / factor

@@ -101,8 +101,8 @@ class ProjectedDiscriminator(Network):
     coarse: a second PatchGAN, which sees images whose shorter side is reduced to `coarse_size` pixels, or None. Its
     patches are larger parts of the face, so that it judges hair and skin as a whole.
 
-    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, M, h, w) without sigmoid: one channel for each PatchGAN and each head,
-    resized to the largest of their maps. The estimator is not part of the state dict.
+    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, M, h, w) without sigmoid: one channel for each PatchGAN and each
+    head, resized to the largest of their maps. The estimator is not part of the state dict.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class ProjectedDiscriminator(Network):
         super().__init__()
         self.patch, self.coarse, self.coarse_size = patch, coarse, coarse_size
         self.frozen = (features,)  # in a tuple, so that it is not registered as a submodule
-        self.heads = nn.ModuleList(FeatureHead(channels, width) for channels in features.model.feature_channels)
+        channels = features.model.feature_channels[: features.levels]
+        self.heads = nn.ModuleList(FeatureHead(each, width) for each in channels)
 
     def parts(self) -> Sequence[Network]:
         """See Network."""
@@ -150,13 +151,15 @@ def reduced(images: Tensor, size: int) -> Tensor:
 
 
 class FrozenFeatures(Network):
-    """Computes an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is not 0, a larger shorter
-    side is first reduced to `size` pixels; if `smallest` is not 0, passes of a training step reduce it to a random size
-    from `smallest` to `size` in steps of 8 pixels. If `grey`, the estimator sees no colours."""
+    """Computes the first `levels` of an age estimator's feature maps for images (N, 3, H, W) in [-1, 1]. If `size` is
+    not 0, a larger shorter side is first reduced to `size` pixels; if `smallest` is not 0, passes of a training step
+    reduce it to a random size from `smallest` to `size` in steps of 8 pixels. If `grey`, the estimator sees no
+    colours."""
 
-    def __init__(self, estimator: AgeEstimator, size: int, smallest: int, grey: bool) -> None:
+    def __init__(self, estimator: AgeEstimator, levels: int, size: int, smallest: int, grey: bool) -> None:
         super().__init__()
         self.model: AgeEstimator = estimator
+        self.levels = levels
         self.size, self.smallest, self.grey = size, smallest, grey
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -171,15 +174,15 @@ class FrozenFeatures(Network):
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(images.device.type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None):
-            return self.model.features(images)
+            return self.model.features(images, self.levels)
 
 
 def projected_discriminator(
     options: DiscriminatorOptions, channels: int, norm: str, device: torch.device
 ) -> ProjectedDiscriminator:
     """Create a PatchGAN with heads on the features of `--features`. Raises CheckpointError if it cannot be read."""
-    sizes = (options.features_size, options.features_smallest)
-    features = FrozenFeatures(load_estimator(options.features, device), *sizes, options.features_grey)
+    seen = (options.features_levels, options.features_size, options.features_smallest, options.features_grey)
+    features = FrozenFeatures(load_estimator(options.features, device), *seen)
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
     coarse_size = options.coarse_size
     coarse = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D) if coarse_size > 0 else None
@@ -219,6 +222,13 @@ class DiscriminatorOptions:
     features: Path = option(
         Path("checkpoints/age_estimator/teacher.safetensors"),
         help="age estimator for --netD projected: a file that scripts/train_age_estimator.py wrote",
+    )
+    features_levels: int = option(
+        3,
+        help="number of heads of --netD projected: on the features at strides of 2, 4, 8 and, with 4 heads, 16 pixels",
+        architecture=True,
+        least=1,
+        most=4,
     )
     features_size: int = option(
         0,

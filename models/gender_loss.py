@@ -1,4 +1,4 @@
-"""Gender loss: translations should look to a frozen estimator as male or female as their photos do.
+"""Gender loss: translations should look to a frozen estimator as clearly male or female as their photos do.
 
 Old and young faces of the training photos differ in more than age, and a generator that need not keep the gender makes
 women look like men. As with an age loss, it must be evaluated with another estimator, which evaluate.py enforces.
@@ -13,21 +13,28 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.age_estimator import load_estimator
+from models.augment import augment
+
+MARGIN = 1.0
+"""Log-odds by which translations should be clearer than their photos. Faces that are hardly clear lose their gender
+first, and an estimator is surer of the people that it was trained with than of others."""
 
 
 class GenderLoss:
-    """Loss on the change of gender between photos and translations. Raises CheckpointError if `path` is no estimator."""
+    """Loss on the change of gender between photos and translations.
+
+    Raises CheckpointError if `path` is no estimator.
+    """
 
     def __init__(self, path: Path, weight: float, device: torch.device) -> None:
         self.estimator, self.weight = load_estimator(path, device), weight
 
     def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
         """Compute the loss for photos and their translations, both (N, 3, H, W) in [-1, 1]. Returns a scalar: `weight`
-        times the mean divergence (Kullback-Leibler) of the translations' probability of being male from twice the
-        photos' log-odds. They are doubled because the photos that are hardly clear are those whose gender gets lost."""
+        times the mean of the log-odds that a translation lacks. Both are seen shifted, with the same rectangle cut out,
+        so that each part of the face must keep its gender."""
+        real, fake = augment(torch.cat([real, fake], dim=1)).chunk(2, dim=1)
         with torch.no_grad():
-            before = 2 * self.estimator.logits(real).male.float()
+            before = self.estimator.logits(real).male.float()
         after = self.estimator.logits(fake).male.float()
-        male = torch.sigmoid(before)
-        entropy = F.binary_cross_entropy_with_logits(before, male)
-        return self.weight * (F.binary_cross_entropy_with_logits(after, male) - entropy)
+        return self.weight * F.relu(before.sign() * (before - after) + MARGIN).mean()

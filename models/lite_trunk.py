@@ -45,7 +45,7 @@ FROZEN_BLOCKS = 3
 class LiteNet(Trunk):
     """A network of 1.4 million weights, with feature maps at strides of 2 to 32 pixels."""
 
-    width, feature_channels = STAGES[-1].width, (16, 24, 40)
+    width, feature_channels = STAGES[-1].width, (16, 24, 40, 112)
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,20 +60,21 @@ class LiteNet(Trunk):
         self.frozen: list[nn.Module] = []
         """parts that are not trained"""
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor, levels: int) -> list[Tensor]:
         """See Trunk."""
-        maps = self._maps(images)
-        return [maps[0], maps[2], maps[4]]
+        last_blocks = (0, 2, 4, 10)[:levels]  # the last ones at strides of 2, 4, 8 and 16 pixels
+        maps = self._maps(images, last_blocks[-1] + 1)
+        return [maps[number] for number in last_blocks]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [-1, 1] to feature vectors, with the last layer after global average pooling."""
         result: Tensor = self.fc(self._maps(images)[-1].mean(dim=(2, 3)))
         return result
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
-        """Return the output of each block."""
+    def _maps(self, images: Tensor, count: int | None = None) -> list[Tensor]:
+        """Return the output of each block, or of the first `count` ones."""
         maps = [self.stem(images)]
-        for block in self.blocks:
+        for block in self.blocks[:count]:
             maps.append(block(maps[-1]))
         return maps[1:]
 

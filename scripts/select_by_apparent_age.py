@@ -2,8 +2,9 @@
 
     python scripts/select_by_apparent_age.py --dataroot datasets/young2old --output datasets/apparent
 
-Many people in their fifties look forty on a photo. A model that learns from those who look their age changes faces more
-visibly. Ages are estimated by the estimator that training uses as well (--features); the test folders stay whole.
+Many people in their fifties look forty on a photo, women more often than men. A model that learns from those who look
+their age changes faces more visibly. Ages and genders are estimated by the estimator that training uses as well
+(--features); the test folders stay whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 
 from data.image_folder import list_images
 from data.manifest import NAME, RECORD
-from models.age_estimator import AgeEstimator, load_estimator
+from models.age_estimator import AgeEstimator, Estimates, load_estimator
 from util.arguments import OptionError, Parser, build, option
 from util.errors import UserError, told_in_one_line
 from util.files import link_or_copy, write_text
@@ -40,7 +41,8 @@ class SelectionOptions:
     dataroot: Path = option(Path("datasets/young2old"), help="data set made by scripts/prepare_dataset.py")
     output: Path | None = option(None, help="folder of the new data set, whose photos are links to those of --dataroot")
     young: float = option(28.0, help="maximum apparent age in trainA", unit="years")
-    old: float = option(48.0, help="minimum apparent age in trainB", unit="years")
+    old: float = option(53.0, help="minimum apparent age of men in trainB", unit="years")
+    old_women: float = option(50.0, help="minimum apparent age of women in trainB", unit="years")
     estimator: Path = option(
         Path("checkpoints/age_estimator/teacher.safetensors"),
         help="age estimator; not the one that measures the results, which would then depend on the selection",
@@ -52,6 +54,14 @@ class SelectionOptions:
         if self.output.exists():
             raise OptionError(f"--output {self.output} exists: remove it, or choose another folder")
 
+    def looks_young(self, face: Estimates) -> bool:
+        """Whether a face of trainA is kept. face: the estimates for this face alone."""
+        return face.ages.item() <= self.young
+
+    def looks_old(self, face: Estimates) -> bool:
+        """Whether a face of trainB is kept."""
+        return face.ages.item() >= (self.old_women if face.male.item() < 0.5 else self.old)
+
 
 def main() -> None:
     """Estimate, select and link."""
@@ -61,14 +71,16 @@ def main() -> None:
     source, target = options.dataroot, options.output
     estimator = load_estimator(options.estimator, torch.device("cpu"))
     kept = {
-        "trainA": select(source / "trainA", estimator, lambda age: age <= options.young),
-        "trainB": select(source / "trainB", estimator, lambda age: age >= options.old),
+        "trainA": select(source / "trainA", estimator, options.looks_young),
+        "trainB": select(source / "trainB", estimator, options.looks_old),
         "testA": list_images(source / "testA"),
         "testB": list_images(source / "testB"),
     }
     for folder, photos in kept.items():
         if not photos:
-            raise UserError(f"no photo of {source / folder} is left: choose other values of --young and --old")
+            raise UserError(
+                f"no photo of {source / folder} is left: choose other values of --young, --old and --old_women"
+            )
     unfinished = target.with_name(f".{target.name}.unfinished")  # renamed when whole
     shutil.rmtree(unfinished, ignore_errors=True)
     for folder, photos in kept.items():
@@ -81,12 +93,12 @@ def main() -> None:
 
 
 @torch.no_grad()
-def select(folder: Path, estimator: AgeEstimator, fits: Callable[[float], bool]) -> list[Path]:
+def select(folder: Path, estimator: AgeEstimator, fits: Callable[[Estimates], bool]) -> list[Path]:
     """Return the photos of a folder whose apparent age fits. Raises DataError, UnreadableImageError."""
     photos, kept = list_images(folder), []
     with CountedWork(folder.name, len(photos), "photos") as progress:
         for photo in photos:
-            if fits(estimator(image_to_tensor(read_image(photo))[None]).ages.item()):
+            if fits(estimator(image_to_tensor(read_image(photo))[None])):
                 kept.append(photo)
             progress.advance()
     return kept
@@ -97,7 +109,8 @@ def write_records(source: Path, target: Path, options: SelectionOptions) -> None
     UserError if the data set was not made by scripts/prepare_dataset.py."""
     try:
         record = json.loads((source / RECORD).read_text(encoding="utf-8"))
-        record["settings"] |= {"apparent_young": options.young, "apparent_old": options.old}
+        limits = {"young": options.young, "old": options.old, "old_women": options.old_women}
+        record["settings"] |= {f"apparent_{name}": limit for name, limit in limits.items()}
         with (source / NAME).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or []

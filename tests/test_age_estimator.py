@@ -76,14 +76,17 @@ def test_a_file_gives_the_same_estimates_and_names_itself(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("trunk", list(TRUNKS))
-def test_every_trunk_tells_maps_at_strides_of_2_4_and_8(trunk: str) -> None:
+def test_every_trunk_has_maps_at_strides_of_2_to_16(trunk: str) -> None:
     estimator = AgeEstimator(EstimatorShape(trunk, 32)).eval()
     images = torch.rand(2, 3, 48, 64, requires_grad=True)
     maps = estimator.features(images)
     assert [tuple(map_.shape) for map_ in maps] == [
         (2, channels, 48 // stride, 64 // stride)
-        for channels, stride in zip(estimator.feature_channels, (2, 4, 8), strict=True)
+        for channels, stride in zip(estimator.feature_channels, (2, 4, 8, 16), strict=True)
     ]
+    for levels in (1, 3):
+        fewer = estimator.features(images, levels)
+        assert len(fewer) == levels and all(torch.equal(some, all_) for some, all_ in zip(fewer, maps, strict=False))
     made = estimator(images)
     assert made.ages.shape == made.male.shape == (2,) and made.features.shape == (2, estimator.trunk.width)
     assert ((made.ages > 0) & (made.ages < 100)).all() and ((made.male > 0) & (made.male < 1)).all()

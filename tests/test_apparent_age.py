@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
-from processes import run, tree
+from processes import ENVIRONMENT, ROOT, TINY, run, tree
 
 from data.manifest import is_aligned, manifest_rows
-from models.age_estimator import AgeEstimator, EstimatorShape, load_estimator, save_estimator
+from models.age_estimator import AgeEstimator, Estimates, EstimatorShape, load_estimator, save_estimator
+from scripts.select_by_apparent_age import SelectionOptions
 from util.images import image_to_tensor
 
 
@@ -42,7 +47,8 @@ def test_training_photos_are_kept_by_their_apparent_age_and_test_photos_all(tmp_
         return {name: estimator(photo[None]).ages.item() for name, photo in photos.items()}
 
     young, old = ages("trainA"), ages("trainB")
-    limits = ["--young", sorted(young.values())[1] + 1e-4, "--old", sorted(old.values())[1] - 1e-4]
+    oldest = sorted(old.values())[1] - 1e-4
+    limits = ["--young", sorted(young.values())[1] + 1e-4, "--old", oldest, "--old_women", oldest]
     words = ["scripts/select_by_apparent_age.py", "--dataroot", source, "--estimator", path, "--output"]
     run(*words, target, *limits)
     kept = {folder: sorted(file.name for file in (target / folder).iterdir()) for folder in names}
@@ -54,5 +60,39 @@ def test_training_photos_are_kept_by_their_apparent_age_and_test_photos_all(tmp_
 
     before = tree(target)
     assert "exists" in run(*words, target, *limits, status=2)
-    assert "no photo" in run(*words, tmp_path / "none", "--young", 99, "--old", 101, status=2)
+    assert "no photo" in run(*words, tmp_path / "none", "--young", 99, "--old", 101, "--old_women", 101, status=2)
     assert tree(target) == before and not (tmp_path / "none").exists()
+
+
+def test_women_and_men_have_limits_of_their_own() -> None:
+    options = SelectionOptions(output=Path("nowhere"), young=28.0, old=53.0, old_women=50.0)
+
+    def face(age: float, male: float) -> Estimates:
+        return Estimates(torch.tensor([age]), torch.tensor([male]), torch.zeros(1, 1))
+
+    assert options.looks_old(face(51, male=0.2)) and not options.looks_old(face(51, male=0.8))
+    assert options.looks_old(face(54, male=0.8)) and not options.looks_old(face(49, male=0.2))
+    assert options.looks_young(face(28, male=0.2)) and not options.looks_young(face(29, male=0.8))
+
+
+@pytest.mark.slow
+def test_the_three_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(tmp_path: Path) -> None:
+    photos, models = tmp_path / "photos", tmp_path / "models"
+    prepared(photos)
+    shutil.copytree(photos, tmp_path / "photos_apparent")
+    words = [f"{ROOT}/scripts/train_best.sh", photos, "mine", *TINY.split(), "--n_layers_D", "2", "--warm_up_D", "1"]
+    words += "--features_size 32 --features_smallest 24 --coarse_size 24 --n_epochs 1 --max_dataset_size 2".split()
+    environment = ENVIRONMENT | {"PYTHON": sys.executable, "CHECKPOINTS": str(models)}
+
+    def trainings() -> str:
+        done = subprocess.run(list(map(str, words)), env=environment, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    assert trainings().count("training finished") == 3
+    options = {
+        name: json.loads((models / name / "opt.json").read_text()) for name in ("mine_start", "mine_middle", "mine")
+    }
+    assert [each["preset"] for each in options.values()] == ["fast128", "best", "best"]
+    assert [each["init_from"] for each in options.values()] == ["", "mine_start", "mine_middle"]
+    shutil.rmtree(models / "mine")
+    assert "mine_middle" in trainings() and (models / "mine" / "latest_net_G_B.pth").exists()

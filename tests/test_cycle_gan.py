@@ -127,7 +127,7 @@ def test_gradients_reach_both_generators_and_never_the_frozen_discriminators() -
 
 def test_the_discriminators_step_leaves_the_generators_without_gradients() -> None:
     model = small_model()
-    images = model.optimize(photos()).images
+    images = model.images(*photos().values())
     for network in model.networks.values():
         network.zero_grad(set_to_none=True)
     sum(model.discriminator_losses(images).values()).backward()

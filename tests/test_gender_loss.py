@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import log
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from models.age_estimator import Logits
 from models.cycle_gan_model import CycleGANOptions
-from models.gender_loss import GenderLoss
+from models.gender_loss import MARGIN, GenderLoss
 from util.arguments import build
 
 CPU = torch.device("cpu")
@@ -32,15 +31,25 @@ class BrightIsMale:
         return Logits(level, level, level)
 
 
-def test_the_loss_is_the_divergence_of_the_probabilities(teacher: Path) -> None:
+def test_the_loss_is_what_the_log_odds_lack(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.gender_loss.augment", lambda images: images)
     loss = GenderLoss(teacher, 2.0, CPU)
     loss.estimator = BrightIsMale()  # type: ignore[assignment]
-    man, nobody = torch.full((2, 3, 8, 8), log(3.0)), torch.zeros(2, 3, 8, 8)  # probabilities of 0.75 and 0.5
-    assert loss(man, 2 * man).item() == pytest.approx(0, abs=1e-6)
-    assert loss(man, nobody).item() == pytest.approx(2 * (0.9 * log(0.9 / 0.5) + 0.1 * log(0.1 / 0.5)), rel=1e-4)
-    fake = nobody.clone().requires_grad_()
+    man, woman = torch.full((2, 3, 8, 8), 0.5), torch.full((2, 3, 8, 8), -0.5)
+    assert loss(man, man).item() == pytest.approx(2 * MARGIN)
+    assert loss(man, woman).item() == loss(woman, man).item() == pytest.approx(2 * (MARGIN + 1))
+    assert loss(man, man + MARGIN).item() == loss(woman, woman - MARGIN - 1).item() == 0
+    fake = woman.clone().requires_grad_()
     loss(man, fake).backward()
     assert fake.grad is not None and (fake.grad < 0).all(), "brighter is more like the photo"
+
+
+def test_photo_and_translation_are_seen_in_the_same_parts(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, seen = GenderLoss(teacher, 1.0, CPU), []
+    monkeypatch.setattr(loss.estimator, "logits", lambda images: seen.append(images) or BrightIsMale().logits(images))
+    faces = torch.rand(2, 3, 32, 32) + 1
+    assert loss(faces, faces).item() == pytest.approx(MARGIN)
+    assert torch.equal(*seen) and (seen[0] == 0).any()
 
 
 def test_it_is_two_more_losses_by_the_estimator_of_the_features(teacher: Path) -> None:

@@ -61,6 +61,15 @@ def test_the_coarse_patch_discriminator_sees_reduced_images(teacher: Path) -> No
     assert all(not torch.equal(old, new) for old, new in zip(before, model.D_A.coarse.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("levels", [1, 4])
+def test_heads_are_as_many_as_the_levels_of_features(teacher: Path, levels: int) -> None:
+    model = small_model(netD="projected", features=teacher, n_layers_D=2, features_levels=levels)
+    assert model.D_A(photos()["A"]).shape[1] == 1 + levels
+    before = [parameter.clone() for parameter in model.D_A.heads.parameters()]
+    model.optimize(photos())
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.D_A.heads.parameters(), strict=True))
+
+
 def test_the_heads_alone_move_a_generator(teacher: Path) -> None:
     """Their gradient passes through the frozen features to the image."""
     model = small_model(netD="projected", features=teacher, n_layers_D=2)

@@ -136,6 +136,28 @@ def test_tints_of_older_faces_are_weighed_and_shown() -> None:
     assert "tint_B" not in losses, "hair that gets its colour back is no tint"
 
 
+def test_discriminators_see_a_weaker_change_with_overshoot() -> None:
+    model = small_model(overshoot_A=1.5, overshoot_B=2.0)
+    before, batch = copy.deepcopy(model), photos()
+    losses = model.optimize(batch).losses
+    for name, photo, factor, translate_, judge in (
+        ("G_A", batch["A"], 1.5, before.G_A, before.D_A),
+        ("G_B", batch["B"], 2.0, before.G_B, before.D_B),
+    ):
+        seen = photo + (translate_(photo) - photo) / factor
+        assert losses[name].item() == pytest.approx((judge(seen) - 1).square().mean().item(), rel=1e-4)
+    assert losses["D_A"].item() == pytest.approx(
+        0.5
+        * (
+            (before.D_A(batch["B"]) - 1).square().mean()
+            + before.D_A(batch["A"] + (before.G_A(batch["A"]) - batch["A"]) / 1.5).square().mean()
+        ).item(),
+        rel=1e-4,
+    )
+    rec = before.G_B(before.G_A(batch["A"]))
+    assert losses["cycle_A"].item() == pytest.approx(10 * (rec - batch["A"]).abs().mean().item(), rel=1e-4)
+
+
 def test_a_warm_up_teaches_the_discriminators_alone() -> None:
     model = small_model(warm_up_D=60, lr=0.002)
     before = copy.deepcopy(model)
@@ -178,6 +200,7 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"position": True, "netG": "unet_128"}, "--position"),
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
         ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
+        ({"overshoot_A": 1.4, "output_nc": 1, "lambda_identity": 0.0}, "--overshoot_A"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict, message: str) -> None:
