@@ -24,7 +24,7 @@ from models.fast.speed import SpeedOptions, accelerate
 from models.gender_loss import GenderLoss
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
-from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
+from models.losses import GAN_LOSSES, border_change, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
 from models.objective import ObjectiveOptions
 from models.optimization import Optimization
 from models.precision import Network
@@ -73,6 +73,8 @@ class CycleGANOptions:
             raise OptionError("--lambda_change needs --input_nc equal to --output_nc: it compares input and output")
         if self.objective.lambda_tint > 0:
             raise OptionError("--lambda_tint needs --input_nc equal to --output_nc: it compares their colours")
+        if self.objective.lambda_border > 0:
+            raise OptionError("--lambda_border needs --input_nc equal to --output_nc: it compares input and output")
         if max(self.objective.overshoot_A, self.objective.overshoot_B) > 1:
             raise OptionError("--overshoot_A and --overshoot_B need --input_nc equal to --output_nc")
         if self.objective.lambda_identity > 0:
@@ -238,6 +240,9 @@ class CycleGANModel(BaseModel):
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if weights.lambda_tint > 0:
             losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
+        if weights.lambda_border > 0:
+            losses["border_A"] = weights.lambda_border * border_change(images["fake_B"], images["real_A"])
+            losses["border_B"] = weights.lambda_border * border_change(images["fake_A"], images["real_B"])
         if self.gender_loss is not None:
             losses["gender_A"] = self.gender_loss(images["real_A"], images["fake_B"])
             losses["gender_B"] = self.gender_loss(images["real_B"], images["fake_A"])

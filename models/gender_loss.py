@@ -15,7 +15,7 @@ from torch import Tensor
 from models.age_estimator import load_estimator
 from models.augment import augment
 
-MARGIN = 1.0
+MARGIN = 3.0
 """Log-odds by which translations should be clearer than their photos. Faces that are hardly clear lose their gender
 first, and an estimator is surer of the people that it was trained with than of others."""
 

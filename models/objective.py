@@ -28,6 +28,11 @@ class ObjectiveOptions:
         help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
         least=0,
     )
+    lambda_border: float = option(
+        0.0,
+        help="weight of the change near the border of the image, where an aged face is pasted into its photo",
+        least=0,
+    )
     lambda_gender: float = option(
         0.0, help="weight of a change of gender, as the estimator of --features sees it", least=0
     )
