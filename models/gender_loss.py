@@ -15,10 +15,6 @@ from torch import Tensor
 from models.age_estimator import load_estimator
 from models.augment import augment
 
-MARGIN = 3.0
-"""Log-odds by which translations should be clearer than their photos. Faces that are hardly clear lose their gender
-first, and an estimator is surer of the people that it was trained with than of others."""
-
 
 class GenderLoss:
     """Loss on the change of gender between photos and translations.
@@ -31,10 +27,12 @@ class GenderLoss:
 
     def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
         """Compute the loss for photos and their translations, both (N, 3, H, W) in [-1, 1]. Returns a scalar: `weight`
-        times the mean of the log-odds that a translation lacks. Both are seen shifted, with the same rectangle cut out,
-        so that each part of the face must keep its gender."""
+        times the mean of the log-odds that a translation has lost. They are not bounded as a divergence of
+        probabilities would be, because an estimator is surer of the people that it was trained with than of others.
+        Both images are seen shifted, with the same rectangle cut out, so that each part of the face must keep its
+        gender."""
         real, fake = augment(torch.cat([real, fake], dim=1)).chunk(2, dim=1)
         with torch.no_grad():
             before = self.estimator.logits(real).male.float()
         after = self.estimator.logits(fake).male.float()
-        return self.weight * F.relu(before.sign() * (before - after) + MARGIN).mean()
+        return self.weight * F.relu(before.sign() * (before - after)).mean()
