@@ -239,7 +239,8 @@ class CycleGANModel(BaseModel):
             losses["change_A"] = weights.lambda_change * reconstruction(images["fake_B"], images["real_A"])
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if weights.lambda_tint > 0:
-            losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
+            losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"], fading=True)
+            losses["tint_B"] = weights.lambda_tint * tint(images["fake_A"], images["real_B"], fading=False)
         if weights.lambda_border > 0:
             losses["border_A"] = weights.lambda_border * border_change(images["fake_B"], images["real_A"])
             losses["border_B"] = weights.lambda_border * border_change(images["fake_A"], images["real_B"])

@@ -25,7 +25,7 @@ class ObjectiveOptions:
     )
     lambda_tint: float = option(
         0.0,
-        help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
+        help="weight of colours of another hue than the photo's, and in translations to B also of stronger colours",
         least=0,
     )
     lambda_border: float = option(
