@@ -239,11 +239,9 @@ class CycleGANModel(BaseModel):
             losses["change_A"] = weights.lambda_change * reconstruction(images["fake_B"], images["real_A"])
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if weights.lambda_tint > 0:
-            losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"], fading=True)
-            losses["tint_B"] = weights.lambda_tint * tint(images["fake_A"], images["real_B"], fading=False)
+            losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
         if weights.lambda_border > 0:
             losses["border_A"] = weights.lambda_border * border_change(images["fake_B"], images["real_A"])
-            losses["border_B"] = weights.lambda_border * border_change(images["fake_A"], images["real_B"])
         if self.gender_loss is not None:
             losses["gender_A"] = self.gender_loss(images["real_A"], images["fake_B"])
             losses["gender_B"] = self.gender_loss(images["real_B"], images["fake_A"])

@@ -74,17 +74,16 @@ def reconstruction(output: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(output, target)
 
 
-def tint(output: Tensor, photo: Tensor, *, fading: bool) -> Tensor:
-    """Compute the mean distance of the output's colours from those of the photo's hue.
+def tint(output: Tensor, photo: Tensor) -> Tensor:
+    """Compute the mean distance of the output's colours from those that fading leaves of the photo's.
 
-    output, photo: (N, 3, H, W). The colour of a pixel is its difference from grey, (r, g, b) minus their mean. If
-    `fading`, colours between grey and the photo's cost nothing, so that hair may turn grey, and stronger ones do;
-    otherwise, stronger colours of the photo's hue cost nothing, either.
+    output, photo: (N, 3, H, W). The colour of a pixel is its difference from grey, (r, g, b) minus their mean. Colours
+    between grey and the photo's cost nothing, so that hair may turn grey; other hues and stronger colours do.
     """
     colour = output - output.mean(dim=1, keepdim=True)
     before = photo - photo.mean(dim=1, keepdim=True)
     kept = (colour * before).sum(dim=1, keepdim=True) / before.square().sum(dim=1, keepdim=True).clamp(min=1e-6)
-    return F.l1_loss(colour, kept.clamp(0, 1 if fading else None) * before)
+    return F.l1_loss(colour, kept.clamp(0, 1) * before)
 
 
 def border_change(output: Tensor, photo: Tensor) -> Tensor:

@@ -25,12 +25,12 @@ class ObjectiveOptions:
     )
     lambda_tint: float = option(
         0.0,
-        help="weight of colours of another hue than the photo's, and in translations to B also of stronger colours",
+        help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
         least=0,
     )
     lambda_border: float = option(
         0.0,
-        help="weight of the change near the border of the image, where an aged face is pasted into its photo",
+        help="weight of the change near the border of translations to B, where an aged face is pasted into its photo",
         least=0,
     )
     lambda_gender: float = option(

@@ -64,7 +64,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lambda_border": 2.0,
         "lambda_gender": 0.3,
         "overshoot_A": 1.4,
-        "overshoot_B": 1.2,
         "warm_up_batch": 8,
         "ema": 0.998,
         "lazy_cycle": 4,
