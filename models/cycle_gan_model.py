@@ -69,14 +69,8 @@ class CycleGANOptions:
             return
         if self.generator.residual:
             raise OptionError("--residual needs --input_nc equal to --output_nc: the output is the input plus a change")
-        if self.objective.lambda_change > 0:
-            raise OptionError("--lambda_change needs --input_nc equal to --output_nc: it compares input and output")
-        if self.objective.lambda_tint > 0:
-            raise OptionError("--lambda_tint needs --input_nc equal to --output_nc: it compares their colours")
-        if self.objective.lambda_border > 0:
-            raise OptionError("--lambda_border needs --input_nc equal to --output_nc: it compares input and output")
-        if max(self.objective.overshoot_A, self.objective.overshoot_B) > 1:
-            raise OptionError("--overshoot_A and --overshoot_B need --input_nc equal to --output_nc")
+        for flag in self.objective.comparing:
+            raise OptionError(f"--{flag} needs --input_nc equal to --output_nc: it compares input and output")
         if self.objective.lambda_identity > 0:
             raise OptionError(
                 "--lambda_identity above 0 needs --input_nc equal to --output_nc: a generator can only map an image "

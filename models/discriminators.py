@@ -27,7 +27,7 @@ class PatchDiscriminator(Network):
 
     def __init__(self, channels: int, ndf: int, norm: str, layers: int) -> None:
         super().__init__()
-        self.smallest = 3 * 2**layers
+        self.smallest = smallest_image(layers)
         bias = conv_bias(norm)
         modules = [nn.Conv2d(channels, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         width = ndf
@@ -45,6 +45,11 @@ class PatchDiscriminator(Network):
                 f"n_layers --n_layers_D N"
             )
         return self.compute(images)
+
+
+def smallest_image(layers: int) -> int:
+    """Smallest width and height of images for a PatchGAN with that number of strided layers, in pixels."""
+    return 3 * 2**layers
 
 
 class PixelDiscriminator(Network):
@@ -269,6 +274,12 @@ class DiscriminatorOptions:
         if self.features_smallest > self.features_size:
             raise OptionError(
                 f"--features_smallest {self.features_smallest} must not exceed --features_size {self.features_size}"
+            )
+
+        if self.netD == "projected" and 0 < self.coarse_size < smallest_image(self.n_layers_D):
+            raise OptionError(
+                f"--coarse_size {self.coarse_size}: must be at least {smallest_image(self.n_layers_D)} pixels, or use "
+                "fewer layers with --n_layers_D"
             )
 
     @property

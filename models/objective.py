@@ -95,6 +95,12 @@ class ObjectiveOptions:
             raise OptionError("--lambda_r1 cannot be combined with --gan_mode wgangp, which has its own penalty")
 
     @property
+    def comparing(self) -> list[str]:
+        """The options in use that compare photos with their translations, which must have as many channels."""
+        weights = [name for name in ("lambda_change", "lambda_tint", "lambda_border") if getattr(self, name) > 0]
+        return weights + [name for name in ("overshoot_A", "overshoot_B") if getattr(self, name) > 1]
+
+    @property
     def has_lazy_terms(self) -> bool:
         """Whether some loss terms are not computed in every step."""
         return self.lazy_cycle > 1 or (self.lambda_r1 > 0 and self.r1_every > 1)

@@ -215,6 +215,7 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
         ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
         ({"lambda_border": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_border"),
+        ({"netD": "projected", "coarse_size": 16, "n_layers_D": 3}, "--coarse_size 16"),
         ({"overshoot_A": 1.4, "output_nc": 1, "lambda_identity": 0.0}, "--overshoot_A"),
     ],
 )
