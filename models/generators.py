@@ -35,23 +35,28 @@ class ResnetBlock(nn.Module):
 class Generator(Network):
     """Maps (N, input_nc, H, W) in [-1, 1] to (N, output_nc, H, W) in [-1, 1]; H and W are multiples of `size_multiple`.
 
-    model ends in tanh. Its output is the translation or, if `residual` is set, a change that is added to the input. If
-    `position` is set, model also sees the position of each pixel.
+    model ends in tanh. Its output is the translation or, if `residual` is set, a change that is added to the input and
+    fades to 0 over the outermost `fade` of the width and height. If `position` is set, model also sees the position of
+    each pixel.
     """
 
     def __init__(self, size_multiple: int, model: nn.Module, position: bool = False) -> None:
         super().__init__()
         self.size_multiple, self.model, self.position = size_multiple, model, position
-        self.residual = False
+        self.residual, self.fade = False, 0.0
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
         output = self.compute(with_position(images) if self.position else images)
-        return (images + output).clamp(-1.0, 1.0) if self.residual else output
+        if not self.residual:
+            return output
+        change = output * faded_border(output, self.fade) if self.fade > 0 else output
+        return (images + change).clamp(-1.0, 1.0)
 
-    def begin_as_identity(self) -> None:
-        """Make the output the sum of the input and a change that is initially 0."""
-        self.residual = True
+    def begin_as_identity(self, fade: float = 0.0) -> None:
+        """Make the output the sum of the input and a change that is initially 0. With `fade` above 0, it is always 0 at
+        the border."""
+        self.residual, self.fade = True, fade
         last = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)][-1]
         nn.init.zeros_(last.weight)
 
@@ -62,6 +67,13 @@ def with_position(images: Tensor) -> Tensor:
     columns, rows = _places(images.shape[3], images), _places(images.shape[2], images)
     size = (images.shape[0], 1, images.shape[2], images.shape[3])
     return torch.cat([images, columns[None, None, None, :].expand(size), rows[None, None, :, None].expand(size)], dim=1)
+
+
+def faded_border(images: Tensor, fade: float) -> Tensor:
+    """Return weights (H, W) that rise from 0 at the outermost pixels of images (N, C, H, W) to 1 at the distance of
+    `fade`, a fraction of the height and width above 0."""
+    rows, columns = (((1 - _places(count, images).abs()) / (2 * fade)).clamp(0, 1) for count in images.shape[2:])
+    return torch.minimum(rows[:, None], columns)
 
 
 def _places(count: int, like: Tensor) -> Tensor:
@@ -214,6 +226,19 @@ class GeneratorOptions:
         off_switch=True,
         architecture=True,
     )
+    fade: float = option(
+        0.0,
+        help="with --residual: let the change fade to 0 over this outermost fraction of the width and height, so that "
+        "a translated face has no visible border in its photo",
+        architecture=True,
+        least=0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.fade > 0.5:
+            raise OptionError(f"--fade {self.fade}: must be at most 0.5")
+        if self.fade > 0 and not self.residual:
+            raise OptionError(f"--fade {self.fade} needs --residual: only a predicted change can fade")
 
 
 def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:
@@ -225,5 +250,5 @@ def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Gene
     generator = family.build(network, options, int(match[1]))
     initialise(generator, network.init_type, network.init_gain)
     if options.residual:
-        generator.begin_as_identity()
+        generator.begin_as_identity(options.fade)
     return generator

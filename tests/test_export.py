@@ -32,7 +32,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of the kinds of generators that there are: as the public code has them, and as this project ships them."""
     folder = tmp_path_factory.mktemp("checkpoints")
     make_run(folder, "public")
-    make_run(folder, "shipped", residual=True, upsample="resize", position=True)
+    make_run(folder, "shipped", residual=True, upsample="resize", position=True, fade=0.1)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The loss on a change of gender."""
+"""The loss on a change of gender, and discriminators that know the gender."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.age_estimator import Logits
 from models.cycle_gan_model import CycleGANOptions
-from models.gender_loss import GenderLoss
+from models.gender_loss import GenderLabel, GenderLoss
 from util.arguments import build
 
 CPU = torch.device("cpu")
@@ -66,3 +66,44 @@ def test_it_is_two_more_losses_by_the_estimator_of_the_features(teacher: Path) -
 def test_its_estimator_is_one_of_the_teachers_whom_evaluation_refuses(teacher: Path) -> None:
     assert build(CycleGANOptions, {"lambda_gender": 1.0, "features": teacher}).teachers == {"features": teacher}
     assert build(CycleGANOptions, {"features": teacher}).teachers == {}
+
+
+@pytest.mark.parametrize("netD", ["basic", "projected"])
+def test_discriminators_are_told_the_gender_on_the_photo(netD: str, teacher: Path) -> None:
+    """A translation has the label of its photo, also if it comes from the image pool."""
+    model = small_model(condition_D="gender", netD=netD, features=teacher, pool_size=1)
+    model.gender_label.estimator = BrightIsMale()
+    batch = photos()
+    man, woman = {"A": batch["A"].abs(), "B": -batch["B"].abs()}, {"A": -batch["A"].abs(), "B": batch["B"].abs()}
+    seen: list[Tensor] = []
+    model.D_A.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    for batch in (man, woman, man):
+        model.optimize(batch)
+    assert all((images[:, 3] == images[:, 3, :1, :1]).all() for images in seen)
+    judged, real, pooled = (torch.cat(seen[start::3]) for start in range(3))
+    assert judged[:, 3, 0, 0].sign().tolist() == [1, 1, -1, -1, 1, 1]
+    assert real[:, 3, 0, 0].tolist() == [-1, -1, 1, 1, -1, -1]
+    for image in pooled:
+        assert any(torch.equal(image, earlier) for earlier in judged), "with the label that it was judged with"
+    others = torch.cat([seen[0][:, :3], -seen[0][:, 3:]], dim=1)
+    assert not torch.allclose(model.D_A(seen[0]), model.D_A(others)), "they can make use of it"
+
+
+def test_the_label_has_the_size_of_the_photo_and_the_estimators_gender(teacher: Path) -> None:
+    label = GenderLabel(teacher, CPU)
+    faces = torch.rand(4, 3, 40, 32) * 2 - 1
+    expected = torch.where(label.estimator.logits(faces).male > 0, 1.0, -1.0)
+    assert label(faces).shape == (4, 1, 40, 32) and torch.equal(label(faces)[:, 0, 5, 5], expected)
+
+
+def test_a_model_whose_discriminators_know_the_gender_names_its_teacher_and_resumes(teacher: Path) -> None:
+    assert build(CycleGANOptions, {"condition_D": "gender", "features": teacher}).teachers == {"features": teacher}
+    model, resumed = (small_model(condition_D="gender", features=teacher) for _ in range(2))
+    model.optimize(photos(0))
+    resumed.load_state_dict(model.state_dict())
+    for name, network in model.networks.items():
+        resumed.networks[name].load_state_dict(network.state_dict())
+    ours, theirs = (each.optimize(photos(1)).losses for each in (model, resumed))
+    assert {name: value.item() for name, value in ours.items()} == {
+        name: value.item() for name, value in theirs.items()
+    }

@@ -146,3 +146,20 @@ def test_a_residual_generator_begins_as_the_identity_and_keeps_the_public_keys(n
     net(images).mean().backward()
     last = list(net.parameters())[-2]
     assert last.grad is not None and last.grad.abs().sum() > 0, "it can leave the identity"
+
+
+def test_with_fade_the_border_is_never_changed_and_the_middle_as_without() -> None:
+    plain, fading = (
+        create_generator(NetworkOptions(), GeneratorOptions("resnet_1blocks", 4, residual=True, fade=fade))
+        for fade in (0.0, 0.125)
+    )
+    torch.manual_seed(0)
+    initialise(plain, "normal", gain=0.1)
+    fading.load_state_dict(plain.state_dict())
+    images = (torch.rand(2, 3, 64, 48) * 2 - 1) / 2  # half of the range, so that nothing is clamped
+    change, faded = (plain(images) - images).abs(), (fading(images) - images).abs()
+    for border in (faded[..., 0, :], faded[..., -1, :], faded[..., 0], faded[..., -1]):
+        assert border.max() < 1e-6, "the weights at the border are 0 up to rounding"
+    assert change[..., 0, :].mean() > 0.02, "it is not faded by itself"
+    assert torch.equal(faded[..., 8:-8, 6:-6], change[..., 8:-8, 6:-6])
+    assert (faded <= change + 1e-6).all()
