@@ -30,7 +30,7 @@ from util.errors import UserError, told_in_one_line
 from util.files import link_or_copy, write_text
 
 PROGRAM = "join_datasets.py"
-COLUMNS = ("path", "folder", "file", "age", "gender", "race", "identity", "framing")
+COLUMNS = ("folder", "file", "gender", "race", "age", "identity", "framing", "path")
 TRAINING, TEST = ("trainA", "trainB"), ("testA", "testB")
 UNRECORDED = "unrecorded"
 """Race of a photo whose collection does not record it."""
@@ -107,7 +107,7 @@ def first_record(options: JoinOptions) -> dict[str, Any]:
 
 def photos_of(root: Path) -> Iterator[Row]:
     """Yield the rows of a data set's manifest that have a photo. Raises UserError for a damaged manifest."""
-    for row in manifest_rows(root / NAME, COLUMNS[:6], optional=COLUMNS[6:]):
+    for row in manifest_rows(root / NAME, COLUMNS[:3], optional=COLUMNS[3:]):
         if row["file"]:
             yield row | {"race": row["race"] or UNRECORDED}
 

@@ -76,10 +76,15 @@ def test_women_and_men_have_limits_of_their_own() -> None:
 
 
 @pytest.mark.slow
-def test_the_three_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(tmp_path: Path) -> None:
-    photos, models = tmp_path / "photos", tmp_path / "models"
-    prepared(photos)
-    shutil.copytree(photos, tmp_path / "photos_apparent")
+@pytest.mark.parametrize("collections", [["photos"], ["photos", "chips"]])
+def test_the_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(
+    collections: list[str], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    for name in collections:
+        prepared(tmp_path / name)
+        shutil.copytree(tmp_path / name, tmp_path / f"{name}_apparent")
+    photos = ",".join(str(tmp_path / name) for name in collections)
     words = [f"{ROOT}/scripts/train_best.sh", photos, "mine", *TINY.split(), "--n_layers_D", "2", "--warm_up_D", "1"]
     words += "--features_size 32 --features_smallest 24 --coarse_size 24 --n_epochs 1 --max_dataset_size 2".split()
     environment = ENVIRONMENT | {"PYTHON": sys.executable, "CHECKPOINTS": str(models)}
@@ -94,5 +99,7 @@ def test_the_three_trainings_of_the_shipped_model_run_and_go_on_after_an_interru
     }
     assert [each["preset"] for each in options.values()] == ["fast128", "best", "best"]
     assert [each["init_from"] for each in options.values()] == ["", "mine_start", "mine_middle"]
+    last = "photos_apparent" if len(collections) == 1 else "photos_joined"
+    assert [Path(each["dataroot"]).name for each in options.values()] == ["photos", "photos", last]
     shutil.rmtree(models / "mine")
     assert "mine_middle" in trainings() and (models / "mine" / "latest_net_G_B.pth").exists()
