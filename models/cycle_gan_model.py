@@ -21,10 +21,9 @@ from models.base_model import BaseModel, Step
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.fast.cuda_graph import GraphedStep
 from models.fast.speed import SpeedOptions, accelerate
-from models.gender_loss import GenderLabel, GenderLoss
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
-from models.losses import GAN_LOSSES, border_change, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
+from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
 from models.objective import ObjectiveOptions
 from models.optimization import Optimization
 from models.precision import Network
@@ -55,8 +54,7 @@ class CycleGANOptions:
     @property
     def teachers(self) -> dict[str, Path]:
         """Age estimators that the generators are trained with, by the option that names them."""
-        features = self.discriminator.features if self.objective.lambda_gender > 0 else self.discriminator.features_used
-        named = {"age_loss": self.age.age_loss, "features": features}
+        named = {"age_loss": self.age.age_loss, "features": self.discriminator.features_used}
         return {flag: path for flag, path in named.items() if path is not None}
 
     def check_trainable(self) -> None:
@@ -128,11 +126,6 @@ class CycleGANModel(BaseModel):
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
         teacher = options.age.age_loss
         self.age_loss = None if teacher is None else AgeLoss(teacher, options.age.lambda_age, self.device)
-        weight = self.objective.lambda_gender
-        self.gender_label = (
-            GenderLabel(options.discriminator.features, self.device) if options.discriminator.labels else None
-        )
-        self.gender_loss = GenderLoss(options.discriminator.features, weight, self.device) if weight > 0 else None
         self.optimizations = {
             "G": Optimization((self.G_A, self.G_B), options.schedule, self.device, self.speed),
             "D": Optimization((self.D_A, self.D_B), options.schedule, self.device, self.speed),
@@ -208,8 +201,8 @@ class CycleGANModel(BaseModel):
             images["fake_B"], images["fake_A"] = self.G_A(real_A), self.G_B(real_B)
             if with_identity:
                 images["same_B"], images["same_A"] = self.G_A(real_B), self.G_B(real_A)
-        images["judged_B"] = self._labelled(weakened(real_A, images["fake_B"], self.objective.overshoot_A), real_A)
-        images["judged_A"] = self._labelled(weakened(real_B, images["fake_A"], self.objective.overshoot_B), real_B)
+        images["judged_B"] = weakened(real_A, images["fake_B"], self.objective.overshoot_A)
+        images["judged_A"] = weakened(real_B, images["fake_A"], self.objective.overshoot_B)
         if self._cycle_is_due:
             images["rec_A"], images["rec_B"] = self.G_B(images["fake_B"]), self.G_A(images["fake_A"])
         return images
@@ -237,11 +230,6 @@ class CycleGANModel(BaseModel):
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if weights.lambda_tint > 0:
             losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
-        if weights.lambda_border > 0:
-            losses["border_A"] = weights.lambda_border * border_change(images["fake_B"], images["real_A"])
-        if self.gender_loss is not None:
-            losses["gender_A"] = self.gender_loss(images["real_A"], images["fake_B"])
-            losses["gender_B"] = self.gender_loss(images["real_B"], images["fake_A"])
         if self.age_loss is not None:
             losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
             losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)
@@ -252,8 +240,7 @@ class CycleGANModel(BaseModel):
         micro-batch number `part`."""
         fake_B = self.pool_B.exchange(images["judged_B"], part)
         fake_A = self.pool_A.exchange(images["judged_A"], part)
-        real_A, real_B = (self._labelled(photo, photo) for photo in (images["real_A"], images["real_B"]))
-        return self._judge(real_A, real_B, fake_A, fake_B, self.steps)
+        return self._judge(images["real_A"], images["real_B"], fake_A, fake_B, self.steps)
 
     def _judge(self, real_A: Tensor, real_B: Tensor, fake_A: Tensor, fake_B: Tensor, step: int) -> dict[str, Tensor]:
         losses = {
@@ -283,10 +270,6 @@ class CycleGANModel(BaseModel):
             penalty = gradient_penalty_on_real(discriminator, self._seen(real))
         return 0.5 * self.objective.lambda_r1 * self.objective.r1_every * penalty
 
-    def _labelled(self, images: Tensor, photos: Tensor) -> Tensor:
-        """Add the labels of --condition_D, which describe the people on the photos, to the input of a discriminator."""
-        return images if self.gender_label is None else torch.cat([images, self.gender_label(photos)], dim=1)
-
     def _seen(self, images: Tensor) -> Tensor:
         """Apply the augmentation of --diffaug, if enabled, to the input of a discriminator."""
         return augment(images) if self.objective.diffaug else images
@@ -307,8 +290,7 @@ class CycleGANModel(BaseModel):
         real_A, real_B = batch["A"].to(self.device), batch["B"].to(self.device)
         discriminators = self.optimizations["D"]
         discriminators.begin()
-        seen_A, seen_B = self._labelled(real_A, real_A), self._labelled(real_B, real_B)
-        losses = self._judge(seen_A, seen_B, fake_A=seen_B, fake_B=seen_A, step=self.warm_up_done)
+        losses = self._judge(real_A, real_B, fake_A=real_B, fake_B=real_A, step=self.warm_up_done)
         discriminators.backward(losses)
         discriminators.step()
         self.warm_up_done += 1
@@ -318,10 +300,8 @@ class CycleGANModel(BaseModel):
     def told_apart(self, batch: Mapping[str, Any]) -> dict[str, float]:
         """Return the accuracy of each discriminator on real photos of both domains; 0.5 is chance."""
         shares = {}
-        photos = {domain: batch[domain].to(self.device) for domain in "AB"}
-        seen = {domain: self._labelled(photos[domain], photos[domain]) for domain in "AB"}
         for name, own, other in (("D_A", "B", "A"), ("D_B", "A", "B")):
-            scores = [self.networks[name](seen[domain]).mean(dim=(1, 2, 3)) for domain in (own, other)]
+            scores = [self.networks[name](batch[domain].to(self.device)).mean(dim=(1, 2, 3)) for domain in (own, other)]
             right = torch.cat([scores[0] > self.gan_loss.middle, scores[1] < self.gan_loss.middle])
             shares[name] = float(right.float().mean())
         return shares

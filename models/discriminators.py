@@ -106,10 +106,8 @@ class ProjectedDiscriminator(Network):
     coarse: a second PatchGAN, which sees images whose shorter side is reduced to `coarse_size` pixels, or None. Its
     patches are larger parts of the face, so that it judges hair and skin as a whole.
 
-    labels: number of channels after the first three that label the image. Each part sees them, reduced to its size.
-
-    Maps (N, 3 + labels, H, W) in [-1, 1] to raw logits (N, M, h, w) without sigmoid: one channel for each PatchGAN and
-    each head, resized to the largest of their maps. The estimator is not part of the state dict.
+    Maps (N, 3, H, W) in [-1, 1] to raw logits (N, M, h, w) without sigmoid: one channel for each PatchGAN and each
+    head, resized to the largest of their maps. The estimator is not part of the state dict.
     """
 
     def __init__(
@@ -119,13 +117,12 @@ class ProjectedDiscriminator(Network):
         width: int,
         coarse: PatchDiscriminator | None = None,
         coarse_size: int = 0,
-        labels: int = 0,
     ) -> None:
         super().__init__()
         self.patch, self.coarse, self.coarse_size = patch, coarse, coarse_size
         self.frozen = (features,)  # in a tuple, so that it is not registered as a submodule
         channels = features.model.feature_channels[: features.levels]
-        self.heads = nn.ModuleList(FeatureHead(each + labels, width) for each in channels)
+        self.heads = nn.ModuleList(FeatureHead(each, width) for each in channels)
 
     def parts(self) -> Sequence[Network]:
         """See Network."""
@@ -136,8 +133,7 @@ class ProjectedDiscriminator(Network):
         maps = [self.patch(images)]
         if self.coarse is not None:
             maps.append(self.coarse(reduced(images, self.coarse_size)))
-        for head, features in zip(self.heads, self.frozen[0](images[:, :3]), strict=True):
-            maps.append(head(with_labels(features, images[:, 3:])))
+        maps += [head(features) for head, features in zip(self.heads, self.frozen[0](images), strict=True)]
         size = max(map_.shape[-2:] for map_ in maps)
         return torch.cat([F.interpolate(map_, size, mode="nearest") for map_ in maps], dim=1)
 
@@ -148,14 +144,6 @@ class ProjectedDiscriminator(Network):
             for part in self.parts():
                 stack.enter_context(part.plainly())
             yield
-
-
-def with_labels(features: Tensor, labels: Tensor) -> Tensor:
-    """Add label channels (N, L, H, W), of which each is constant, to features (N, C, h, w)."""
-    if labels.shape[1] == 0:
-        return features
-    constant = labels[:, :, :1, :1].to(features.dtype).expand(-1, -1, *features.shape[2:])
-    return torch.cat([features, constant], dim=1)
 
 
 def reduced(images: Tensor, size: int) -> Tensor:
@@ -203,7 +191,7 @@ def projected_discriminator(
     patch = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D)
     coarse_size = options.coarse_size
     coarse = PatchDiscriminator(channels, options.ndf, norm, options.n_layers_D) if coarse_size > 0 else None
-    return ProjectedDiscriminator(patch, features, options.head_width, coarse, coarse_size, channels - 3)
+    return ProjectedDiscriminator(patch, features, options.head_width, coarse, coarse_size)
 
 
 DISCRIMINATORS: dict[str, Callable[[DiscriminatorOptions, int, str, torch.device], Network]] = {
@@ -282,14 +270,6 @@ class DiscriminatorOptions:
         most=512,
     )
 
-    condition_D: str = option(
-        "none",
-        help="what the discriminators are told about the person on a photo besides the image; gender: what the "
-        "estimator of --features sees, so that women made older are compared with old women",
-        choices=("none", "gender"),
-        architecture=True,
-    )
-
     def __post_init__(self) -> None:
         if self.features_smallest > self.features_size:
             raise OptionError(
@@ -303,26 +283,19 @@ class DiscriminatorOptions:
             )
 
     @property
-    def labels(self) -> int:
-        """Number of channels that label an image for the discriminators."""
-        return 1 if self.condition_D == "gender" else 0
-
-    @property
     def features_used(self) -> Path | None:
-        """Path of the estimator that the discriminators use; None if they use none."""
-        return self.features if self.netD == "projected" or self.labels > 0 else None
+        """Path of the estimator whose features are used; None if none is used."""
+        return self.features if self.netD == "projected" else None
 
 
 def create_discriminator(
     network: NetworkOptions, options: DiscriminatorOptions, channels: int, device: torch.device
 ) -> Network:
-    """Create the discriminator that `--netD` names for images with `channels` channels and the labels of
-    `--condition_D`, and initialise its weights.
+    """Create the discriminator that `--netD` names for images with `channels` channels, and initialise its weights.
 
     Raises CheckpointError if the estimator of `--netD projected` cannot be read.
     """
     norm = network.norm if options.norm_D == "same" else options.norm_D
-    channels += options.labels
     discriminator = DISCRIMINATORS[options.netD](options, channels, "none" if norm == "spectral" else norm, device)
     initialise(discriminator, network.init_type, network.init_gain)
     if norm == "spectral":

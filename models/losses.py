@@ -84,17 +84,3 @@ def tint(output: Tensor, photo: Tensor) -> Tensor:
     before = photo - photo.mean(dim=1, keepdim=True)
     kept = (colour * before).sum(dim=1, keepdim=True) / before.square().sum(dim=1, keepdim=True).clamp(min=1e-6)
     return F.l1_loss(colour, kept.clamp(0, 1) * before)
-
-
-def border_change(output: Tensor, photo: Tensor) -> Tensor:
-    """Compute the mean absolute difference near the border: weighted by 1 at the outermost pixels, falling to 0 at an
-    eighth of the width and height from them. output, photo: (N, C, H, W)."""
-    weights = [_near_ends(length, photo.device) for length in photo.shape[-2:]]
-    return ((output - photo).abs() * torch.maximum(weights[0][:, None], weights[1])).mean()
-
-
-def _near_ends(length: int, device: torch.device) -> Tensor:
-    """Weights (length,) that fall from 1 at both ends to 0 at an eighth of the length from them."""
-    from_end = torch.arange(length, device=device)
-    from_end = torch.minimum(from_end, from_end.flip(0))
-    return (1 - 8 * from_end / length).clamp(min=0)

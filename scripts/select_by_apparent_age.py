@@ -43,6 +43,11 @@ class SelectionOptions:
     young: float = option(28.0, help="maximum apparent age in trainA", unit="years")
     old: float = option(53.0, help="minimum apparent age of men in trainB", unit="years")
     old_women: float = option(50.0, help="minimum apparent age of women in trainB", unit="years")
+    old_photos: Path | None = option(
+        None,
+        help="text file with the names of the photos to keep in trainB, one per line, instead of those that --old and "
+        "--old_women select, such as scripts/grey_hair.txt",
+    )
     estimator: Path = option(
         Path("checkpoints/age_estimator/teacher.safetensors"),
         help="age estimator; not the one that measures the results, which would then depend on the selection",
@@ -70,16 +75,22 @@ def main() -> None:
     options = build(SelectionOptions, parser.parse())
     source, target = options.dataroot, options.output
     estimator = load_estimator(options.estimator, torch.device("cpu"))
+    listed = None if options.old_photos is None else read_names(options.old_photos)
     kept = {
         "trainA": select(source / "trainA", estimator, options.looks_young),
-        "trainB": select(source / "trainB", estimator, options.looks_old),
+        "trainB": (
+            select(source / "trainB", estimator, options.looks_old)
+            if listed is None
+            else [photo for photo in list_images(source / "trainB") if photo.stem in listed]
+        ),
         "testA": list_images(source / "testA"),
         "testB": list_images(source / "testB"),
     }
     for folder, photos in kept.items():
         if not photos:
             raise UserError(
-                f"no photo of {source / folder} is left: choose other values of --young, --old and --old_women"
+                f"no photo of {source / folder} is left: choose other values of --young, --old and --old_women, "
+                "or names of its photos for --old_photos"
             )
     unfinished = target.with_name(f".{target.name}.unfinished")  # renamed when whole
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -90,6 +101,15 @@ def main() -> None:
     write_records(source, unfinished, options)
     unfinished.rename(target)
     print(f"{target}: " + ", ".join(f"{len(photos):,} photos in {folder}" for folder, photos in kept.items()))
+
+
+def read_names(path: Path) -> set[str]:
+    """Read names of photos, one per line, without their extensions. Raises UserError if the file cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--old_photos {path}: {error}") from error
+    return {Path(line.strip()).stem for line in lines if line.strip() and not line.startswith("#")}
 
 
 @torch.no_grad()
@@ -111,6 +131,7 @@ def write_records(source: Path, target: Path, options: SelectionOptions) -> None
         record = json.loads((source / RECORD).read_text(encoding="utf-8"))
         limits = {"young": options.young, "old": options.old, "old_women": options.old_women}
         record["settings"] |= {f"apparent_{name}": limit for name, limit in limits.items()}
+        record["settings"]["old_photos"] = None if options.old_photos is None else str(options.old_photos)
         with (source / NAME).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or []

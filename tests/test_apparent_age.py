@@ -64,6 +64,22 @@ def test_training_photos_are_kept_by_their_apparent_age_and_test_photos_all(tmp_
     assert tree(target) == before and not (tmp_path / "none").exists()
 
 
+def test_old_photos_can_be_chosen_by_name(tmp_path: Path) -> None:
+    source, listed, estimator = tmp_path / "all", tmp_path / "grey.txt", tmp_path / "estimator.safetensors"
+    prepared(source)
+    torch.manual_seed(0)
+    save_estimator(AgeEstimator(EstimatorShape("small", 32)), estimator)
+    words = ["scripts/select_by_apparent_age.py", "--dataroot", source, "--estimator", estimator, "--young", 99]
+    words += ["--old_photos", listed]
+    assert f"--old_photos {listed}" in run(*words, "--output", tmp_path / "none", status=2), "there is no list yet"
+    listed.write_text("# grey hair\ntrainB2.jpg\ntrainB0\n\nnot_in_this_set\n")
+    run(*words, "--output", tmp_path / "chosen")
+    assert sorted(file.name for file in (tmp_path / "chosen/trainB").iterdir()) == ["trainB0.png", "trainB2.png"]
+    assert len(list((tmp_path / "chosen/trainA").iterdir())) == 4
+    listed.write_text("other\n")
+    assert "--old_photos" in run(*words, "--output", tmp_path / "none", status=2), "no photo is left"
+
+
 def test_women_and_men_have_limits_of_their_own() -> None:
     options = SelectionOptions(output=Path("nowhere"), young=28.0, old=53.0, old_women=50.0)
 
@@ -84,6 +100,7 @@ def test_the_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(
     for name in collections:
         prepared(tmp_path / name)
         shutil.copytree(tmp_path / name, tmp_path / f"{name}_apparent")
+    shutil.copytree(tmp_path / "photos", tmp_path / "photos_grey")  # random faces would look too old or young
     photos = ",".join(str(tmp_path / name) for name in collections)
     words = [f"{ROOT}/scripts/train_best.sh", photos, "mine", *TINY.split(), "--n_layers_D", "2", "--warm_up_D", "1"]
     words += "--features_size 32 --features_smallest 24 --coarse_size 24 --n_epochs 1 --max_dataset_size 2".split()
@@ -99,7 +116,8 @@ def test_the_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(
     }
     assert [each["preset"] for each in options.values()] == ["fast128", "best", "best"]
     assert [each["init_from"] for each in options.values()] == ["", "mine_start", "mine_middle"]
-    last = "photos_apparent" if len(collections) == 1 else "photos_joined"
-    assert [Path(each["dataroot"]).name for each in options.values()] == ["photos", "photos", last]
+    assert [Path(each["dataroot"]).name for each in options.values()] == ["photos", "photos", "photos_joined"]
+    record = json.loads((tmp_path / "photos_joined" / "dataset.json").read_text())
+    assert len(record["settings"]["joined"]) == 1 + len(collections)
     shutil.rmtree(models / "mine")
     assert "mine_middle" in trainings() and (models / "mine" / "latest_net_G_B.pth").exists()

@@ -13,7 +13,7 @@ from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
 from models.averages import Averages
-from models.losses import border_change, gradient_penalty_on_real, tint
+from models.losses import gradient_penalty_on_real, tint
 from util.arguments import OptionError
 
 CPU = torch.device("cpu")
@@ -136,20 +136,6 @@ def test_tints_of_older_faces_are_weighed_and_shown() -> None:
     assert "tint_B" not in losses, "hair that gets its colour back is no tint"
 
 
-def test_changes_near_the_border_are_weighed_and_shown() -> None:
-    photo, output = torch.zeros(1, 3, 32, 64), torch.zeros(1, 3, 32, 64)
-    output[:, :, 4:28, 8:56] = 1.0
-    assert border_change(output, photo).item() == 0, "an eighth from the border, changes are free"
-    output[:] = 0.0
-    output[0, 0, 16, 0], output[0, 0, 2, 32] = 1.0, -0.5
-    assert border_change(output, photo).item() == pytest.approx((1.0 + 0.5 * 0.5) / output.numel())
-    model = small_model(lambda_border=3.0)
-    before, batch = copy.deepcopy(model), photos()
-    losses = model.optimize(batch).losses
-    expected = 3.0 * border_change(before.G_A(batch["A"]), batch["A"])
-    assert losses["border_A"].item() == pytest.approx(expected.item(), rel=1e-5) and "border_B" not in losses
-
-
 def test_discriminators_see_a_weaker_change_with_overshoot() -> None:
     model = small_model(overshoot_A=1.5, overshoot_B=2.0)
     before, batch = copy.deepcopy(model), photos()
@@ -216,7 +202,6 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"fade": 0.6, "residual": True}, "--fade 0.6"),
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
         ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
-        ({"lambda_border": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_border"),
         ({"netD": "projected", "coarse_size": 16, "n_layers_D": 3}, "--coarse_size 16"),
         ({"overshoot_A": 1.4, "output_nc": 1, "lambda_identity": 0.0}, "--overshoot_A"),
     ],
