@@ -237,8 +237,6 @@ class GeneratorOptions:
     def __post_init__(self) -> None:
         if self.fade > 0.5:
             raise OptionError(f"--fade {self.fade}: must be at most 0.5")
-        if self.fade > 0 and not self.residual:
-            raise OptionError(f"--fade {self.fade} needs --residual: only a predicted change can fade")
 
 
 def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:

@@ -198,7 +198,6 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"lambda_r1": 1.0, "gan_mode": "wgangp"}, "--lambda_r1"),
         ({"lazy_cycle": 0}, "--lazy_cycle 0"),
         ({"position": True, "netG": "unet_128"}, "--position"),
-        ({"fade": 0.1}, "--residual"),
         ({"fade": 0.6, "residual": True}, "--fade 0.6"),
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
         ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
