@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from util.errors import UserError
 
@@ -31,6 +32,25 @@ def manifest_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = 
         raise UserError(f"{path}: {error.strerror or error}") from error
     except csv.Error as error:
         raise UserError(f"{path} is damaged: {error}") from error
+
+
+def write_manifest(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+    """Write a manifest with these columns."""
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_record(folder: Path, **settings: object) -> dict[str, Any]:
+    """Return the record of how a data set was prepared, with further settings of one that is made from it. Raises
+    UserError if scripts/prepare_dataset.py did not make the data set."""
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record["settings"] |= settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is no data set that scripts/prepare_dataset.py made ({error})") from error
+    return record
 
 
 def is_aligned(folder: Path) -> bool:

@@ -232,11 +232,8 @@ class GeneratorOptions:
         "a translated face has no visible border in its photo",
         architecture=True,
         least=0,
+        most=0.5,
     )
-
-    def __post_init__(self) -> None:
-        if self.fade > 0.5:
-            raise OptionError(f"--fade {self.fade}: must be at most 0.5")
 
 
 def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:

@@ -10,7 +10,6 @@ the first data set. All photos are links.
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import sys
@@ -18,13 +17,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from data.manifest import NAME, RECORD, manifest_rows
+from data.manifest import NAME, RECORD, manifest_rows, read_record, write_manifest
 from util.arguments import OptionError, Parser, build, option, split_paths
 from util.errors import UserError, told_in_one_line
 from util.files import link_or_copy, write_text
@@ -80,29 +78,19 @@ def main() -> None:
     parser = Parser(prog=PROGRAM, description=(__doc__ or "").split("\n\n")[0])
     parser.add_section(JoinOptions)
     options = build(JoinOptions, parser.parse())
-    record, target = first_record(options), options.output
+    joined = {"joined": list(map(str, options.dataroot)), "shares": list(options.weights)}
+    record, target = read_record(options.dataroot[0], **joined), options.output
     chosen = [photo for number in range(len(options.dataroot)) for photo in choose(number, options)]
     unfinished = target.with_name(f".{target.name}.unfinished")  # renamed when whole
     shutil.rmtree(unfinished, ignore_errors=True)
     for photo, row in chosen:
         (unfinished / row["folder"]).mkdir(parents=True, exist_ok=True)
         link_or_copy(photo, unfinished / row["folder"] / row["file"])
-    write_manifest(unfinished / NAME, [row for _, row in chosen])
+    write_manifest(unfinished / NAME, COLUMNS, [row for _, row in chosen])
     write_text(unfinished / RECORD, json.dumps(record, indent=1))
     unfinished.rename(target)
     counts = Counter(row["folder"] for _, row in chosen)
     print(f"{target}: " + ", ".join(f"{counts[folder]:,} photos in {folder}" for folder in (*TRAINING, *TEST)))
-
-
-def first_record(options: JoinOptions) -> dict[str, Any]:
-    """Return the record of how the first data set was prepared, with the options of the new one. Raises UserError."""
-    first = options.dataroot[0]
-    try:
-        record: dict[str, Any] = json.loads((first / RECORD).read_text(encoding="utf-8"))
-        record["settings"] |= {"joined": [str(root) for root in options.dataroot], "shares": list(options.weights)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{first} is no data set that scripts/prepare_dataset.py made ({error})") from error
-    return record
 
 
 def photos_of(root: Path) -> Iterator[Row]:
@@ -144,14 +132,6 @@ def _by_group(rows: list[Row]) -> dict[Group, list[Row]]:
         if row["gender"]:
             groups.setdefault((row["gender"], row["race"]), []).append(row)
     return groups
-
-
-def write_manifest(path: Path, rows: list[Row]) -> None:
-    """Write the manifest of the new data set."""
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from data.image_folder import list_images
-from data.manifest import NAME, RECORD
+from data.manifest import NAME, RECORD, read_record, write_manifest
 from models.age_estimator import AgeEstimator, Estimates, load_estimator
 from util.arguments import OptionError, Parser, build, option
 from util.errors import UserError, told_in_one_line
@@ -127,21 +127,18 @@ def select(folder: Path, estimator: AgeEstimator, fits: Callable[[Estimates], bo
 def write_records(source: Path, target: Path, options: SelectionOptions) -> None:
     """Write the manifest with the remaining photos, and the record of the data set with the selection's options. Raises
     UserError if the data set was not made by scripts/prepare_dataset.py."""
+    limits = {"young": options.young, "old": options.old, "old_women": options.old_women}
+    settings: dict[str, object] = {f"apparent_{name}": limit for name, limit in limits.items()}
+    settings["old_photos"] = None if options.old_photos is None else str(options.old_photos)
+    record = read_record(source, **settings)
     try:
-        record = json.loads((source / RECORD).read_text(encoding="utf-8"))
-        limits = {"young": options.young, "old": options.old, "old_women": options.old_women}
-        record["settings"] |= {f"apparent_{name}": limit for name, limit in limits.items()}
-        record["settings"]["old_photos"] = None if options.old_photos is None else str(options.old_photos)
         with (source / NAME).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or []
         remaining = [row for row in rows if row["file"] and (target / row["folder"] / row["file"]).exists()]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{source} is no data set that scripts/prepare_dataset.py made ({error})") from error
-    with (target / NAME).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(remaining)
+    write_manifest(target / NAME, columns, remaining)
     write_text(target / RECORD, json.dumps(record, indent=1))
 
 
