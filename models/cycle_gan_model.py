@@ -23,7 +23,7 @@ from models.fast.cuda_graph import GraphedStep
 from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
-from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, reconstruction, tint
+from models.losses import GAN_LOSSES, gradient_penalty, gradient_penalty_on_real, lightening, reconstruction, tint
 from models.objective import ObjectiveOptions
 from models.optimization import Optimization
 from models.precision import Network
@@ -230,6 +230,8 @@ class CycleGANModel(BaseModel):
             losses["change_B"] = weights.lambda_change * reconstruction(images["fake_A"], images["real_B"])
         if weights.lambda_tint > 0:
             losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
+        if weights.lambda_lightening > 0:
+            losses["lightening_A"] = weights.lambda_lightening * lightening(images["fake_B"], images["real_A"])
         if self.age_loss is not None:
             losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
             losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)

@@ -28,6 +28,12 @@ class ObjectiveOptions:
         help="weight of colours in translations to B that are neither the photo's nor a greyer shade of them",
         least=0,
     )
+    lambda_lightening: float = option(
+        0.0,
+        help="weight of brightness that translations to B add to skin and to what is as light, such as light streaks; "
+        "hair may get lighter",
+        least=0,
+    )
     overshoot_A: float = option(
         1.0,
         help="divide the change of translations to B by this before the discriminator sees them, so that translations "
@@ -89,7 +95,7 @@ class ObjectiveOptions:
     @property
     def comparing(self) -> list[str]:
         """The options in use that compare photos with their translations, which must have as many channels."""
-        weights = [name for name in ("lambda_change", "lambda_tint") if getattr(self, name) > 0]
+        weights = [name for name in ("lambda_change", "lambda_tint", "lambda_lightening") if getattr(self, name) > 0]
         return weights + [name for name in ("overshoot_A", "overshoot_B") if getattr(self, name) > 1]
 
     @property

@@ -13,7 +13,7 @@ from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
 from models.averages import Averages
-from models.losses import gradient_penalty_on_real, tint
+from models.losses import gradient_penalty_on_real, lightening, tint
 from util.arguments import OptionError
 
 CPU = torch.device("cpu")
@@ -136,6 +136,29 @@ def test_tints_of_older_faces_are_weighed_and_shown() -> None:
     assert "tint_B" not in losses, "hair that gets its colour back is no tint"
 
 
+def test_skin_may_get_darker_and_dark_hair_may_turn_grey() -> None:
+    photo = torch.full((2, 3, 8, 8), 0.4)  # skin, with the brightness 0.7 between 0 and 1
+    photo[:, :, :2] = -0.6  # hair, 0.2
+    photo[:, :, 2:3] = 2 * 0.7 * 0.7 - 1  # a shadow, midway between half of the skin's brightness and nine tenths of it
+    grey_hair, darker, lighter, in_shadow = (photo.clone() for _ in range(4))
+    grey_hair[:, :, :2] = 0.2
+    darker[:, :, 3:] -= 0.2
+    lighter[:, :, 7:] += 0.2
+    in_shadow[:, :, 2:3] += 0.2
+    assert lightening(photo, photo) == lightening(grey_hair, photo) == lightening(darker, photo) == 0
+    assert lightening(lighter, photo).item() == pytest.approx(0.2 / 8, rel=1e-5)
+    assert lightening(in_shadow, photo).item() == pytest.approx(0.5 * 0.2 / 8, rel=1e-4)
+
+
+def test_light_on_older_faces_is_weighed_and_shown() -> None:
+    model = small_model(lambda_lightening=3.0)
+    before, batch = copy.deepcopy(model), photos()
+    losses = model.optimize(batch).losses
+    expected = 3.0 * lightening(before.G_A(batch["A"]), batch["A"])
+    assert losses["lightening_A"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert "lightening_B" not in losses, "shadows under the eyes may vanish"
+
+
 def test_discriminators_see_a_weaker_change_with_overshoot() -> None:
     model = small_model(overshoot_A=1.5, overshoot_B=2.0)
     before, batch = copy.deepcopy(model), photos()
@@ -201,6 +224,7 @@ def test_a_warm_up_stopped_and_resumed_gives_equal_weights(demo_faces: Path, tmp
         ({"fade": 0.6, "residual": True}, "--fade 0.6"),
         ({"lambda_change": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_change"),
         ({"lambda_tint": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_tint"),
+        ({"lambda_lightening": 1.0, "output_nc": 1, "lambda_identity": 0.0}, "--lambda_lightening"),
         ({"netD": "projected", "coarse_size": 16, "n_layers_D": 3}, "--coarse_size 16"),
         ({"overshoot_A": 1.4, "output_nc": 1, "lambda_identity": 0.0}, "--overshoot_A"),
     ],
