@@ -70,10 +70,11 @@ def with_position(images: Tensor) -> Tensor:
 
 
 def faded_border(images: Tensor, fade: float) -> Tensor:
-    """Return weights (H, W) that rise from 0 at the outermost pixels of images (N, C, H, W) to 1 at the distance of
-    `fade`, a fraction of the height and width above 0."""
+    """Return weights (H, W) that rise smoothly from 0 at the outermost pixels of images (N, C, H, W) to 1 at the
+    distance of `fade`, a fraction of the height and width above 0."""
     rows, columns = (((1 - _places(count, images).abs()) / (2 * fade)).clamp(0, 1) for count in images.shape[2:])
-    return torch.minimum(rows[:, None], columns)
+    nearest = torch.minimum(rows[:, None], columns)
+    return nearest.square() * (3 - 2 * nearest)
 
 
 def _places(count: int, like: Tensor) -> Tensor:
