@@ -87,15 +87,19 @@ def tint(output: Tensor, photo: Tensor) -> Tensor:
 
 
 def lightening(output: Tensor, photo: Tensor) -> Tensor:
-    """Compute the mean brightness that the output adds to pixels of the photo that are about as light as its skin.
+    """Compute the mean brightness that the output adds to skin, to eyes, and to whatever is as light as skin.
 
     output, photo: (N, 3, H, W) in [-1, 1]. The brightness of the skin is the median in the central half of the photo.
-    Pixels with less than half of it, such as most dark hair and brows, may get lighter at no cost; from nine tenths of
-    it on, they have their full weight.
+    Dark areas, such as most dark hair and beards, may get lighter at no cost: those with less than half of that
+    brightness on an average over a twelfth of the height and width, which is more than an eye covers. From nine tenths
+    on, pixels have their full weight.
     """
-    before, after = ((image.mean(dim=1) + 1) / 2 for image in (photo, output))
-    rows, columns = before.shape[1] // 4, before.shape[2] // 4
-    centre = before[:, rows : 3 * rows, columns : 3 * columns].flatten(1)
-    skin = centre.median(dim=1).values.clamp(min=1e-3)[:, None, None]
-    weights = ((before / skin - 0.5) / 0.4).clamp(0, 1)
+    before, after = ((image.mean(dim=1, keepdim=True) + 1) / 2 for image in (photo, output))
+    height, width = before.shape[2:]
+    centre = before[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4].flatten(1)
+    skin = centre.median(dim=1).values.clamp(min=1e-3).view(-1, 1, 1, 1)
+    window = (height // 12 // 2 * 2 + 1, width // 12 // 2 * 2 + 1)
+    padding = (window[0] // 2, window[1] // 2)
+    around = F.avg_pool2d(before, window, stride=1, padding=padding, count_include_pad=False)
+    weights = ((torch.maximum(before, around) / skin - 0.5) / 0.4).clamp(0, 1)
     return 2 * (weights * (after - before).clamp(min=0)).mean()

@@ -136,18 +136,25 @@ def test_tints_of_older_faces_are_weighed_and_shown() -> None:
     assert "tint_B" not in losses, "hair that gets its colour back is no tint"
 
 
-def test_skin_may_get_darker_and_dark_hair_may_turn_grey() -> None:
-    photo = torch.full((2, 3, 8, 8), 0.4)  # skin, with the brightness 0.7 between 0 and 1
-    photo[:, :, :2] = -0.6  # hair, 0.2
-    photo[:, :, 2:3] = 2 * 0.7 * 0.7 - 1  # a shadow, midway between half of the skin's brightness and nine tenths of it
-    grey_hair, darker, lighter, in_shadow = (photo.clone() for _ in range(4))
-    grey_hair[:, :, :2] = 0.2
-    darker[:, :, 3:] -= 0.2
-    lighter[:, :, 7:] += 0.2
-    in_shadow[:, :, 2:3] += 0.2
-    assert lightening(photo, photo) == lightening(grey_hair, photo) == lightening(darker, photo) == 0
-    assert lightening(lighter, photo).item() == pytest.approx(0.2 / 8, rel=1e-5)
-    assert lightening(in_shadow, photo).item() == pytest.approx(0.5 * 0.2 / 8, rel=1e-4)
+def test_skin_and_eyes_may_not_get_lighter_and_dark_hair_may() -> None:
+    photo = torch.full((2, 3, 48, 48), 0.4)  # skin, with the brightness 0.7 between 0 and 1
+    photo[:, :, :12] = -0.6  # hair, 0.2
+    photo[:, :, 24:26, 10:12] = -0.8  # an eye
+    photo[:, :, 42:] = 2 * 0.7 * 0.7 - 1  # a shadow, midway between half of the skin's brightness and nine tenths of it
+    changed = {}
+    for name, rows in {
+        "hair": slice(0, 10),
+        "skin": slice(30, 36),
+        "eye": slice(24, 26),
+        "shadow": slice(45, 48),
+    }.items():
+        columns = slice(10, 12) if name == "eye" else slice(None)
+        changed[name] = photo.clone()
+        changed[name][:, :, rows, columns] += 0.2
+    assert lightening(photo, photo) == lightening(changed["hair"], photo) == lightening(photo - 0.2, photo) == 0
+    assert lightening(changed["skin"], photo).item() == pytest.approx(0.2 * 6 / 48, rel=1e-5)
+    assert lightening(changed["shadow"], photo).item() == pytest.approx(0.5 * 0.2 * 3 / 48, rel=1e-4)
+    assert lightening(changed["eye"], photo).item() > 0.7 * 0.2 * 2 * 2 / 48**2
 
 
 def test_light_on_older_faces_is_weighed_and_shown() -> None:
