@@ -62,6 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "coarse_size": 64,
         "lambda_A": 0.2,
         "lambda_tint": 2.0,
+        "lambda_lightening": 5.0,
         "overshoot_A": 1.4,
         "warm_up_batch": 8,
         "ema": 0.998,
