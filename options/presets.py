@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lambda_A": 0.2,
         "lambda_tint": 2.0,
         "lambda_lightening": 5.0,
-        "overshoot_A": 1.4,
+        "overshoot_A": 1.2,
         "warm_up_batch": 8,
         "ema": 0.998,
         "lazy_cycle": 4,
