@@ -134,9 +134,9 @@ def choose(number: int, options: JoinOptions) -> list[tuple[Path, Row]]:
 
 def _with_equal_genders(shares: dict[Group, float]) -> dict[Group, float]:
     """Scale the groups' shares so that all genders have the same sum."""
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = {}
     for (gender, _), share in shares.items():
-        sums[gender] += share
+        sums[gender] = sums.get(gender, 0) + share
     return {(gender, race): share / sums[gender] / len(sums) for (gender, race), share in shares.items()}
 
 
