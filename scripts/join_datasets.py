@@ -55,7 +55,6 @@ class JoinOptions:
     most_copies: int = option(
         10, help="maximum number of copies of a photo; small groups have fewer photos then", least=1
     )
-    equal_genders: bool = option(False, help="choose as many women as men of each data set")
     seed: int = option(0, help="seed of the choice among the photos of large groups", least=0)
 
     def __post_init__(self) -> None:
@@ -112,16 +111,11 @@ def choose(number: int, options: JoinOptions) -> list[tuple[Path, Row]]:
     if not common:
         raise UserError(f"{root / NAME}: trainA and trainB have no group of gender and race in common")
     sizes = {folder: sum(len(groups[folder][group]) for group in common) for folder in TRAINING}
-    shares = {
-        group: sum(len(groups[folder][group]) / sizes[folder] for folder in TRAINING) / len(TRAINING)
-        for group in common
-    }
-    if options.equal_genders:
-        shares = _with_equal_genders(shares)
     chosen = [(row, 0) for row in rows if number == 0 and row["folder"] in TEST]
     for group in common:
         members = {folder: groups[folder][group] for folder in TRAINING}
-        share = shares[group] * options.weights[number] / sum(options.weights)
+        share = sum(len(members[folder]) / sizes[folder] for folder in TRAINING) / len(TRAINING)
+        share *= options.weights[number] / sum(options.weights)
         count = min(round(options.photos * share), options.most_copies * min(map(len, members.values())))
         for folder in TRAINING:
             order = rng.permutation(len(members[folder])).tolist()
@@ -130,14 +124,6 @@ def choose(number: int, options: JoinOptions) -> list[tuple[Path, Row]]:
         (root / row["folder"] / row["file"], row | {"file": f"{number}_{copy}_{row['file'].replace('/', '_')}"})
         for row, copy in chosen
     ]
-
-
-def _with_equal_genders(shares: dict[Group, float]) -> dict[Group, float]:
-    """Scale the groups' shares so that all genders have the same sum."""
-    sums: dict[str, float] = {}
-    for (gender, _), share in shares.items():
-        sums[gender] = sums.get(gender, 0) + share
-    return {(gender, race): share / sums[gender] / len(sums) for (gender, race), share in shares.items()}
 
 
 def _by_group(rows: list[Row]) -> dict[Group, list[Row]]:

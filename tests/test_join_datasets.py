@@ -70,13 +70,6 @@ def test_both_folders_have_the_shares_of_sets_and_of_groups(first: Path, second:
     assert is_aligned(target)
 
 
-def test_each_set_may_have_as_many_women_as_men(first: Path, second: Path, tmp_path: Path) -> None:
-    words = ["--dataroot", f"{first},{second}", "--shares", "3,1", "--photos", "80", "--equal_genders"]
-    run("scripts/join_datasets.py", *words, "--output", tmp_path / "joined")
-    expected = {"first female": 30, "first male": 30, "second female asian": 10, "second male white": 10}
-    assert content(tmp_path / "joined", "trainA") == content(tmp_path / "joined", "trainB") == expected
-
-
 def test_the_manifest_describes_each_photo_so_that_it_can_be_matched(first: Path, second: Path, tmp_path: Path) -> None:
     target = tmp_path / "joined"
     run("scripts/join_datasets.py", "--dataroot", f"{first},{second}", "--photos", "40", "--output", target)
