@@ -506,6 +506,7 @@ def test_the_csv_of_unknown_numbers_is_empty_rather_than_nan(tmp_path: Path) -> 
     assert "nan" not in csv_table(summary.rows) and "inf" not in csv_table(summary.rows)
 
 
+@pytest.mark.slow
 def test_inception_features_from_a_local_file(
     project: Path, tmp_path: Path, call: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

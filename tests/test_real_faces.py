@@ -69,6 +69,7 @@ def test_the_defaults_keep_what_the_documentation_says(tmp_path: Path) -> None:
     assert made == {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").glob("t*/*.jpg")}
 
 
+@pytest.mark.slow
 def test_an_estimator_learns_of_real_faces_and_measures_translations(tmp_path: Path) -> None:
     """That all parts fit: in seconds, it learns little."""
     faces, estimator = tmp_path / "faces", tmp_path / "ages.pth"
