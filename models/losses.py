@@ -103,3 +103,8 @@ def lightening(output: Tensor, photo: Tensor) -> Tensor:
     around = F.avg_pool2d(before, window, stride=1, padding=padding, count_include_pad=False)
     weights = ((torch.maximum(before, around) / skin - 0.5) / 0.4).clamp(0, 1)
     return 2 * (weights * (after - before).clamp(min=0)).mean()
+
+
+def difference_within(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Compute the mean of weighted absolute differences. output, target: (N, C, H, W); weights: (N, 1, H, W)."""
+    return (weights * (output - target).abs()).mean()

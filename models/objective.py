@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from models.hair_segmenter import DEFAULT_PATH
 from models.losses import GAN_LOSSES
 from util.arguments import OptionError, option
 
@@ -33,6 +35,15 @@ class ObjectiveOptions:
         help="weight of brightness that translations to B add to skin and to what is as light, such as light streaks; "
         "hair may get lighter",
         least=0,
+    )
+    lambda_grey_hair: float = option(
+        0.0,
+        help="weight of the difference between hair in translations to B and the photo's hair turned grey",
+        least=0,
+    )
+    hair_segmenter: Path = option(
+        DEFAULT_PATH,
+        help="segmenter that finds hair for --lambda_grey_hair, made by scripts/train_hair_segmenter.py",
     )
     overshoot_A: float = option(
         1.0,
@@ -95,7 +106,8 @@ class ObjectiveOptions:
     @property
     def comparing(self) -> list[str]:
         """The options in use that compare photos with their translations, which must have as many channels."""
-        weights = [name for name in ("lambda_change", "lambda_tint", "lambda_lightening") if getattr(self, name) > 0]
+        names = ("lambda_change", "lambda_tint", "lambda_lightening", "lambda_grey_hair")
+        weights = [name for name in names if getattr(self, name) > 0]
         return weights + [name for name in ("overshoot_A", "overshoot_B") if getattr(self, name) > 1]
 
     @property

@@ -1,0 +1,154 @@
+"""Hair: where a photo shows it, what it would look like in grey, and the loss that turns it grey."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_people import drawn, hair_of, sample_people
+from PIL import Image, ImageDraw
+from portrait import LANDMARKS, astronaut
+from processes import ROOT
+from safetensors.torch import save_file
+from test_cycle_gan import photos, small_model
+
+from faces.align import aligned, alignment_of
+from models.hair_segmenter import DEFAULT_PATH, HairSegmenter, greyed, load_segmenter, save_segmenter
+from models.losses import difference_within
+from scripts.hair_training.labels import SIZE, label_hair
+from scripts.train_hair_segmenter import SegmenterOptions, intersection_over_union, train, views
+from util.arguments import OptionError, build
+from util.images import image_to_tensor
+from util.run.checkpoint import CheckpointError
+
+DARK = (62, 44, 32)
+
+
+def paper_face(hair: tuple[int, int, int] | None, height: int = 240) -> tuple[Image.Image, np.ndarray]:
+    """A face of paper where faces/align.py would put one, and the person on it (H, W), in [0, 1]."""
+    image, person = Image.new("RGB", (height, height), (120, 160, 120)), Image.new("L", (height, height))
+
+    def ellipse(centre: float, width: float, tall: float, colour: tuple[int, int, int]) -> None:
+        box = [height * value for value in (0.5 - width, centre - tall, 0.5 + width, centre + tall)]
+        ImageDraw.Draw(image).ellipse(box, colour)
+        ImageDraw.Draw(person).ellipse(box, 255)
+
+    if hair:
+        ellipse(0.46, 0.33, 0.38, hair)
+    ellipse(0.56, 0.25, 0.30, (224, 172, 140))
+    noise = np.random.default_rng(0).normal(0, 3, (height, height, 1))
+    noisy = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+    return noisy, np.asarray(person, np.float32) / 255
+
+
+def test_hair_is_labelled_around_the_face_and_hats_and_bald_heads_are_left_out() -> None:
+    face, person = paper_face(DARK)
+    label = label_hair(face, lambda _: person)
+    assert label is not None and label.shape == (SIZE, SIZE)
+    is_dark = np.asarray(face.resize((SIZE, SIZE))).mean(2) < 80
+    is_dark[int(0.8 * SIZE) :] = False
+    assert (label & is_dark).sum() / (label | is_dark).sum() > 0.85
+    for hair in ((40, 60, 200), None):
+        face, person = paper_face(hair)
+        assert label_hair(face, lambda _, person=person: person) is None
+
+
+def test_a_segmenter_learns_from_labels() -> None:
+    colours = [(62, 44, 32), (20, 18, 16), (90, 60, 40), (45, 30, 30)]
+    faces = [paper_face(colours[number % 4], 180 + number) for number in range(24)]
+    labels = [label_hair(face, lambda _, person=person: person) for face, person in faces]
+    assert all(label is not None for label in labels)
+    images = torch.stack([torch.from_numpy(np.array(face.resize((SIZE, SIZE)))).permute(2, 0, 1) for face, _ in faces])
+    hair = torch.stack([torch.from_numpy(label)[None] for label in labels if label is not None])
+    torch.manual_seed(0)
+    segmenter = train(images[4:], hair[4:], epochs=12, batch_size=8)
+    assert intersection_over_union(segmenter, images[:4], hair[:4]) > 0.7
+
+
+def test_views_move_labels_along_with_their_photos() -> None:
+    torch.manual_seed(0)
+    hair = torch.zeros(16, 1, SIZE, SIZE, dtype=torch.bool)
+    hair[:, :, 20:90, 40:120] = True
+    images, labels = views(torch.where(hair, 20, 230).expand(-1, 3, -1, -1).to(torch.uint8), hair)
+    assert images.shape == (16, 3, 96, 96) and images.min() >= -1 and images.max() <= 1
+    clear = (labels < 0.05) | (labels > 0.95)
+    assert ((images.mean(1, keepdim=True) < 0) == (labels > 0.5))[clear].float().mean() > 0.999
+    assert labels.flatten(1).mean(1).std() > 0.01, "no two views show the same part"
+
+
+def test_the_shipped_segmenter_finds_hair_of_a_photo_and_of_drawings() -> None:
+    segmenter = load_segmenter(ROOT / DEFAULT_PATH, torch.device("cpu"))
+    assert (ROOT / DEFAULT_PATH).stat().st_size < 2e6
+    face = aligned(astronaut(), alignment_of(LANDMARKS, 192))
+    hair = segmenter(image_to_tensor(face)[None])[0, 0]
+    assert hair.shape == (192, 192) and hair.min() >= 0 and hair.max() <= 1
+    assert hair[30:40, 70:120].min() > 0.9, "above the forehead"
+    assert hair[90:150, 70:120].max() < 0.1, "in the face"
+    assert hair[150:, :].mean() < 0.1, "on the shoulders"
+    for person in sample_people(4, (20, 30), 5):
+        where = torch.from_numpy(hair_of(person, 192))[40:100]
+        found = segmenter(image_to_tensor(Image.fromarray(drawn(person, 192)))[None])[0, 0, 40:100]
+        assert found[where].mean() > found[~where].mean() + 0.3
+
+
+def test_segmenters_are_written_and_read_again_and_other_files_refused(tmp_path: Path) -> None:
+    path, other = tmp_path / "hair.safetensors", tmp_path / "other.safetensors"
+    segmenter = HairSegmenter({"photos": 3}).eval()
+    save_segmenter(segmenter, path)
+    state = torch.get_rng_state()
+    loaded = load_segmenter(path, torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), state), "loading it must not change the training's random numbers"
+    images = torch.rand(1, 3, 64, 80) * 2 - 1
+    assert loaded.notes == {"photos": 3}
+    torch.testing.assert_close(loaded(images), segmenter(images), atol=2e-3, rtol=0)
+    save_file({"weight": torch.zeros(1)}, other)
+    with pytest.raises(CheckpointError, match=r"other\.safetensors"):
+        load_segmenter(other, torch.device("cpu"))
+
+
+def test_grey_hair_is_lighter_the_lighter_it_was_and_keeps_its_strands() -> None:
+    hair, strands = torch.ones(1, 1, 80, 80), torch.zeros(1, 1, 80, 80)
+    strands[..., ::2] = 0.05
+    brown = torch.tensor([0.30, 0.18, 0.12]).view(1, 3, 1, 1)
+
+    def grey(colour: torch.Tensor) -> torch.Tensor:
+        return (greyed((colour + strands).expand(1, 3, 80, 80) * 2 - 1, hair) + 1) / 2
+
+    result = grey(brown)
+    assert result.mean() == pytest.approx(0.28 + 0.62 * (0.2 + 0.025), abs=0.01)
+    saturation = (result.amax(1) - result.amin(1)).mean()
+    assert saturation == pytest.approx(0.15 * 0.18, abs=0.005)
+    inner = result[..., 20:60]
+    assert 0.08 < (inner[..., ::2] - inner[..., 1::2]).mean() <= 0.15, "contrasts grow as the hair gets lighter"
+    black, blond = grey(torch.full((1, 3, 1, 1), 0.05)), grey(torch.full((1, 3, 1, 1), 0.7))
+    assert black.mean() < result.mean() < blond.mean() and black.min() >= 0 and blond.max() <= 1
+
+
+def test_older_faces_are_drawn_to_grey_hair_where_the_segmenter_finds_hair(tmp_path: Path) -> None:
+    path = tmp_path / "hair.safetensors"
+    torch.manual_seed(3)
+    save_segmenter(HairSegmenter(), path)
+    model = small_model(lambda_grey_hair=3.0, hair_segmenter=path)
+    before, batch = copy.deepcopy(model), photos()
+    losses = model.optimize(batch).losses
+    hair = load_segmenter(path, torch.device("cpu"))(batch["A"])
+    assert 0.01 < hair.mean() < 0.99
+    difference = (before.G_A(batch["A"]) - greyed(batch["A"], hair)).abs()
+    assert losses["grey_A"].item() == pytest.approx(3.0 * (hair * difference).mean().item(), rel=1e-5)
+    assert losses["grey_A"].item() < 3.0 * difference_within(before.G_A(batch["A"]), greyed(batch["A"], hair), hair + 1)
+    assert "grey_B" not in losses
+    assert "grey_A" not in small_model().optimize(batch).losses
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none.safetensors"
+    with pytest.raises(CheckpointError, match=str(missing)):
+        small_model(lambda_grey_hair=1.0, hair_segmenter=missing)
+    with pytest.raises(OptionError, match="--person_model is required"):
+        build(SegmenterOptions, {"output": missing})
+    missing.touch()
+    with pytest.raises(OptionError, match="--overwrite"):
+        build(SegmenterOptions, {"output": missing, "person_model": tmp_path / "person.tflite"})
