@@ -75,8 +75,8 @@ class SourceOptions:
     checkpoints_dir: Path = option(ROOT / "checkpoints", help="folder that contains the checkpoints of all runs")
     model: tuple[Path, ...] = option(
         (),
-        help="ONNX files written by export.py, instead of a run: FILE.onnx, or two files, one for each direction, "
-        "separated by a comma",
+        help="ONNX files written by export.py, instead of a run: FILE.onnx, or up to three files separated by commas: "
+        "one for each direction, and one that turns hair grey",
         parse=split_paths,
     )
     engine: str = option(

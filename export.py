@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aging.card import GREY_HAIR
 from aging.exporting import FORMATS, largest_difference, plain_copy
 from aging.trained import ChosenRun, read_run
 from util.arguments import option
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     options: ExportOptions = run.further["export"]
     for direction in run.generators:
-        print(export(run, direction, options))
+        if direction != GREY_HAIR or FORMATS[options.format].read:  # it has no weights of its own
+            print(export(run, direction, options))
 
 
 def export(run: ChosenRun, direction: str, options: ExportOptions) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
-from aging.card import OPPOSITE, Card
+from aging.card import GREY_HAIR, OPPOSITE, Card
 from aging.generators import Generator
 from faces.align import Alignment, Matrix, aligned, alignment_of
 from faces.detect import Face, find_faces
@@ -20,6 +20,8 @@ from faces.paste import paste_change
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in a grey level, the same as Pillow's."""
+HEAD = 1.4
+"""Hair is sought, and turned grey, in an image that shows this times the width and height of the aligned face."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class AgedFace:
     face: Face
     alignment: Alignment
     changes: Mapping[str, np.ndarray]
-    """by direction: the change of the aligned face, float32 (size, size, 3), in levels of 255"""
+    """by direction: the change of the aligned face, float32 (size, size, 3), in levels of 255; grey_hair: that of the
+    head, see HEAD"""
 
     def change(self, strength: float) -> np.ndarray:
         """The change at a strength: positive is older, negative is younger, and 1 is the change as predicted.
@@ -40,6 +43,14 @@ class AgedFace:
         if direction in self.changes:
             return self.changes[direction] * np.float32(abs(strength))
         return self.changes[OPPOSITE[direction]] * np.float32(-abs(strength))
+
+    def paste(self, pixels: np.ndarray, strength: float) -> np.ndarray:
+        """The photo, uint8 RGB (H, W, 3), with this face at a strength. Hair is never greyer than at strength 1."""
+        pixels = paste_change(pixels, self.change(strength), self.alignment)
+        if strength > 0 and GREY_HAIR in self.changes:
+            change = self.changes[GREY_HAIR] * np.float32(min(strength, 1))
+            pixels = paste_change(pixels, change, self.alignment.widened(HEAD))
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class AgedPhoto:
         pixels = self.pixels
         for number, face in enumerate(self.faces):
             if strength and (chosen is None or number in chosen):
-                pixels = paste_change(pixels, face.change(strength), face.alignment)
+                pixels = face.paste(pixels, strength)
         return pixels
 
     def part(self, box: tuple[float, float, float, float], height: int) -> AgedPhoto:
@@ -108,7 +119,8 @@ def _aged(photo: Image.Image, face: Face, generators: Mapping[str, Generator]) -
     alignment = alignment_of(face.landmarks, size)
     changes = {}
     for direction, generator in generators.items():
-        images = to_network(np.asarray(aligned(photo, alignment.resized(generator.card.size))), generator.card)
+        framing = alignment.widened(HEAD) if direction == GREY_HAIR else alignment
+        images = to_network(np.asarray(aligned(photo, framing.resized(generator.card.size))), generator.card)
         changes[direction] = change_of(images, generator.translate(images))
     return AgedFace(face, alignment, changes)
 

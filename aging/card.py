@@ -14,6 +14,8 @@ METADATA_KEY = "face_aging"
 DIRECTIONS = {"G_A": "older", "G_B": "younger"}
 """The direction of each generator of a run: A is young, B is old."""
 OPPOSITE = {"older": "younger", "younger": "older"}
+GREY_HAIR = "grey_hair"
+"""What a network does that turns hair grey, in place of a direction. It is a part of making faces older."""
 
 
 class CardError(UserError):
@@ -31,9 +33,9 @@ class Card:
     name: str
     """name of the run"""
     network: str
-    """name of the generator in the run: G_A or G_B"""
+    """name of the generator in the run: G_A or G_B; grey_hair, which belongs to G_A and has no weights of its own"""
     direction: str
-    """older or younger"""
+    """older, younger or grey_hair"""
     size: int
     """height and width of the training images in pixels"""
     size_multiple: int
@@ -58,7 +60,11 @@ class Card:
     """the kind of output: a whole image"""
 
     def __post_init__(self) -> None:
-        if self.direction not in DIRECTIONS.values() or self.output != "image" or self.range != (-1.0, 1.0):
+        if (
+            self.direction not in (*DIRECTIONS.values(), GREY_HAIR)
+            or self.output != "image"
+            or self.range != (-1.0, 1.0)
+        ):
             raise ValueError(f"direction {self.direction!r}, output {self.output!r}, range {self.range}")
         channels = {self.input_channels, self.output_channels}
         if self.size < 1 or self.size_multiple < 1 or self.size % self.size_multiple or not channels <= {1, 3}:

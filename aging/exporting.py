@@ -10,6 +10,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -40,9 +41,9 @@ def plain_copy(trained: Trained, *, half: bool) -> Trained:
     for part in network.modules():
         if isinstance(part, Network):
             part.autocast_dtype, part.channels_last, part.fast_body, part.smooth_body = None, False, None, None
-    for parameter in network.parameters():
-        rounded = parameter.data.half().float() if half and parameter.dim() == 4 else parameter.data
-        parameter.data = rounded.contiguous(memory_format=torch.contiguous_format)
+    for values in chain(network.parameters(), network.buffers()):
+        rounded = values.data.half().float() if half and values.dim() == 4 else values.data
+        values.data = rounded.contiguous(memory_format=torch.contiguous_format)
     return Trained(network, dataclasses.replace(trained.card, weights_bits=16 if half else 32))
 
 
@@ -53,7 +54,7 @@ class _Widened(nn.Module):
         return stored.float()
 
 
-def _with_stored_bits(trained: Trained) -> Network:
+def _with_stored_bits(trained: Trained) -> nn.Module:
     """The network to be written; if the card says 16 bits, a copy whose convolutions have 16-bit weights."""
     if trained.card.weights_bits == 32:
         return trained.network

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from aging.card import DIRECTIONS, OPPOSITE, Card
+from aging.card import DIRECTIONS, GREY_HAIR, OPPOSITE, Card
 from util.errors import UserError
 from util.files import sha256_of
 from util.workers import usable_cores
@@ -99,7 +99,8 @@ def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "aut
             f"there is no model in {folder}: train one with train.py, select another run with --name and "
             "--checkpoints_dir, or use a file of export.py with --model FILE.onnx"
         )
-    exported = [path for direction in DIRECTIONS.values() if (path := exported_path(folder, direction)).is_file()]
+    names = (*DIRECTIONS.values(), GREY_HAIR)
+    exported = [path for name in names if (path := exported_path(folder, name)).is_file()]
     if engine == "onnx" and not exported:
         raise UserError(f"{folder} contains no ONNX files; create them with: python export.py --name {folder.name}")
     if engine == "torch" or not exported:
@@ -109,10 +110,12 @@ def find_generators(folder: Path, files: Sequence[Path] = (), engine: str = "aut
 
 
 def needed_for(strength: float, generators: Mapping[str, Generator]) -> dict[str, Generator]:
-    """The generator that a strength needs: that of its direction or, if there is none, the other one."""
+    """The generator that a strength needs: that of its direction or, if there is none, the other one; for older faces,
+    also the network that turns hair grey, if there is one."""
     direction = "older" if strength >= 0 else "younger"
     direction = direction if direction in generators else OPPOSITE[direction]
-    return {direction: generators[direction]}
+    needed = [direction, *([GREY_HAIR] if strength > 0 and GREY_HAIR in generators else [])]
+    return {name: generators[name] for name in needed}
 
 
 def exported_path(folder: Path, direction: str) -> Path:
@@ -125,6 +128,10 @@ def _by_direction(generators: Sequence[Generator]) -> dict[str, Generator]:
     if len(found) < len(generators):
         names = ", ".join(str(generator.source) for generator in generators)
         raise UserError(f"{names} all make faces {next(iter(found))}: give one file per direction")
+    if set(found) <= {GREY_HAIR}:
+        raise UserError(
+            f"{generators[0].source} only turns hair grey: give a file that makes faces older or younger, too"
+        )
     return found
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aging.card import DIRECTIONS, OPPOSITE, Card
+from torch import nn
+
+from aging.card import DIRECTIONS, GREY_HAIR, OPPOSITE, Card
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from models.precision import Network
 from options.base_options import CheckpointChoice, ChoiceOptions, Command, RunOptions, Sections, gather, restore_all
 from util.arguments import build, option
 from util.files import sha256_of
@@ -33,7 +34,7 @@ SECTIONS: Sections = {"run": RunOptions, "checkpoint": CheckpointChoice, **ARCHI
 class Trained(NamedTuple):
     """One direction of a run."""
 
-    network: Network
+    network: nn.Module
     """in evaluation mode, in float32 on the CPU, layer by layer"""
     card: Card
 
@@ -85,8 +86,8 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
         path = folder.weights_path(label, file_name)
         if path.is_file():
             meant = OPPOSITE[direction] if values["direction"] == "BtoA" else direction
-            trained = _load(folder, label, file_name, meant, path, values)
-            found[trained.card.direction] = trained
+            for trained in _load(folder, label, file_name, meant, path, values):
+                found[trained.card.direction] = trained
     if not found:
         raise CheckpointError(
             f"{folder.path} contains no generator: expected {folder.network_path(label, 'G_A').name}; "
@@ -95,10 +96,15 @@ def load_generators(folder: RunFolder, label: str, values: Mapping[str, Any]) ->
     return found
 
 
-def _load(folder: RunFolder, label: str, name: str, direction: str, path: Path, values: Mapping[str, Any]) -> Trained:
-    options: NetworkOptions = build(NetworkOptions, values)
-    options = options.reversed() if name == "G_B" else options
-    network = create_generator(options, build(GeneratorOptions, values))
+def _load(
+    folder: RunFolder, label: str, name: str, direction: str, path: Path, values: Mapping[str, Any]
+) -> list[Trained]:
+    """A generator and, if it turns hair grey, the network that does so on its own, because it should see more of the
+    head."""
+    options, shape = build(NetworkOptions, values), build(GeneratorOptions, values)
+    if name == "G_B":
+        options, shape = options.reversed(), shape.backward()
+    network = create_generator(options, shape)
     folder.load_networks(label, {name: network})
     multiple = network.size_multiple
     size = max(1, build(PictureOptions, values).crop_size // multiple) * multiple
@@ -114,4 +120,9 @@ def _load(folder: RunFolder, label: str, name: str, direction: str, path: Path, 
         weights_bits=32,
         source_sha256=sha256_of(path),
     )
-    return Trained(network.eval().requires_grad_(False), card)
+    hair, network.grey_hair = network.grey_hair, None
+    parts = [Trained(network.eval().requires_grad_(False), card)]
+    if hair is not None:
+        card = replace(card, network=GREY_HAIR, direction=GREY_HAIR, size_multiple=1, residual=False)
+        parts.append(Trained(hair.eval(), card))
+    return parts

@@ -54,6 +54,13 @@ class Alignment:
         """The same framing for an image of another size."""
         return Alignment(_rows(np.array(self.matrix) * (size / self.size)), size)
 
+    def widened(self, factor: float) -> Alignment:
+        """The alignment to an image of the same size that shows `factor` times the width and height, with the same
+        middle."""
+        matrix = np.array(self.matrix) / factor
+        matrix[:, 2] += self.size * (1 - 1 / factor) / 2
+        return Alignment(_rows(matrix), self.size)
+
 
 def alignment_of(landmarks: np.ndarray, size: int) -> Alignment:
     """The alignment of a face by its five landmarks (5, 2), as returned by find_faces. Raises ValueError if all of them

@@ -22,11 +22,10 @@ from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.fast.cuda_graph import GraphedStep
 from models.fast.speed import SpeedOptions, accelerate
 from models.generators import GeneratorOptions, create_generator
-from models.hair_segmenter import greyed, load_segmenter
 from models.layers import NetworkOptions, frozen, synchronise_batch_norms
 from models.losses import (
     GAN_LOSSES,
-    difference_within,
+    darkening,
     gradient_penalty,
     gradient_penalty_on_real,
     lightening,
@@ -69,9 +68,9 @@ class CycleGANOptions:
     def check_trainable(self) -> None:
         """Raise OptionError for options that allow translation but not training."""
         channels = (self.network.input_nc, self.network.output_nc)
-        for flag in [*self.teachers, *(["lambda_grey_hair"] if self.objective.lambda_grey_hair > 0 else [])]:
+        for flag in self.teachers:
             if channels != (3, 3):
-                raise OptionError(f"--{flag} needs colour images (--input_nc 3 --output_nc 3) for its network")
+                raise OptionError(f"--{flag} needs colour images (--input_nc 3 --output_nc 3) for its age estimator")
         if channels[0] == channels[1]:
             return
         if self.generator.residual:
@@ -98,7 +97,7 @@ class CycleGANModel(BaseModel):
         self.objective = options.objective
         self.speed = options.speed.resolve(device, training=training)
         self.G_A = create_generator(options.network, options.generator).to(device)
-        self.G_B = create_generator(options.network.reversed(), options.generator).to(device)
+        self.G_B = create_generator(options.network.reversed(), options.generator.backward()).to(device)
         self.networks = {"G_A": self.G_A, "G_B": self.G_B}
         if training:
             self._prepare_training(options, seed, parts)
@@ -135,8 +134,6 @@ class CycleGANModel(BaseModel):
         self.gan_loss = GAN_LOSSES[self.objective.gan_mode]
         teacher = options.age.age_loss
         self.age_loss = None if teacher is None else AgeLoss(teacher, options.age.lambda_age, self.device)
-        greys = self.objective.lambda_grey_hair > 0
-        self.hair = load_segmenter(self.objective.hair_segmenter, self.device) if greys else None
         self.optimizations = {
             "G": Optimization((self.G_A, self.G_B), options.schedule, self.device, self.speed),
             "D": Optimization((self.D_A, self.D_B), options.schedule, self.device, self.speed),
@@ -243,10 +240,8 @@ class CycleGANModel(BaseModel):
             losses["tint_A"] = weights.lambda_tint * tint(images["fake_B"], images["real_A"])
         if weights.lambda_lightening > 0:
             losses["lightening_A"] = weights.lambda_lightening * lightening(images["fake_B"], images["real_A"])
-        if self.hair is not None:
-            hair = self.hair(images["real_A"])
-            grey = greyed(images["real_A"], hair)
-            losses["grey_A"] = weights.lambda_grey_hair * difference_within(images["fake_B"], grey, hair)
+        if weights.lambda_darkening > 0:
+            losses["darkening_A"] = weights.lambda_darkening * darkening(images["fake_B"], images["real_A"])
         if self.age_loss is not None:
             losses["age_A"] = self.age_loss(images["real_A"], images["fake_B"], older=True)
             losses["age_B"] = self.age_loss(images["real_B"], images["fake_A"], older=False)

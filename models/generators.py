@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models.grey_hair import GreyHair
 from models.layers import NORMS, NetworkOptions, conv_bias, initialise
 from models.precision import Network
 from util.arguments import OptionError, option
@@ -37,21 +38,24 @@ class Generator(Network):
 
     model ends in tanh. Its output is the translation or, if `residual` is set, a change that is added to the input and
     fades to 0 over the outermost `fade` of the width and height. If `position` is set, model also sees the position of
-    each pixel.
+    each pixel. With `grey_hair`, hair turns grey in evaluation mode; in training, it stays as model makes it.
     """
 
     def __init__(self, size_multiple: int, model: nn.Module, position: bool = False) -> None:
         super().__init__()
         self.size_multiple, self.model, self.position = size_multiple, model, position
         self.residual, self.fade = False, 0.0
+        self.grey_hair: GreyHair | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         check_size(images, self.size_multiple)
         output = self.compute(with_position(images) if self.position else images)
-        if not self.residual:
-            return output
-        change = output * faded_border(output, self.fade) if self.fade > 0 else output
-        return (images + change).clamp(-1.0, 1.0)
+        if self.residual:
+            change = output * faded_border(output, self.fade) if self.fade > 0 else output
+            output = (images + change).clamp(-1.0, 1.0)
+        if self.grey_hair is not None and not self.training:
+            output = (output + self.grey_hair(images) - images).clamp(-1.0, 1.0)
+        return output
 
     def begin_as_identity(self, fade: float = 0.0) -> None:
         """Make the output the sum of the input and a change that is initially 0. With `fade` above 0, it is always 0 at
@@ -227,6 +231,14 @@ class GeneratorOptions:
         off_switch=True,
         architecture=True,
     )
+    grey_hair: float = option(
+        0.0,
+        help="share by which hair of older faces turns grey, by a fixed rule that is not trained, where "
+        "checkpoints/hair_segmenter finds it; the generator G_A makes faces older",
+        architecture=True,
+        least=0,
+        most=1,
+    )
     fade: float = option(
         0.0,
         help="with --residual: let the change fade to 0 over this outermost fraction of the width and height, so that "
@@ -235,6 +247,10 @@ class GeneratorOptions:
         least=0,
         most=0.5,
     )
+
+    def backward(self) -> GeneratorOptions:
+        """Return the options of G_B, the generator of the other direction."""
+        return replace(self, grey_hair=0.0)
 
 
 def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Generator:
@@ -247,4 +263,8 @@ def create_generator(network: NetworkOptions, options: GeneratorOptions) -> Gene
     initialise(generator, network.init_type, network.init_gain)
     if options.residual:
         generator.begin_as_identity(options.fade)
+    if options.grey_hair > 0:
+        if (network.input_nc, network.output_nc) != (3, 3):
+            raise OptionError(f"--grey_hair {options.grey_hair} needs colour images (--input_nc 3 --output_nc 3)")
+        generator.grey_hair = GreyHair(options.grey_hair)
     return generator

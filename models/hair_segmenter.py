@@ -1,14 +1,16 @@
-"""Hair segmenter: a small network that marks the hair of a head, and what grey hair would look like there."""
+"""Hair segmenter: a small network that tells which pixels of a face with a margin show hair."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from util.files import atomic_path
 from util.run.checkpoint import CheckpointError
@@ -16,19 +18,15 @@ from util.state_dicts import adapt_state_dict
 from util.weights import load_weights, save_weights
 
 KIND = "hair segmenter"
-DEFAULT_PATH = Path("checkpoints/hair_segmenter/hair.safetensors")
+DEFAULT_PATH = Path(__file__).parents[1] / "checkpoints" / "hair_segmenter" / "hair.safetensors"
 """The segmenter that is part of the project."""
 SIZE = 96
 """Width and height of the images that the network sees, in pixels."""
 WIDTHS = (8, 24, 48, 64)
-DARKEST_GREY, GREY_SLOPE = 0.28, 0.62
-"""Brightness of grey hair in [0, 1]: that of hair which was black, and how much it rises with the former brightness."""
-GREYED = 0.85
-"""Share of the colour that hair loses."""
 
 
 class HairSegmenter(nn.Module):
-    """A U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) of 0.3 million weights.
+    """A U-Net (Ronneberger, Fischer and Brox 2015, arXiv:1505.04597) of 0.46 million weights.
 
     notes: information on its training.
     """
@@ -43,8 +41,8 @@ class HairSegmenter(nn.Module):
         self.up = nn.ModuleList(_layers(a + b, b) for a, b in zip(above, WIDTHS[::-1], strict=True))
         self.last = nn.Conv2d(WIDTHS[0], 1, 1)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, SIZE, SIZE) in [-1, 1] to logits (N, 1, SIZE, SIZE)."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, SIZE, SIZE) in [-1, 1] to logits (N, 1, SIZE, SIZE), which are above 0 for hair."""
         maps = [images]
         for layers in self.down:
             maps.append(layers(maps[-1]))
@@ -53,35 +51,12 @@ class HairSegmenter(nn.Module):
             result = layers(torch.cat([F.interpolate(result, skipped.shape[2:]), skipped], dim=1))
         return torch.as_tensor(self.last(result))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) in [-1, 1] to the probabilities (N, 1, H, W) that their pixels show hair."""
-        small = F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
-        hair = torch.sigmoid(self.logits(small).float())
-        return F.interpolate(hair, images.shape[2:], mode="bilinear", align_corners=False)
-
-
-def greyed(photos: Tensor, hair: Tensor) -> Tensor:
-    """Compute what the photos would look like with grey hair. photos (N, 3, H, W) in [-1, 1]; hair (N, 1, H, W), the
-    probability of hair. Returns (N, 3, H, W).
-
-    The mean brightness around each pixel, over a twentieth of the height and width, is mapped to a grey that is lighter
-    the lighter the hair was. Contrasts around it grow in proportion, by at most three times, so that strands stay
-    visible.
-    """
-    colours = (photos + 1) / 2
-    brightness = colours.mean(dim=1, keepdim=True)
-    around = _mean_around(brightness * hair) / _mean_around(hair).clamp(min=1e-3)
-    grey = DARKEST_GREY + GREY_SLOPE * around
-    gain = (grey / around.clamp(min=1e-3)).clamp(max=3)
-    kept = (1 - GREYED) * gain.clamp(max=1) * (colours - brightness)
-    return (grey + gain * (brightness - around) + kept).clamp(0, 1) * 2 - 1
-
-
-def _mean_around(values: Tensor) -> Tensor:
-    """Return the mean over windows of a twentieth of the height and width of (N, 1, H, W)."""
-    window = [length // 20 // 2 * 2 + 1 for length in values.shape[2:]]
-    padding = [length // 2 for length in window]
-    return F.avg_pool2d(values, window, stride=1, padding=padding, count_include_pad=False)
+    def fold(self) -> None:
+        """Merge the normalisations, which must be in evaluation mode, into the convolutions before them."""
+        for layers in [module for module in self.modules() if isinstance(module, nn.Sequential)]:
+            for number, (first, second) in enumerate(pairwise(list(layers))):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    layers[number], layers[number + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
 
 
 def save_segmenter(segmenter: HairSegmenter, path: Path) -> None:

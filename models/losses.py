@@ -94,17 +94,37 @@ def lightening(output: Tensor, photo: Tensor) -> Tensor:
     brightness on an average over a twelfth of the height and width, which is more than an eye covers. From nine tenths
     on, pixels have their full weight.
     """
-    before, after = ((image.mean(dim=1, keepdim=True) + 1) / 2 for image in (photo, output))
-    height, width = before.shape[2:]
-    centre = before[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4].flatten(1)
+    before, after = _brightness(photo), _brightness(output)
+    return 2 * (_lightness_of_skin(before) * (after - before).clamp(min=0)).mean()
+
+
+def darkening(output: Tensor, photo: Tensor) -> Tensor:
+    """Compute the mean darkness that the output adds to areas of skin, beyond a tenth of their brightness.
+
+    output, photo: (N, 3, H, W) in [-1, 1]. Brightness is averaged over a twelfth of the height and width, so that
+    wrinkles cost nothing, and dark patches do. What counts as skin, and how much, is as in `lightening`.
+    """
+    before = _brightness(photo)
+    around = _mean_around(before)
+    loss = (around - _mean_around(_brightness(output))) / around.clamp(min=0.1)
+    return (_lightness_of_skin(before) * (loss - 0.1).clamp(min=0)).mean()
+
+
+def _brightness(images: Tensor) -> Tensor:
+    """Return the mean of the channels (N, 1, H, W) in [0, 1]."""
+    return (images.mean(dim=1, keepdim=True) + 1) / 2
+
+
+def _mean_around(brightness: Tensor) -> Tensor:
+    """Return the mean over windows of a twelfth of the height and width."""
+    window = [length // 12 // 2 * 2 + 1 for length in brightness.shape[2:]]
+    padding = [length // 2 for length in window]
+    return F.avg_pool2d(brightness, window, stride=1, padding=padding, count_include_pad=False)
+
+
+def _lightness_of_skin(brightness: Tensor) -> Tensor:
+    """Return weights from 0 to 1: 0 in areas that are less than half as bright as the skin, 1 from nine tenths on."""
+    height, width = brightness.shape[2:]
+    centre = brightness[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4].flatten(1)
     skin = centre.median(dim=1).values.clamp(min=1e-3).view(-1, 1, 1, 1)
-    window = (height // 12 // 2 * 2 + 1, width // 12 // 2 * 2 + 1)
-    padding = (window[0] // 2, window[1] // 2)
-    around = F.avg_pool2d(before, window, stride=1, padding=padding, count_include_pad=False)
-    weights = ((torch.maximum(before, around) / skin - 0.5) / 0.4).clamp(0, 1)
-    return 2 * (weights * (after - before).clamp(min=0)).mean()
-
-
-def difference_within(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Compute the mean of weighted absolute differences. output, target: (N, C, H, W); weights: (N, 1, H, W)."""
-    return (weights * (output - target).abs()).mean()
+    return ((torch.maximum(brightness, _mean_around(brightness)) / skin - 0.5) / 0.4).clamp(0, 1)

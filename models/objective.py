@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from models.hair_segmenter import DEFAULT_PATH
 from models.losses import GAN_LOSSES
 from util.arguments import OptionError, option
 
@@ -36,14 +34,11 @@ class ObjectiveOptions:
         "hair may get lighter",
         least=0,
     )
-    lambda_grey_hair: float = option(
+    lambda_darkening: float = option(
         0.0,
-        help="weight of the difference between hair in translations to B and the photo's hair turned grey",
+        help="weight of darkness that translations to B add to whole areas of skin, such as dark patches; lines may "
+        "get darker",
         least=0,
-    )
-    hair_segmenter: Path = option(
-        DEFAULT_PATH,
-        help="segmenter that finds hair for --lambda_grey_hair, made by scripts/train_hair_segmenter.py",
     )
     overshoot_A: float = option(
         1.0,
@@ -106,7 +101,7 @@ class ObjectiveOptions:
     @property
     def comparing(self) -> list[str]:
         """The options in use that compare photos with their translations, which must have as many channels."""
-        names = ("lambda_change", "lambda_tint", "lambda_lightening", "lambda_grey_hair")
+        names = ("lambda_change", "lambda_tint", "lambda_lightening", "lambda_darkening")
         weights = [name for name in names if getattr(self, name) > 0]
         return weights + [name for name in ("overshoot_A", "overshoot_B") if getattr(self, name) > 1]
 

@@ -37,6 +37,11 @@ class OneDirectionOptions:
         """The options of the generator. For G_B, the input has the channels of the run's domain B."""
         return self.network.reversed() if self.model_suffix == "_B" else self.network
 
+    @property
+    def way(self) -> GeneratorOptions:
+        """The generator's own options."""
+        return self.generator.backward() if self.model_suffix == "_B" else self.generator
+
 
 class OneDirectionModel(BaseModel):
     """Translates with the network `G` + `--model_suffix` of a checkpoint."""
@@ -47,7 +52,7 @@ class OneDirectionModel(BaseModel):
     def __init__(self, options: OneDirectionOptions, device: torch.device, **of_training: Any) -> None:
         """of_training: not used, because this model only translates."""
         super().__init__(options, device)
-        self.generator = create_generator(options.translator, options.generator).to(device)
+        self.generator = create_generator(options.translator, options.way).to(device)
         self.networks = {f"G{options.model_suffix}": self.generator}
         self.speed = options.speed.resolve(device, training=False)
         accelerate(self.generator, self.speed)

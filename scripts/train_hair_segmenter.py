@@ -1,4 +1,4 @@
-"""Train the hair segmenter that `--lambda_grey_hair` uses.
+"""Train the hair segmenter that `--grey_hair` uses.
 
     python scripts/train_hair_segmenter.py --dataroot datasets/young2old --person_model selfie_segmentation.tflite
 
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from data.image_folder import list_images
 from data.manifest import is_aligned
+from models.grey_hair import resized
 from models.hair_segmenter import DEFAULT_PATH, SIZE, HairSegmenter, save_segmenter
 from scripts.hair_training import labels
 from scripts.hair_training.labels import PersonModel, label_hair, load_person_model
@@ -44,7 +45,7 @@ class SegmenterOptions:
     person_model: Path | None = option(None, help="TensorFlow Lite file of MediaPipe's selfie segmentation")
     output: Path = option(DEFAULT_PATH, help="file to write")
     overwrite: bool = option(False, help="replace an existing file")
-    epochs: int = option(12, help="number of epochs", least=1)
+    epochs: int = option(14, help="number of epochs", least=1)
     batch_size: int = option(32, help="batch size", unit="photos", least=2)
     seed: int = option(0, help="seed of the initial weights and of the augmentation")
 
@@ -109,7 +110,7 @@ def train(photos: Tensor, hair: Tensor, epochs: int, batch_size: int) -> HairSeg
         started, total = time.perf_counter(), 0.0
         for chosen in torch.randperm(len(photos))[: batches * batch_size].chunk(batches):
             images, wanted = views(photos[chosen], hair[chosen])
-            logits = segmenter.logits(images)
+            logits = segmenter(images)
             if epoch >= epochs // 3:
                 # Labels are wrong in places, which the network's own verdict corrects (Reed et al. 2014,
                 # arXiv:1412.6596, "hard bootstrapping").
@@ -127,17 +128,17 @@ def train(photos: Tensor, hair: Tensor, epochs: int, batch_size: int) -> HairSeg
 
 def views(photos: Tensor, hair: Tensor) -> tuple[Tensor, Tensor]:
     """Return random views of photos, in [-1, 1], and of their labels, in [0, 1], both of the segmenter's size: turned
-    by up to 9 degrees, mirrored, and of any part that has at least two thirds of the width, as a tight chip; with other
-    contrasts and colours."""
+    by up to 9 degrees, mirrored, from two thirds of the width, as a tight chip, to 1.6 times the width, as the head
+    with its surroundings; with other contrasts and colours."""
     count = len(photos)
 
     def spread(least: float, most: float, *shape: int) -> Tensor:
         return torch.empty(count, *shape).uniform_(least, most)
 
-    scale, angle = spread(0.65, 1.05), spread(-0.15, 0.15)
+    scale, angle = spread(0.65, 1.6), spread(-0.15, 0.15)
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     cosine, sine = scale * angle.cos(), scale * angle.sin()
-    room = (1 - scale).clamp(min=0.05)
+    room = (1 - scale).abs().clamp(min=0.05)
     rows = [cosine * mirror, -sine, room * spread(-1, 1)], [sine * mirror, cosine, room * spread(-1, 1)]
     maps = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
     grid = F.affine_grid(maps, [count, 3, SIZE, SIZE], align_corners=False)
@@ -154,7 +155,8 @@ def intersection_over_union(segmenter: HairSegmenter, photos: Tensor, hair: Tens
     """Return the mean over photos of the segmenter's agreement with their labels; 1 is complete agreement."""
     shares = []
     for photo, wanted in zip(photos, hair, strict=True):
-        found = segmenter(photo[None].float() / 127.5 - 1)[0] > 0.5
+        small = resized(photo[None].float() / 127.5 - 1, [SIZE, SIZE])
+        found = resized(segmenter(small), wanted.shape[1:])[0] > 0
         shares.append((found & wanted).sum().item() / (found | wanted).sum().item())
     return float(np.mean(shares))
 

@@ -13,7 +13,7 @@ from test_cycle_gan import photos, small_model
 
 from models.augment import augment, cut_out, translate
 from models.averages import Averages
-from models.losses import gradient_penalty_on_real, lightening, tint
+from models.losses import darkening, gradient_penalty_on_real, lightening, tint
 from util.arguments import OptionError
 
 CPU = torch.device("cpu")
@@ -164,6 +164,29 @@ def test_light_on_older_faces_is_weighed_and_shown() -> None:
     expected = 3.0 * lightening(before.G_A(batch["A"]), batch["A"])
     assert losses["lightening_A"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert "lightening_B" not in losses, "shadows under the eyes may vanish"
+
+
+def test_areas_of_skin_may_not_get_much_darker_and_lines_may() -> None:
+    photo = torch.full((2, 3, 48, 48), 0.4)  # skin, with the brightness 0.7 between 0 and 1
+    photo[:, :, :12] = -0.8  # hair, 0.1
+    lines, patch, hair = (photo.clone() for _ in range(3))
+    lines[:, :, 16::12] -= 0.4
+    patch[:, :, 20:36, 16:32] -= 0.4
+    hair[:, :, :8] -= 0.1
+    slightly = photo - 0.1 * 0.7
+    assert darkening(photo, photo) == darkening(photo + 0.1, photo) == darkening(slightly, photo) == 0
+    assert darkening(hair, photo) == 0
+    assert darkening(patch, photo).item() == pytest.approx((0.2 / 0.7 - 0.1) * 16 * 16 / 48**2, rel=0.3)
+    assert darkening(lines, photo) < darkening(patch, photo) / 4, "lines that are far from each other"
+
+
+def test_darkness_of_older_faces_is_weighed_and_shown() -> None:
+    model = small_model(lambda_darkening=3.0)
+    before, batch = copy.deepcopy(model), photos()
+    losses = model.optimize(batch).losses
+    expected = 3.0 * darkening(before.G_A(batch["A"]), batch["A"])
+    assert losses["darkening_A"].item() == pytest.approx(expected.item(), rel=1e-5) and expected > 0
+    assert "darkening_B" not in losses
 
 
 def test_discriminators_see_a_weaker_change_with_overshoot() -> None:

@@ -27,6 +27,7 @@ from aging.trained import Trained, run_generators
 from faces.align import aligned, alignment_of
 from faces.detect import find_faces
 from models.fast.speed import SpeedOptions, accelerate
+from models.precision import Network
 from scripts.development.benchmarking.rounds import columns, in_rotation
 from util.device import has_quick_bf16
 from util.run.run_folder import RunFolder
@@ -175,7 +176,7 @@ def measure_ways(portrait: Image.Image, exported: Generator, run: RunFolder, rou
 
 def _by_torch(trained: Trained, precision: str = "", kernels: bool = True) -> Translate:
     network = plain_copy(trained, half=False).network
-    if precision:
+    if precision and isinstance(network, Network):
         speedups = SpeedOptions().speedups if kernels else ()
         options = SpeedOptions(precision=precision, speedups=speedups)
         accelerate(network, options.resolve(torch.device("cpu"), training=False))
