@@ -236,6 +236,7 @@ class GeneratorOptions:
         help="share by which hair of older faces turns grey, by a fixed rule that is not trained, where "
         "checkpoints/hair_segmenter finds it; the generator G_A makes faces older",
         architecture=True,
+        adjustable=True,
         least=0,
         most=1,
     )
@@ -244,6 +245,7 @@ class GeneratorOptions:
         help="with --residual: let the change fade to 0 over this outermost fraction of the width and height, so that "
         "a translated face has no visible border in its photo",
         architecture=True,
+        adjustable=True,
         least=0,
         most=0.5,
     )

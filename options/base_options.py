@@ -197,7 +197,8 @@ def refuse_contradictions(typed: Mapping[str, Any], saved: Mapping[str, Any], se
     for section in sections.values():
         for _, flag in flags_of(section):
             now, then = typed.get(flag.name), saved.get(flag.name)
-            if flag.metadata["architecture"] and now is not None and then is not None and now != then:
+            fixed = flag.metadata["architecture"] and not flag.metadata["adjustable"]
+            if fixed and now is not None and then is not None and now != then:
                 raise OptionError(
                     f"--{flag.name} {format_value(now)} contradicts the run in {where}, which was trained with "
                     f"--{flag.name} {format_value(then)}; omit the option"

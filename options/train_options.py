@@ -183,8 +183,9 @@ def read_initial(gathered: Gathered) -> Initial | None:
 def take_over(initial: Initial, gathered: Gathered, preset_values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that describe the networks of `--init_from`, as they were trained.
 
-    Raises OptionError if typed options contradict those of the generators. Discriminators may differ, by typed options
-    or by those of a preset; if their weights no longer fit, they start from random ones.
+    Raises OptionError if typed options contradict those of the generators. Discriminators and adjustable options may
+    differ, by typed options or by those of a preset; if the weights of discriminators no longer fit, they start from
+    random ones.
     """
     saved = restore_all(gathered.sections, initial.options())
     flags = [pair for section in gathered.sections.values() for pair in flags_of(section)]
@@ -192,9 +193,10 @@ def take_over(initial: Initial, gathered: Gathered, preset_values: Mapping[str, 
     then = {name: value for name, value in saved.items() if name in described}
     for owner, flag in flags:
         now = gathered.typed.get(flag.name)
-        if owner is DiscriminatorOptions and flag.name in preset_values:
+        may_differ = owner is DiscriminatorOptions or flag.metadata["adjustable"]
+        if may_differ and flag.name in preset_values:
             then.pop(flag.name, None)
-        if flag.name in then and now not in (None, then[flag.name]) and owner is not DiscriminatorOptions:
+        if flag.name in then and now not in (None, then[flag.name]) and not may_differ:
             raise OptionError(
                 f"--{flag.name} {format_value(now)} contradicts the networks of --init_from {initial.path}, which were "
                 f"trained with --{flag.name} {format_value(then[flag.name])}; omit the option"

@@ -115,6 +115,7 @@ def test_the_trainings_of_the_shipped_model_run_and_go_on_after_an_interruption(
         name: json.loads((models / name / "opt.json").read_text()) for name in ("mine_start", "mine_middle", "mine")
     }
     assert [each["preset"] for each in options.values()] == ["fast128", "best", "best"]
+    assert [each["fade"] for each in options.values()] == [0, 0.1, 0.1], "the first run's value is not kept"
     assert [each["init_from"] for each in options.values()] == ["", "mine_start", "mine_middle"]
     assert [Path(each["dataroot"]).name for each in options.values()] == ["photos", "photos", "photos_joined"]
     record = json.loads((tmp_path / "photos_joined" / "dataset.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from drawn_people import drawn, hair_of, sample_people
 from PIL import Image, ImageDraw
 from portrait import LANDMARKS, astronaut
 from safetensors.torch import save_file
+from small_runs import make_run
 from test_cycle_gan import photos, small_model
 
+import export
+from aging.aged_photo import AgedPhoto, age_photo
+from aging.generators import find_generators, needed_for
 from faces.align import aligned, alignment_of
 from models.generators import Generator, GeneratorOptions, create_generator
 from models.grey_hair import GreyHair
@@ -22,6 +27,7 @@ from models.one_direction_model import OneDirectionModel, OneDirectionOptions
 from scripts.hair_training.labels import SIZE, label_hair
 from scripts.train_hair_segmenter import SegmenterOptions, intersection_over_union, train, views
 from util.arguments import OptionError, build
+from util.errors import UserError
 from util.images import image_to_tensor
 from util.run.checkpoint import CheckpointError
 
@@ -181,3 +187,44 @@ def test_options_that_cannot_be_are_refused(tmp_path: Path) -> None:
     (tmp_path / "hair.safetensors").touch()
     with pytest.raises(OptionError, match="--overwrite"):
         build(SegmenterOptions, {"output": tmp_path / "hair.safetensors", "person_model": tmp_path / "person.tflite"})
+
+
+@pytest.fixture(scope="module")
+def greying_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose generator of older faces turns hair grey, with ONNX files."""
+    folder = make_run(tmp_path_factory.mktemp("checkpoints"), "grey", residual=True, grey_hair=0.8)
+    export.main(["--name", "grey", "--checkpoints_dir", str(folder.parent)])
+    return folder
+
+
+def test_exported_files_turn_hair_grey_in_photos_beyond_the_aligned_face(greying_run: Path) -> None:
+    exported, trained = find_generators(greying_run), find_generators(greying_run, engine="torch")
+    assert exported.keys() == trained.keys() == {"older", "younger", "grey_hair"}
+    assert [generator.source.suffix for generator in exported.values()] == [".onnx"] * 3
+    aged = age_photo(astronaut(), exported)
+    difference = aged.at(1.0).astype(int) - age_photo(astronaut(), trained).at(1.0).astype(int)
+    assert np.abs(difference).max() <= 1
+    (face,) = aged.faces
+    nothing = {name: 0 * change for name, change in face.changes.items() if name != "grey_hair"}
+    hair_alone = AgedPhoto(aged.pixels, [replace(face, changes={**face.changes, **nothing})])
+    grey = hair_alone.at(1.0).astype(int)
+    top, cheek = (slice(20, 30), slice(200, 240)), (slice(110, 135), slice(205, 240))
+
+    def saturation(pixels: np.ndarray) -> float:
+        return float(np.ptp(pixels[top].astype(int), axis=-1).mean())
+
+    assert saturation(grey) < 0.5 * saturation(aged.pixels), "at the top of the head, which the aligned face cuts off"
+    assert np.abs(grey - aged.pixels)[cheek].max() <= 8
+    assert np.array_equal(hair_alone.at(1.5), hair_alone.at(1.0)), "grey is not exaggerated to blue"
+    assert np.array_equal(hair_alone.at(-1.0), aged.pixels)
+    half = hair_alone.at(0.5).astype(int) - aged.pixels
+    assert np.abs(2 * half - (grey - aged.pixels)).max() <= 2
+
+
+def test_a_file_that_only_turns_hair_grey_is_not_enough(greying_run: Path) -> None:
+    hair, older = greying_run / "latest_grey_hair.onnx", greying_run / "latest_older.onnx"
+    with pytest.raises(UserError, match="only turns hair grey"):
+        find_generators(greying_run, [hair])
+    assert find_generators(greying_run, [hair, older]).keys() == {"older", "grey_hair"}
+    assert needed_for(-1.0, find_generators(greying_run)).keys() == {"younger"}
+    assert needed_for(0.5, find_generators(greying_run)).keys() == {"older", "grey_hair"}

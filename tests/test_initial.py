@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from processes import TINY, run
+from small_runs import make_run
 from test_cycle_gan import photos, small_model
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from models.cycle_gan_model import CycleGANModel
 from models.discriminators import DiscriminatorOptions, create_discriminator
 from models.generators import GeneratorOptions, create_generator
 from models.layers import NetworkOptions
-from options import parse_train_options
+from options import parse_test_options, parse_train_options
 from util.arguments import OptionError
 from util.errors import UserError
 from util.initial import Initial, find_initial
@@ -158,6 +159,19 @@ def test_the_model_that_comes_with_the_project_can_be_trained_further() -> None:
     loaded = initial.load(networks | {"D_A": discriminator()}, lambda line: None)
     assert loaded == list(networks)
     assert same(networks["G_A"], networks["raw_G_A"]) and not same(networks["G_A"], networks["G_B"])
+
+
+def test_what_fits_any_weights_may_differ_from_the_run_that_gives_them(tmp_path: Path) -> None:
+    make_run(tmp_path, "small", residual=True, fade=0.0, grey_hair=0.0, upsample="resize", position=True)
+    words = ["--dataroot", str(tmp_path), "--checkpoints_dir", str(tmp_path)]
+    new = [*words, "--name", "new", "--init_from", "small"]
+    kept, typed, preset = (
+        parse_train_options([*new, *more]).model.generator
+        for more in ([], ["--fade", "0.2", "--grey_hair", "0.5"], ["--preset", "best"])
+    )
+    assert [(each.fade, each.grey_hair) for each in (kept, typed, preset)] == [(0, 0), (0.2, 0.5), (0.1, 0.85)]
+    assert preset.netG == "resnet_2blocks", "the weights fit no other"
+    assert parse_test_options([*words, "--name", "small", "--grey_hair", "0.3"]).model.generator.grey_hair == 0.3
 
 
 def test_a_run_gives_its_networks_and_what_describes_them(demo_faces: Path, tmp_path: Path) -> None:

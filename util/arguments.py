@@ -47,6 +47,7 @@ def option(
     bare: str = "",
     train_only: bool = False,
     architecture: bool = False,
+    adjustable: bool = False,
     least: float | None = None,
     most: float | None = None,
 ) -> Any:
@@ -57,8 +58,9 @@ def option(
     aliases: older spellings; a mapping gives the value that an old switch stands for (`{"no_lsgan": "vanilla"}`) or a
     function that converts an old flag's text to the new value. off_switch: for a bool, whether --no_NAME turns it off.
     bare: the value used if the flag is given without one. train_only: whether test.py leaves the flag out.
-    architecture: whether the option describes the networks, and so is fixed by a checkpoint. least, most: the smallest
-    and the largest accepted number.
+    architecture: whether the option describes the networks, and so is fixed by a checkpoint. adjustable: whether the
+    checkpoint's value is only a default, because any value fits the weights. least, most: the smallest and the largest
+    accepted number.
     """
     metadata = {
         "help": help,
@@ -70,6 +72,7 @@ def option(
         "bare": bare,
         "train_only": train_only,
         "architecture": architecture,
+        "adjustable": adjustable,
         "least": least,
         "most": most,
     }
