@@ -20,7 +20,7 @@ from faces.paste import paste_change
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in a grey level, the same as Pillow's."""
-HEAD = 1.4
+HEAD = 1.3
 """Hair is sought, and turned grey, in an image that shows this times the width and height of the aligned face."""
 
 
