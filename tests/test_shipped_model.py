@@ -65,6 +65,14 @@ def test_a_portrait_looks_older_and_younger() -> None:
     assert years_gained([portrait], "younger")[0] > 1  # the estimator sees her as 26, so there is little to lose
 
 
+def test_the_hair_of_a_portrait_turns_grey_and_that_of_younger_faces_does_not() -> None:
+    data = pytest.importorskip("skimage.data")
+    aged = age_photo(Image.fromarray(data.astronaut()), find_generators(FOLDER))
+    fringe = (slice(62, 80), slice(200, 250))
+    saturation = {strength: np.ptp(aged.at(strength)[fringe].astype(int), axis=-1).mean() for strength in (-1, 0, 1)}
+    assert saturation[1] < 0.5 * saturation[0] < saturation[-1]
+
+
 @pytest.mark.skipif(not WIKI.is_dir(), reason=f"needs a sample of IMDB-WIKI at {WIKI}")
 def test_real_faces_gain_and_lose_years() -> None:
     for direction, (youngest, oldest) in {"older": (20, 29), "younger": (50, 59)}.items():
