@@ -34,6 +34,18 @@ def test_one_step_gives_the_cpus_losses_and_gradients() -> None:
         assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.999, name
 
 
+def test_hair_turns_as_grey_as_on_the_cpu() -> None:
+    shape = {"netG": "resnet_1blocks", "ngf": 8, "residual": True, "grey_hair": 0.8, "precision": "float32"}
+    models = [
+        CycleGANModel(build(CycleGANOptions, shape), torch.device(device), training=False) for device in ("cpu", "cuda")
+    ]
+    for name, network in models[1].networks.items():
+        network.load_state_dict(models[0].networks[name].state_dict())
+    batch = {"A": torch.rand(2, 3, 192, 192) * 2 - 1}
+    on_cpu, on_gpu = (model.translate(batch)["fake_B"] for model in models)
+    assert on_gpu.device.type == "cuda" and (on_gpu.cpu() - on_cpu).abs().max() < 1e-3
+
+
 def test_a_run_begun_on_the_gpu_goes_on_on_the_cpu_and_back(demo_faces: Path, tmp_path: Path) -> None:
     words = ["--dataroot", demo_faces, "--checkpoints_dir", tmp_path, *TINY.replace("--gpu_ids -1", "").split()]
     run("train.py", *words, "--gpu_ids", "0", "--n_epochs", "1", "--n_epochs_decay", "0")

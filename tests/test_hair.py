@@ -162,6 +162,8 @@ def test_a_generator_turns_hair_grey_only_when_it_is_used() -> None:
     assert torch.equal(greying(face), plain(face)), "in training, hair stays as it is"
     with torch.no_grad():
         before, after = plain.eval()(face), greying.eval()(face)
+    moved = greying.to("meta")  # any other device than the processor
+    assert {value.device.type for value in (*moved.parameters(), *moved.buffers())} == {"meta"}
     change = (after - before).abs()
     assert change[..., 30:50, 70:120].mean() > 0.1 and change[..., 90:150, 70:120].max() < 0.05
     saturation = (after.amax(1) - after.amin(1))[..., 30:40, 70:120].mean()
