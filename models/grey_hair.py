@@ -45,7 +45,7 @@ class GreyHair(nn.Module):
         """Return what pixels would look like as grey hair, (N, 1, H, W) in [-1, 1], and the probability that they show
         hair, (N, 1, H, W)."""
         small = resized(photos, [SIZE, SIZE])
-        hair = torch.sigmoid(self.segmenter(small))
+        hair = torch.sigmoid(self.segmenter(small)) * (1 - _unlike_hair(_mean_around((small + 1) / 2)))
         brightness, small = _brightness(photos), _brightness(small)
         face = small[..., SIZE // 3 : 2 * SIZE // 3, SIZE // 3 : 2 * SIZE // 3].mean(dim=(2, 3), keepdim=True)
         around = _mean_around(small * hair) / _mean_around(hair).clamp(min=1e-3)
@@ -69,6 +69,15 @@ def make_constant(network: nn.Module) -> None:
 def resized(images: Tensor, size: list[int] | torch.Size) -> Tensor:
     """Resize images (N, C, H, W) to a height and width, bilinearly."""
     return F.interpolate(images, tuple(size), mode="bilinear", align_corners=False)
+
+
+def _unlike_hair(colours: Tensor) -> Tensor:
+    """Return how sure it is that colours (N, 3, H, W) in [0, 1] are those of a helmet or cap, (N, 1, H, W) in [0, 1]:
+    much stronger than those of hair, or with more green or blue than red."""
+    red, green, blue = colours.split(1, dim=1)
+    strong = (colours.amax(dim=1, keepdim=True) - colours.amin(dim=1, keepdim=True) - 0.6) / 0.15
+    cold = (torch.maximum(green, blue) - red - 0.08) / 0.1
+    return torch.maximum(strong, cold).clamp(0.0, 1.0)
 
 
 def _brightness(images: Tensor) -> Tensor:

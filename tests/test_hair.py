@@ -140,6 +140,18 @@ def test_grey_hair_is_lighter_the_lighter_it_was_and_keeps_its_strands() -> None
     assert black.mean() < brown.mean() < blond.mean() and black.min() >= 0 and blond.max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("colour", "turns_grey"),
+    [((0.85, 0.7, 0.45), True), ((0.6, 0.25, 0.1), True), ((1.0, 0.85, 0.0), False), ((0.1, 0.15, 0.4), False)],
+    ids=["blond", "red", "yellow helmet", "blue cap"],
+)
+def test_what_has_no_colour_of_hair_is_left_as_it_is(colour: tuple[float, float, float], turns_grey: bool) -> None:
+    layer = GreyHair(1.0)
+    layer.segmenter = Everywhere()
+    photo = torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 96, 96) * 2 - 1
+    assert ((layer(photo) - photo).abs().max() > 0.2) == turns_grey
+
+
 class Everywhere(torch.nn.Module):
     """Finds hair everywhere."""
 
