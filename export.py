@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for direction in run.generators:
         if direction != GREY_HAIR or FORMATS[options.format].read:  # it has no weights of its own
             print(export(run, direction, options))
+    if GREY_HAIR not in run.generators:
+        _path(run, GREY_HAIR, options).unlink(missing_ok=True)  # of an earlier export, which age_photo.py would use
 
 
 def export(run: ChosenRun, direction: str, options: ExportOptions) -> str:
@@ -50,13 +52,16 @@ def export(run: ChosenRun, direction: str, options: ExportOptions) -> str:
     kind = FORMATS[options.format]
     trained = plain_copy(run.generators[direction], half=options.half)
     # safetensors files keep the names that the other commands expect; other files are named after the direction.
-    name = f"{run.label}_{direction}" if kind.read else f"{run.label}_net_{trained.card.network}"
-    path = (options.output or run.folder.path) / f"{name}{kind.suffix}"
+    path = _path(run, direction if kind.read else f"net_{trained.card.network}", options)
     kind.write(trained, path)
     line = f"{path}: {direction}, {format_bytes(path.stat().st_size)}"
     if kind.read is None:
         return line
     return f"{line}; differs from the network by at most {largest_difference(trained, kind.read(path)):.1e} (of 2)"
+
+
+def _path(run: ChosenRun, name: str, options: ExportOptions) -> Path:
+    return (options.output or run.folder.path) / f"{run.label}_{name}{FORMATS[options.format].suffix}"
 
 
 if __name__ == "__main__":

@@ -242,3 +242,12 @@ def test_a_file_that_only_turns_hair_grey_is_not_enough(greying_run: Path) -> No
     assert find_generators(greying_run, [hair, older]).keys() == {"older", "grey_hair"}
     assert needed_for(-1.0, find_generators(greying_run)).keys() == {"younger"}
     assert needed_for(0.5, find_generators(greying_run)).keys() == {"older", "grey_hair"}
+
+
+def test_an_export_without_grey_hair_leaves_no_file_of_an_earlier_one(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "grey", netG="resnet_1blocks", ngf=4, grey_hair=0.8)
+    words = ["--name", "grey", "--checkpoints_dir", str(tmp_path), "--format", "torchscript"]
+    for share, expected in (("0.8", True), ("0", False)):
+        export.main([*words, "--grey_hair", share])
+        assert (folder / "latest_grey_hair.torchscript").exists() == expected
+        assert (folder / "latest_older.torchscript").exists()
