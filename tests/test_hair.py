@@ -24,7 +24,7 @@ from models.grey_hair import GreyHair
 from models.hair_segmenter import DEFAULT_PATH, HairSegmenter, load_segmenter, save_segmenter
 from models.layers import NetworkOptions
 from models.one_direction_model import OneDirectionModel, OneDirectionOptions
-from scripts.hair_training.labels import SIZE, label_hair
+from scripts.hair_training.labels import SIZE, label_hair, load_opencv
 from scripts.train_hair_segmenter import SegmenterOptions, intersection_over_union, train, views
 from util.arguments import OptionError, build
 from util.errors import UserError
@@ -51,6 +51,18 @@ def paper_face(hair: tuple[int, int, int] | None, height: int = 240) -> tuple[Im
     return noisy, np.asarray(person, np.float32) / 255
 
 
+def has_opencv() -> bool:
+    try:
+        load_opencv()
+    except UserError:
+        return False
+    return True
+
+
+needs_opencv = pytest.mark.skipif(not has_opencv(), reason="needs OpenCV: pip install opencv-python-headless")
+
+
+@needs_opencv
 def test_hair_is_labelled_around_the_face_and_hats_and_bald_heads_are_left_out() -> None:
     face, person = paper_face(DARK)
     label = label_hair(face, lambda _: person)
@@ -63,6 +75,7 @@ def test_hair_is_labelled_around_the_face_and_hats_and_bald_heads_are_left_out()
         assert label_hair(face, lambda _, person=person: person) is None
 
 
+@needs_opencv
 def test_a_segmenter_learns_from_labels() -> None:
     colours = [(62, 44, 32), (20, 18, 16), (90, 60, 40), (45, 30, 30)]
     faces = [paper_face(colours[number % 4], 180 + number) for number in range(24)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -49,11 +50,19 @@ def load_person_model(path: Path) -> PersonModel:
     return person
 
 
+def load_opencv() -> Any:
+    """Import OpenCV. Raises UserError if it is missing, or lacks a library of the system."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(f"labels need OpenCV ({error}): pip install opencv-python-headless") from error
+    return cv2
+
+
 def label_hair(photo: Image.Image, person_model: PersonModel) -> np.ndarray | None:
     """Return where an RGB photo of a face that was aligned by faces/align.py shows hair, bool (SIZE, SIZE), or None if
     that is not clear or the hair's colour is rather that of a hat."""
-    import cv2
-
+    cv2 = load_opencv()
     pixels = np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
     person = cv2.resize(person_model(photo), (SIZE, SIZE))
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32) - (0, 128, 128)
@@ -74,8 +83,7 @@ def label_hair(photo: Image.Image, person_model: PersonModel) -> np.ndarray | No
 
 def _areas(lab: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Return what GrabCut begins with, uint8 (H, W): hair, perhaps hair, perhaps none, or none."""
-    import cv2
-
+    cv2 = load_opencv()
     y, x = np.mgrid[: len(lab), : len(lab)] / len(lab)
 
     def inside(centre: float, width: float, height: float) -> np.ndarray:
