@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.hair_segmenter import DEFAULT_PATH, SIZE, load_segmenter
+from models.losses import brightness_of
 
 DARKEST, SLOPE = 0.30, 0.62
 """Brightness of grey hair in [0, 1]: that of hair which was black, and how much it rises with the former brightness."""
@@ -46,7 +47,7 @@ class GreyHair(nn.Module):
         hair, (N, 1, H, W)."""
         small = resized(photos, [SIZE, SIZE])
         hair = torch.sigmoid(self.segmenter(small)) * (1 - _unlike_hair(_mean_around((small + 1) / 2)))
-        brightness, small = _brightness(photos), _brightness(small)
+        brightness, small = brightness_of(photos), brightness_of(small)
         face = small[..., SIZE // 3 : 2 * SIZE // 3, SIZE // 3 : 2 * SIZE // 3].mean(dim=(2, 3), keepdim=True)
         around = _mean_around(small * hair) / _mean_around(hair).clamp(min=1e-3)
         hair = hair * ((around - BLACK) / BLACK).clamp(0, 1)
@@ -78,10 +79,6 @@ def _unlike_hair(colours: Tensor) -> Tensor:
     strong = (colours.amax(dim=1, keepdim=True) - colours.amin(dim=1, keepdim=True) - 0.6) / 0.15
     cold = (torch.maximum(green, blue) - red - 0.08) / 0.1
     return torch.maximum(strong, cold).clamp(0.0, 1.0)
-
-
-def _brightness(images: Tensor) -> Tensor:
-    return (images.mean(dim=1, keepdim=True) + 1) / 2
 
 
 def _mean_around(values: Tensor) -> Tensor:

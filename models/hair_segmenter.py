@@ -35,7 +35,7 @@ class HairSegmenter(nn.Module):
         super().__init__()
         self.notes = dict(notes or {})
         before = (3, *WIDTHS[:-1])
-        self.down = nn.ModuleList(_layers(a, b, stride=1 + (a > 3)) for a, b in zip(before, WIDTHS, strict=True))
+        self.down = nn.ModuleList(_layers(a, b, stride=1 if a == 3 else 2) for a, b in zip(before, WIDTHS, strict=True))
         self.bottom = nn.Sequential(_layers(WIDTHS[-1], WIDTHS[-1], stride=2), _layers(WIDTHS[-1], WIDTHS[-1]))
         above = (WIDTHS[-1], *WIDTHS[:0:-1])
         self.up = nn.ModuleList(_layers(a + b, b) for a, b in zip(above, WIDTHS[::-1], strict=True))
@@ -49,7 +49,8 @@ class HairSegmenter(nn.Module):
         result = self.bottom(maps[-1])
         for layers, skipped in zip(self.up, maps[:0:-1], strict=True):
             result = layers(torch.cat([F.interpolate(result, skipped.shape[2:]), skipped], dim=1))
-        return torch.as_tensor(self.last(result))
+        logits: Tensor = self.last(result)
+        return logits
 
     def fold(self) -> None:
         """Merge the normalisations, which must be in evaluation mode, into the convolutions before them."""

@@ -94,7 +94,7 @@ def lightening(output: Tensor, photo: Tensor) -> Tensor:
     brightness on an average over a twelfth of the height and width, which is more than an eye covers. From nine tenths
     on, pixels have their full weight.
     """
-    before, after = _brightness(photo), _brightness(output)
+    before, after = brightness_of(photo), brightness_of(output)
     return 2 * (_lightness_of_skin(before) * (after - before).clamp(min=0)).mean()
 
 
@@ -104,13 +104,13 @@ def darkening(output: Tensor, photo: Tensor) -> Tensor:
     output, photo: (N, 3, H, W) in [-1, 1]. Brightness is averaged over a twelfth of the height and width, so that
     wrinkles cost nothing, and dark patches do. What counts as skin, and how much, is as in `lightening`.
     """
-    before = _brightness(photo)
+    before = brightness_of(photo)
     around = _mean_around(before)
-    loss = (around - _mean_around(_brightness(output))) / around.clamp(min=0.1)
+    loss = (around - _mean_around(brightness_of(output))) / around.clamp(min=0.1)
     return (_lightness_of_skin(before) * (loss - 0.1).clamp(min=0)).mean()
 
 
-def _brightness(images: Tensor) -> Tensor:
+def brightness_of(images: Tensor) -> Tensor:
     """Return the mean of the channels (N, 1, H, W) in [0, 1]."""
     return (images.mean(dim=1, keepdim=True) + 1) / 2
 
