@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torchvision
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from models.lite_trunk import LiteNet
 from models.trunk import Trunk
@@ -58,6 +57,25 @@ class SmallResNet(Trunk):
         return result
 
 
+class BasicBlock(nn.Module):
+    """Two convolutions, whose result is added to the input or, if width or stride change, to a shortcut's result."""
+
+    def __init__(self, before: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = nn.Sequential()
+        if stride != 1 or before != width:
+            self.downsample.extend([nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (N, before, H, W) to (N, width, H / stride, W / stride)."""
+        inner = F.relu(self.bn1(self.conv1(maps)))
+        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(maps))
+
+
 def _plain_layers() -> Iterator[nn.Module]:
     before = PLAIN_FIRST
     for entry in PLAIN_LAYERS:
@@ -70,11 +88,8 @@ def _plain_layers() -> Iterator[nn.Module]:
 
 def _stage(before: int, width: int, stride: int) -> nn.Sequential:
     """Create a stage of residual blocks, the first of which changes the width and applies the stride."""
-    shortcut = None
-    if stride != 1 or before != width:
-        shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
-    later = (BasicBlock(width, width) for _ in range(BLOCKS_PER_STAGE - 1))
-    return nn.Sequential(BasicBlock(before, width, stride, shortcut), *later)
+    later = (BasicBlock(width, width, 1) for _ in range(BLOCKS_PER_STAGE - 1))
+    return nn.Sequential(BasicBlock(before, width, stride), *later)
 
 
 class PlainNet(Trunk):
@@ -109,27 +124,16 @@ class PlainNet(Trunk):
         return result
 
 
-class ResNet(torchvision.models.ResNet, Trunk):
-    """torchvision's ResNet of basic blocks, without pretrained weights."""
+def _resnet(blocks: list[int]) -> Trunk:
+    from models.resnet_trunk import ResNet  # torchvision takes as long to import as torch does
 
-    width, feature_channels = 512, (64, 64, 128, 256)
-
-    def __init__(self, blocks: list[int]) -> None:
-        super().__init__(BasicBlock, blocks)
-
-    def features(self, images: Tensor, levels: int) -> list[Tensor]:
-        """See Trunk."""
-        layer = self.get_submodule
-        maps: list[Tensor] = [layer("relu")(layer("bn1")(layer("conv1")(images)))]
-        for name in ("layer1", "layer2", "layer3")[: levels - 1]:
-            maps.append(layer(name)(layer("maxpool")(maps[0]) if name == "layer1" else maps[-1]))
-        return maps
+    return ResNet(blocks)
 
 
 TRUNKS: dict[str, Callable[[], Trunk]] = {
     "small": SmallResNet,
     "plain": PlainNet,
     "lite": LiteNet,
-    "resnet18": lambda: ResNet([2, 2, 2, 2]),
-    "resnet34": lambda: ResNet([3, 4, 6, 3]),
+    "resnet18": lambda: _resnet([2, 2, 2, 2]),
+    "resnet34": lambda: _resnet([3, 4, 6, 3]),
 }

@@ -7,11 +7,9 @@ variant has no squeeze-and-excitation, and ReLU6 activations.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
 from models.trunk import Trunk
 
@@ -124,7 +122,8 @@ def _convolution(
     before: int, after: int, kernel: int, stride: int = 1, groups: int = 1, activation: Activation = nn.ReLU6
 ) -> nn.Sequential:
     """A convolution with batch normalisation as in EfficientNet, and an activation."""
-    norm = partial(nn.BatchNorm2d, eps=1e-3)
-    return Conv2dNormActivation(
-        before, after, kernel, stride, groups=groups, norm_layer=norm, activation_layer=activation
-    )
+    layers = [
+        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(after, eps=1e-3),
+    ]
+    return nn.Sequential(*layers, *([] if activation is None else [activation(inplace=True)]))

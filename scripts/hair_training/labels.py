@@ -21,7 +21,7 @@ PersonModel = Callable[[Image.Image], np.ndarray]
 """Maps a photo to the probabilities (H, W) that its pixels show a person, of any size."""
 SIZE = 192
 """Width and height of the labels, in pixels."""
-SHARES = (0.02, 0.5)
+SHARES = (0.02, 0.6)
 """Smallest and largest share of a photo that a label may cover."""
 REDS, YELLOWS = (-4, 28), (-5, 42)
 """Colours of hair, in units of CIELAB's a and b. A hat often has others."""
@@ -96,9 +96,32 @@ def _areas(lab: np.ndarray, person: np.ndarray) -> np.ndarray:
     unlike_skin = np.sqrt((((lab - skin) / (spread * (1.6, 1.5, 1.5))) ** 2).mean(axis=2))
     is_person = person > 0.6
     around = is_person & (y < 0.62) & (abs(x - 0.5) < 0.38) & ~inside(0.58, 0.30, 0.38)
+    fringe = is_person & (y < 0.37) & (unlike_skin > 1.6) & (lab[..., 0] < skin[0])
     areas = np.full(lab.shape[:2], cv2.GC_PR_BGD, np.uint8)
     areas[is_person & (y < 0.80) & ~inside(0.58, 0.27, 0.31) & (unlike_skin > 1.3)] = cv2.GC_PR_FGD
     areas[around & (unlike_skin > 1.8)] = cv2.GC_FGD
     areas[(person < 0.1) | features | (y > 0.93)] = cv2.GC_BGD
-    areas[inside(0.56, 0.23, 0.28) & (areas != cv2.GC_BGD)] = cv2.GC_PR_BGD
+    areas[inside(0.56, 0.23, 0.28) & ~fringe & (areas != cv2.GC_BGD)] = cv2.GC_PR_BGD
+    areas[_long_hair(lab, is_person & ~inside(0.58, 0.27, 0.36), areas == cv2.GC_FGD)] = cv2.GC_FGD
     return areas
+
+
+def _long_hair(lab: np.ndarray, possible: np.ndarray, certain: np.ndarray) -> np.ndarray:
+    """Return where hair beside the cheeks goes on below, bool (H, W): possible pixels of its colour that are connected
+    with it."""
+    cv2 = load_opencv()
+    size = len(lab)
+    beside = certain & (np.mgrid[:size, :size][0] > 0.55 * size)
+    found = np.zeros_like(certain)
+    for side in (slice(0, size // 2), slice(size // 2, size)):
+        if beside[:, side].mean() < 0.004:
+            continue
+        own = lab[:, side]
+        colour = np.median(own[beside[:, side]], axis=0)
+        alike = possible[:, side] & (np.sqrt((((own - colour) / (18, 6, 8)) ** 2).mean(axis=2)) < 1)
+        alike[: int(0.55 * size)] = False
+        opened = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        _, parts = cv2.connectedComponents(opened)
+        own_parts = np.setdiff1d(parts[beside[:, side]], 0)
+        found[:, side] = np.isin(parts, own_parts)
+    return found
