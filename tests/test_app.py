@@ -39,9 +39,9 @@ class Page:
         self.log = (folder / "log.txt").open("w+")
         words = ["--name", run.name, "--checkpoints_dir", run.parent, "--port", port, "--most_megabytes", 4]
         words += ["--most_megapixels", 10]
-        self.process = start(
-            "app.py", *map(str, words), environment={**ENVIRONMENT, "TMPDIR": str(self.stored)}, output=self.log
-        )
+        # Gradio notices at its next heartbeat that a visitor has left: after 15 s by default
+        variables = {"TMPDIR": str(self.stored), "GRADIO_HEARTBEAT_INTERVAL": "1"}
+        self.process = start("app.py", *map(str, words), environment={**ENVIRONMENT, **variables}, output=self.log)
         wait_until(self.answers)
 
     def answers(self) -> bool:

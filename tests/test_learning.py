@@ -148,20 +148,20 @@ def test_the_demo_ages_its_faces(tmp_path: Path, drawn_age: DrawnAge, grey_hair:
         assert seen.background() < 8
 
 
-def test_training_halves_the_cycle_loss_and_greys_the_hair(faces: Path, tmp_path: Path, grey_hair: GreyHair) -> None:
+def test_training_lowers_the_cycle_loss_and_greys_the_hair(faces: Path, tmp_path: Path, grey_hair: GreyHair) -> None:
     words = (
-        "--load_size 36 --crop_size 32 --netG resnet_2blocks --ngf 16 --ndf 8 --batch_size 2 --lr 0.0005 --gpu_ids -1"
+        "--load_size 36 --crop_size 32 --netG resnet_2blocks --ngf 16 --ndf 8 --batch_size 2 --lr 0.001 --gpu_ids -1"
     )
-    words += " --n_epochs 6 --n_epochs_decay 6 --print_freq 2 --no_visdom --no_html --num_threads 0"
-    run("train.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, *words.split(), seconds=420)
+    words += " --n_epochs 3 --n_epochs_decay 3 --print_freq 2 --no_visdom --no_html --num_threads 0"
+    run("train.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, *words.split(), seconds=300)
     rows = list(csv.DictReader((tmp_path / "experiment_name" / "loss_log.csv").open()))
     cycle = [float(row["cycle_A"]) + float(row["cycle_B"]) for row in rows]
-    print(f"cycle loss {np.mean(cycle[:2]):.2f} -> {np.mean(cycle[-40:]):.2f}")
-    assert np.mean(cycle[-40:]) < 0.5 * np.mean(cycle[:2])
+    print(f"cycle loss {np.mean(cycle[:2]):.2f} -> {np.mean(cycle[-20:]):.2f}")
+    assert np.mean(cycle[-20:]) < 0.65 * np.mean(cycle[:2])
 
     run("test.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, "--results_dir", tmp_path, "--gpu_ids", "-1")
     aged, made_younger = (
         Results(tmp_path / "experiment_name" / "latest_test" / "images", domain).grey(grey_hair) for domain in "AB"
     )
     print(f"grey hair: {aged.mean():.2f} more, {made_younger.mean():.2f} less")
-    assert aged.mean() > 0.05 and made_younger.mean() > 0.05
+    assert aged.mean() > 0.1 and made_younger.mean() > 0.1

@@ -236,14 +236,14 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(tmp_path: Path, large_t
     expected = tree(tmp_path / "whole")
     out = tmp_path / "killed"
     kills = 0
-    for lines in (0, 10, 30, 55, 80):
+    for lines in (0, 20, 70):
         process = start(SCRIPT, "wiki", *words, "--output", out)
         wait_until(lambda goal=lines, p=process: journal_lines(out) > goal or p.poll() is not None)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=240)
         assert not (out / "dataset.json").exists() or tree(out) == expected
-    assert kills >= 4
+    assert kills >= 2
     prepare("wiki", *words, "--output", out)
     assert tree(out) == expected
 
@@ -254,7 +254,7 @@ def test_interrupted_while_publishing_it_completes_the_set(tmp_path: Path) -> No
     prepare("wiki", *words)
     expected = tree(tmp_path / "out")
     # What a kill between two renames leaves: some of it moved, the rest still where it was made.
-    for moved in range(7):
+    for moved in (0, 2, 5, 6):
         work = tmp_path / "out" / ".preparing"
         work.mkdir()
         for name in ("trainA", "trainB", "testA", "testB", "manifest.csv", "report.html", "dataset.json")[moved:]:
