@@ -38,7 +38,8 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Errors on N faces: mean absolute error and bias in years, young/old AUC, and gender accuracy."""
+    """Errors on N faces: mean absolute error and bias in years, young/old AUC (also of women and of men), and gender
+    accuracy."""
     error = estimates["ages"] - faces.ages
     known = faces.male >= 0
     right = (estimates["male"][known] > 0.5) == (faces.male[known] == 1)
@@ -48,6 +49,8 @@ def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]
         "mean_absolute_error": float(np.abs(error).mean()),
         "bias": float(error.mean()),
         "young_old_auc": area_under_curve(estimates["ages"], faces.old),
+        "young_old_auc_women": area_under_curve(estimates["ages"][faces.male == 0], faces.old[faces.male == 0]),
+        "young_old_auc_men": area_under_curve(estimates["ages"][faces.male == 1], faces.old[faces.male == 1]),
         "gender_accuracy": float(right.mean()) if len(right) else float("nan"),
     }
 
@@ -73,7 +76,9 @@ def score_framings(
 
 def describe(scores: Mapping[str, float]) -> str:
     """The scores as one line of text."""
+    auc, of_women, of_men = (scores[f"young_old_auc{group}"] for group in ("", "_women", "_men"))
     return (
         f"mean absolute error {scores['mean_absolute_error']:.2f} years (bias {scores['bias']:+.2f}), young/old AUC "
-        f"{scores['young_old_auc']:.4f}, gender accuracy {scores['gender_accuracy']:.4f} on {scores['faces']:.0f} faces"
+        f"{auc:.4f} (women {of_women:.4f}, men {of_men:.4f}), gender accuracy {scores['gender_accuracy']:.4f} on "
+        f"{scores['faces']:.0f} faces"
     )
