@@ -24,6 +24,9 @@ class PictureOptions:
     """images"""
 
     crop_size: int = option(256, help="height and width of the training images", unit="pixels", least=1, most=4096)
+    test_size: int = option(
+        0, help="height and width at which photos are translated; 0: --crop_size", unit="pixels", least=0, most=4096
+    )
 
 
 ARCHITECTURE: Sections = {"network": NetworkOptions, "generator": GeneratorOptions, "pictures": PictureOptions}
@@ -60,6 +63,8 @@ def read_run(program: str, description: str, further: Sections, argv: Sequence[s
     command = Command(program, description, lambda choice: sections, False, lambda values: ChoiceOptions())
     gathered = gather(command, argv, wants_saved=lambda typed: True)
     values = {**_restored(gathered.saved), **gathered.typed}
+    if "crop_size" in gathered.typed:
+        values["test_size"] = gathered.typed.get("test_size", 0)
     label = build(CheckpointChoice, values).label
     generators = load_generators(gathered.folder, label, values)
     return ChosenRun(gathered.folder, label, generators, {name: build(further[name], values) for name in further})
@@ -107,7 +112,8 @@ def _load(
     network = create_generator(options, shape)
     folder.load_networks(label, {name: network})
     multiple = network.size_multiple
-    size = max(1, build(PictureOptions, values).crop_size // multiple) * multiple
+    pictures = build(PictureOptions, values)
+    size = max(1, (pictures.test_size or pictures.crop_size) // multiple) * multiple
     card = Card(
         name=folder.path.name,
         network=name,

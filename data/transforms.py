@@ -45,17 +45,26 @@ class TransformOptions:
     )
     load_size: int = option(286, help="size that photos are resized to", unit="pixels", aliases=["loadSize"], most=8192)
     crop_size: int = option(256, help="size that photos are cropped to", unit="pixels", aliases=["fineSize"], most=8192)
+    test_size: int = option(
+        0,
+        help="size at which test.py, evaluate.py and age_photo.py translate photos, instead of --crop_size; a larger "
+        "one gives finer lines; 0: --crop_size",
+        unit="pixels",
+        least=0,
+        most=8192,
+    )
     no_flip: bool = option(False, help="do not flip photos horizontally at random")
 
     def __post_init__(self) -> None:
         for flag in ("load_size", "crop_size"):
             if getattr(self, flag) < SIZE_MULTIPLE:
                 raise OptionError(f"--{flag} {getattr(self, flag)}: must be at least {SIZE_MULTIPLE} pixels")
-        if self.crops and self.crop_size % SIZE_MULTIPLE:
-            raise OptionError(
-                f"--crop_size {self.crop_size}: generators need a multiple of {SIZE_MULTIPLE}, for example "
-                f"{round_size(self.crop_size)}"
-            )
+        for flag in ("test_size", "crop_size"):
+            size = getattr(self, flag)
+            if self.crops and size % SIZE_MULTIPLE:
+                raise OptionError(
+                    f"--{flag} {size}: generators need a multiple of {SIZE_MULTIPLE}, for example {round_size(size)}"
+                )
         if self.crops and self.preprocess != "crop" and self.load_size < self.crop_size:
             raise OptionError(
                 f"--load_size {self.load_size} is smaller than --crop_size {self.crop_size}: "

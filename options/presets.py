@@ -54,6 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {
         "load_size": 204,
         "crop_size": 192,
+        "test_size": 256,
         "position": True,
         "fade": 0.1,
         "grey_hair": 0.85,

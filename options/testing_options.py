@@ -208,13 +208,12 @@ def _defaults(gathered: Gathered) -> dict[str, Any]:
     saved = restore_all(gathered.sections, gathered.saved)
     flags = [flag for section in gathered.sections.values() for _, flag in flags_of(section)]
     of_networks = {flag.name for flag in flags if flag.metadata["architecture"]}
-    of_photos = {"preprocess", "load_size", "crop_size", "direction"}
+    of_photos = {"preprocess", "load_size", "crop_size", "test_size", "direction"}
     if gathered.saved.get("dataset_mode") in DATASETS and "phase" in {flag.name for flag in flags}:
         of_photos.add("dataroot")
     values = {name: value for name, value in saved.items() if name in of_networks | of_photos}
     known = {**{flag.name: flag.default for flag in flags}, **values, **gathered.typed}
-    if (
-        known["preprocess"] != "resize"
-    ):  # without a random crop, photos are resized to the size that the networks were trained with
-        values["load_size"] = known["crop_size"]
-    return {**values, "phase": "test"}
+    size = known["load_size" if known["preprocess"] == "resize" else "crop_size"]  # there is no random crop
+    if known["test_size"] and not {"load_size", "crop_size"} & gathered.typed.keys():
+        size = known["test_size"]
+    return {**values, "load_size": size, "crop_size": size, "phase": "test"}

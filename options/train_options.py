@@ -98,6 +98,7 @@ CHANGEABLE = (
     "n_epochs_decay",
     "features_size",
     "features_smallest",
+    "test_size",
     "lr",
     "lr_policy",
     "lr_decay_iters",

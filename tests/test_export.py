@@ -80,6 +80,15 @@ def test_the_file_says_what_it_expects(exported: Path) -> None:
     assert card_of(exported / "latest_younger.onnx").direction == "younger"
 
 
+def test_photos_are_aligned_at_the_test_size(tmp_path: Path) -> None:
+    make_run(tmp_path, "run", test_size=96)
+    assert run_generators(RunFolder(tmp_path, "run"))["older"].card.size == 96
+    words = ["--name", "run", "--checkpoints_dir", str(tmp_path), "--format", "safetensors"]
+    for typed, size in (("--crop_size", 80), ("--test_size", 88)):
+        export.main([*words, typed, str(size), "--output", str(tmp_path / "out")])
+        assert card_of(tmp_path / "out" / "latest_net_G_A.safetensors").size == size
+
+
 def test_the_eyes_are_where_alignment_puts_them() -> None:
     align = pytest.importorskip("faces.align")
     assert (Card.eye_distance, Card.eye_height) == (align.EYE_DISTANCE, align.EYE_HEIGHT)

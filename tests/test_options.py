@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from data.transforms import TransformOptions
 from options import parse_test_options, parse_train_options
 from options.presets import PRESETS
 from options.train_options import CHANGEABLE
-from util.arguments import OptionError
+from util.arguments import OptionError, build
 from util.run.run_folder import RunFolder
 
 PUBLIC_NAMES = [
@@ -261,6 +262,22 @@ def test_test_needs_only_the_name(tmp_path: Path) -> None:
     assert options.result_folder == Path("results/run/latest_test")
     one_way = parse_test_options([*named, "--model", "test", "--dataroot", "x", "--model_suffix", "_A"])
     assert one_way.model.generator.ngf == 16 and one_way.choice.dataset_mode == "single"
+
+
+@pytest.mark.parametrize(("preprocess", "trained"), [("resize_and_crop", 64), ("resize", 72)])
+def test_photos_are_translated_at_the_test_size_unless_a_size_is_typed(
+    preprocess: str, trained: int, tmp_path: Path
+) -> None:
+    sizes = ["--load_size", "72", "--crop_size", "64", "--test_size", "96", "--preprocess", preprocess]
+    named = saved_run(tmp_path, *sizes)
+
+    def size(*words: str) -> int:
+        return parse_test_options([*named, *words]).data.transform.load_size
+
+    assert size() == 96 and size("--test_size", "80") == 80 and size("--test_size", "0") == trained
+    assert size("--load_size", "64", "--crop_size", "64") == 64
+    with pytest.raises(OptionError, match=r"--test_size 98: generators need a multiple of 4, for example 96"):
+        build(TransformOptions, {"test_size": 98})
 
 
 def test_a_flag_that_contradicts_the_checkpoint_is_refused_with_both_values(tmp_path: Path) -> None:
