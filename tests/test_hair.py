@@ -34,8 +34,11 @@ from util.run.checkpoint import CheckpointError
 DARK = (62, 44, 32)
 
 
-def paper_face(hair: tuple[int, int, int] | None, height: int = 240) -> tuple[Image.Image, np.ndarray]:
-    """A face of paper where faces/align.py would put one, and the person on it (H, W), in [0, 1]."""
+def paper_face(
+    hair: tuple[int, int, int] | None, height: int = 240, long: bool = False
+) -> tuple[Image.Image, np.ndarray]:
+    """A face of paper where faces/align.py would put one, and the person on it (H, W), in [0, 1]. Long hair lies on
+    white shoulders."""
     image, person = Image.new("RGB", (height, height), (120, 160, 120)), Image.new("L", (height, height))
 
     def ellipse(centre: float, width: float, tall: float, colour: tuple[int, int, int]) -> None:
@@ -43,6 +46,11 @@ def paper_face(hair: tuple[int, int, int] | None, height: int = 240) -> tuple[Im
         ImageDraw.Draw(image).ellipse(box, colour)
         ImageDraw.Draw(person).ellipse(box, 255)
 
+    if long and hair:
+        for left, colour in ((0.17, (235, 235, 235)), (0.17, hair), (0.73, hair)):
+            box = [height * value for value in (left, 0.5, 0.83 if colour != hair else left + 0.1, 1)]
+            ImageDraw.Draw(image).rectangle(box, colour)
+            ImageDraw.Draw(person).rectangle(box, 255)
     if hair:
         ellipse(0.46, 0.33, 0.38, hair)
     ellipse(0.56, 0.25, 0.30, (224, 172, 140))
@@ -73,6 +81,17 @@ def test_hair_is_labelled_around_the_face_and_hats_and_bald_heads_are_left_out()
     for hair in ((40, 60, 200), None):
         face, person = paper_face(hair)
         assert label_hair(face, lambda _, person=person: person) is None
+
+
+@needs_opencv
+def test_long_hair_is_labelled_to_its_ends() -> None:
+    face, person = paper_face(DARK, long=True)
+    label = label_hair(face, lambda _: person)
+    assert label is not None
+    ends = np.zeros_like(label)
+    ends[int(0.9 * SIZE) :, int(0.18 * SIZE) : int(0.26 * SIZE)] = True
+    assert label[ends].mean() > 0.8 and label[ends[:, ::-1]].mean() > 0.8
+    assert label[int(0.9 * SIZE) :, int(0.35 * SIZE) : int(0.65 * SIZE)].mean() < 0.1, "the shoulders"
 
 
 @needs_opencv

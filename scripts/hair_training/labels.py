@@ -2,7 +2,8 @@
 
 A network for video calls says which pixels belong to the person. GrabCut (Rother, Kolmogorov and Blake 2004, "GrabCut:
 interactive foreground extraction using iterated graph cuts", ACM Transactions on Graphics 23(3)) then separates the
-hair from the rest: it begins with the part of the person around the face whose colours are not those of the cheeks.
+hair from the rest: it begins with the part of the person around the face whose colours are not those of the cheeks, and
+with what has the same colour below.
 Labels are wrong in places and missing for many faces; a network that learns from many of them is better than they are.
 """
 
@@ -25,6 +26,11 @@ SHARES = (0.02, 0.6)
 """Smallest and largest share of a photo that a label may cover."""
 REDS, YELLOWS = (-4, 28), (-5, 42)
 """Colours of hair, in units of CIELAB's a and b. A hat often has others."""
+
+LONG_HAIR = 0.004
+"""Smallest share of half a photo that is hair beside a cheek, if the hair is longer than that."""
+SAME_COLOUR = (18, 6, 8)
+"""Differences in units of CIELAB's L, a and b within which the colours of long hair lie."""
 
 
 def load_person_model(path: Path) -> PersonModel:
@@ -111,17 +117,15 @@ def _long_hair(lab: np.ndarray, possible: np.ndarray, certain: np.ndarray) -> np
     with it."""
     cv2 = load_opencv()
     size = len(lab)
-    beside = certain & (np.mgrid[:size, :size][0] > 0.55 * size)
+    below = np.mgrid[:size, :size][0] > 0.55 * size
     found = np.zeros_like(certain)
     for side in (slice(0, size // 2), slice(size // 2, size)):
-        if beside[:, side].mean() < 0.004:
+        beside = (certain & below)[:, side]
+        if beside.mean() < LONG_HAIR:
             continue
-        own = lab[:, side]
-        colour = np.median(own[beside[:, side]], axis=0)
-        alike = possible[:, side] & (np.sqrt((((own - colour) / (18, 6, 8)) ** 2).mean(axis=2)) < 1)
-        alike[: int(0.55 * size)] = False
-        opened = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        _, parts = cv2.connectedComponents(opened)
-        own_parts = np.setdiff1d(parts[beside[:, side]], 0)
-        found[:, side] = np.isin(parts, own_parts)
+        difference = (lab[:, side] - np.median(lab[:, side][beside], axis=0)) / SAME_COLOUR
+        alike = (possible & below)[:, side] & (np.sqrt((difference**2).mean(axis=2)) < 1)
+        without_strays = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        _, parts = cv2.connectedComponents(without_strays)
+        found[:, side] = np.isin(parts, np.setdiff1d(parts[beside], 0))
     return found
