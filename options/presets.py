@@ -75,7 +75,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """fast64 and fast128: train on small faces in minutes on a CPU. best: goes on at 192 pixels from a run of fast128
-(`--init_from`); scripts/train_best.sh does all parts."""
+(`--init_from`); scripts/train_best.sh does both."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 #
 #     ./scripts/train_best.sh ./datasets/young2old,./datasets/chips my_model
 #
-# The run my_model goes on from my_model_middle (192 pixels, all photos of the first data set), and that from
-# my_model_start (128 pixels). Its own photos, ./datasets/young2old_joined, are those of people who look their age, of
-# old people with grey hair, and of a second data set, if there is one, such as the chips of UTKFace. Further options,
-# such as --gpu_ids 1, are given to all three trainings. After an interruption, the same command goes on.
+# The run my_model (192 pixels) goes on from my_model_start (128 pixels, all photos of the first data set). Its own
+# photos, ./datasets/young2old_joined, are those of people who look their age, of old people with grey hair, and of a
+# second data set, if there is one, such as the chips of UTKFace. Further options, such as --gpu_ids 1, are given to both
+# trainings. After an interruption, the same command goes on.
 #
 # GREY_HAIR names a list of photos with grey hair; the default is one of IMDB-WIKI's.
 set -eu
@@ -46,6 +46,5 @@ fi
 [ -e "${photos}_joined" ] || "$python" scripts/join_datasets.py --dataroot "$sets" --shares "$shares" \
     --output "${photos}_joined"
 
-train "$photos" "${name}_start" --preset fast128 "$@"
-train "$photos" "${name}_middle" --preset best --init_from "${name}_start" --n_epochs_decay 0 "$@"
-train "${photos}_joined" "$name" --preset best --init_from "${name}_middle" --match gender,race "$@"
+train "$photos" "${name}_start" --preset fast128 --n_epochs 1 --n_epochs_decay 0 "$@"
+train "${photos}_joined" "$name" --preset best --init_from "${name}_start" --match gender,race "$@"
