@@ -71,7 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema": 0.998,
         "lazy_cycle": 4,
         "n_epochs": 1,
-        "n_epochs_decay": 1,
+        "n_epochs_decay": 0,
     },
 }
 """fast64 and fast128: train on small faces in minutes on a CPU. best: goes on at 192 pixels from a run of fast128
