@@ -45,6 +45,7 @@ class TransformOptions:
     )
     load_size: int = option(286, help="size that photos are resized to", unit="pixels", aliases=["loadSize"], most=8192)
     crop_size: int = option(256, help="size that photos are cropped to", unit="pixels", aliases=["fineSize"], most=8192)
+    no_flip: bool = option(False, help="do not flip photos horizontally at random")
     test_size: int = option(
         0,
         help="size at which test.py, evaluate.py and age_photo.py translate photos, instead of --crop_size; a larger "
@@ -53,7 +54,6 @@ class TransformOptions:
         least=0,
         most=8192,
     )
-    no_flip: bool = option(False, help="do not flip photos horizontally at random")
 
     def __post_init__(self) -> None:
         for flag in ("load_size", "crop_size"):

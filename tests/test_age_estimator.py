@@ -188,7 +188,7 @@ def test_scores_with_known_answers() -> None:
     made = score(faces, {"ages": np.array([22.0, 30.0, 56.0, 52.0]), "male": np.array([0.9, 0.8, 0.1, 0.7])})
     assert made["mean_absolute_error"] == pytest.approx(4.0) and made["bias"] == pytest.approx(0.0)
     assert made["young_old_auc"] == 1.0 and made["gender_accuracy"] == pytest.approx(2 / 3)
-    assert made["young_old_auc_men"] == 1.0 and np.isnan(made["young_old_auc_women"]), "of a single young woman"
+    assert made["young_old_auc_men"] == 1.0 and "young_old_auc_women" not in made, "of a single young woman"
     scores, positive = np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True])
     assert area_under_curve(scores, positive) == pytest.approx(3.5 / 4)
     assert np.isnan(area_under_curve(scores, np.zeros(4, bool)))

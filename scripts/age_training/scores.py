@@ -38,19 +38,19 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def score(faces: Faces, estimates: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Errors on N faces: mean absolute error and bias in years, young/old AUC (also of women and of men), and gender
-    accuracy."""
+    """Errors on N faces: mean absolute error and bias in years, young/old AUC (also of women and of men, if there are
+    young and old ones), and gender accuracy."""
     error = estimates["ages"] - faces.ages
     known = faces.male >= 0
     right = (estimates["male"][known] > 0.5) == (faces.male[known] == 1)
+    groups = {"": np.ones(len(faces), dtype=bool), "_women": faces.male == 0, "_men": faces.male == 1}
+    curves = {name: area_under_curve(estimates["ages"][group], faces.old[group]) for name, group in groups.items()}
     return {
         "faces": len(faces),
         "people": len(np.unique(faces.people)),
         "mean_absolute_error": float(np.abs(error).mean()),
         "bias": float(error.mean()),
-        "young_old_auc": area_under_curve(estimates["ages"], faces.old),
-        "young_old_auc_women": area_under_curve(estimates["ages"][faces.male == 0], faces.old[faces.male == 0]),
-        "young_old_auc_men": area_under_curve(estimates["ages"][faces.male == 1], faces.old[faces.male == 1]),
+        **{f"young_old_auc{name}": area for name, area in curves.items() if not (name and np.isnan(area))},
         "gender_accuracy": float(right.mean()) if len(right) else float("nan"),
     }
 
@@ -76,9 +76,10 @@ def score_framings(
 
 def describe(scores: Mapping[str, float]) -> str:
     """The scores as one line of text."""
-    auc, of_women, of_men = (scores[f"young_old_auc{group}"] for group in ("", "_women", "_men"))
+    curves = {name: scores.get(f"young_old_auc_{name}") for name in ("women", "men")}
+    groups = ", ".join(f"{name} {area:.4f}" for name, area in curves.items() if area is not None)
     return (
         f"mean absolute error {scores['mean_absolute_error']:.2f} years (bias {scores['bias']:+.2f}), young/old AUC "
-        f"{auc:.4f} (women {of_women:.4f}, men {of_men:.4f}), gender accuracy {scores['gender_accuracy']:.4f} on "
-        f"{scores['faces']:.0f} faces"
+        f"{scores['young_old_auc']:.4f}{f' ({groups})' * bool(groups)}, gender accuracy "
+        f"{scores['gender_accuracy']:.4f} on {scores['faces']:.0f} faces"
     )
