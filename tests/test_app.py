@@ -213,7 +213,7 @@ def test_what_is_no_photo_is_refused_with_a_reason(page: Page, photos: Path, nam
     visitor.close()
 
 
-@pytest.mark.parametrize("at_once", [10, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("at_once", [6, pytest.param(50, marks=pytest.mark.slow)])
 def test_visitors_at_once_are_all_served(at_once: int, page: Page, photos: Path) -> None:
     visitors = [page.visitor() for _ in range(at_once)]
     open_photo(visitors[0], photos / "one.jpg")

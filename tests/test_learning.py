@@ -152,12 +152,12 @@ def test_training_lowers_the_cycle_loss_and_greys_the_hair(faces: Path, tmp_path
     words = (
         "--load_size 36 --crop_size 32 --netG resnet_2blocks --ngf 16 --ndf 8 --batch_size 2 --lr 0.001 --gpu_ids -1"
     )
-    words += " --n_epochs 4 --n_epochs_decay 4 --print_freq 2 --no_visdom --no_html --num_threads 0"
+    words += " --n_epochs 3 --n_epochs_decay 2 --print_freq 2 --no_visdom --no_html --num_threads 0"
     run("train.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, *words.split(), seconds=300)
     rows = list(csv.DictReader((tmp_path / "experiment_name" / "loss_log.csv").open()))
     cycle = [float(row["cycle_A"]) + float(row["cycle_B"]) for row in rows]
     print(f"cycle loss {np.mean(cycle[:2]):.2f} -> {np.mean(cycle[-20:]):.2f}")
-    assert np.mean(cycle[-20:]) < 0.65 * np.mean(cycle[:2])
+    assert np.mean(cycle[-20:]) < 0.7 * np.mean(cycle[:2])
 
     run("test.py", "--dataroot", faces, "--checkpoints_dir", tmp_path, "--results_dir", tmp_path, "--gpu_ids", "-1")
     aged, made_younger = (
