@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# Two test files run at a time; threads that spin while they wait for each other would take the core of the other file.
+# Most networks of the tests are too small to share out, anyway. This is read when torch and onnxruntime are imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import processes
 import pytest
 import torch
 from jail import Jail
 
-torch.set_num_threads(1)  # the networks of most tests are too small to share out
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ class GreyHair:
     Hair of any other colour than people's, such as pink, is not grey: in training, a quarter of the hair is dyed.
     """
 
-    def __init__(self, people: int = 3000, steps: int = 1500) -> None:
+    def __init__(self, people: int = 2000, steps: int = 1000) -> None:
         """People: how many people to learn from, whose hair is mixed as it is drawn but not drawn."""
         with torch.random.fork_rng():
             torch.manual_seed(0)

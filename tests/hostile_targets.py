@@ -29,12 +29,11 @@ from models.layers import NetworkOptions
 from options import parse_test_options, parse_train_options
 from scripts import plot_losses, unzip_datasets
 from scripts.preparation import workspace
+from scripts.preparation.errors import SourceError
+from scripts.preparation.matlab import read_struct, texts
 from scripts.preparation.photo import PhotoTask, PhotoWork, prepare_photo
 from scripts.preparation.pipeline import prepare
 from scripts.preparation.settings import Settings
-from scripts.preparation.sources.imdb_wiki import _table
-from scripts.preparation.sources.matlab import read_limited
-from scripts.preparation.sources.table import SourceError
 from util.arguments import build
 from util.curves import Curve, draw_curves
 from util.run.progress import Progress
@@ -214,7 +213,7 @@ def make_ready(home: Path) -> None:
     _home = home
     _trained_run()
     with pytest.raises(SourceError):
-        read_limited(_table, b"", "wiki.mat", "wiki")  # starts the server of processes
+        read_struct(b"", "wiki", "wiki.mat", {"full_path": texts})  # starts the server of processes
     draw_curves(
         home / "fonts.svg", {"": [Curve("", np.zeros(1), np.zeros(1))]}
     )  # the first drawing looks for the fonts there are

@@ -56,7 +56,7 @@ def start(
 
 SERVER = """
 import atexit, json, os, runpy, sys, threading, time, traceback
-import torch, train, evaluate
+import torch, train, evaluate, scripts.preparation.pipeline
 torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])  # imports a second's worth of modules
 for line in sys.stdin:
     task = json.loads(line)

@@ -80,12 +80,12 @@ def test_it_is_two_more_losses_and_the_estimator_stays_as_it_is(teacher: Path) -
 
 
 def test_translations_age_by_it(teacher: Path) -> None:
-    """By an estimator that takes brightness for age: 60 steps make them brighter, and darker the other way."""
+    """By an estimator that takes brightness for age: 25 steps make them brighter, and darker the other way."""
     years = {}
     for weight in (0.001, 30.0):
         model = model_with(teacher, weight)
         model.age_loss.estimator = LevelEstimator()
-        for _ in range(60):
+        for _ in range(25):
             images = model.optimize(photos()).images
         level = LevelEstimator()
         years[weight] = [

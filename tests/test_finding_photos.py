@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from raw_collections import CELEBA_NAMES, Files, as_folder, as_zip, celeba, imdb_wiki, photo
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.settings import InputOptions
 from scripts.preparation.sources import SOURCES
 from scripts.preparation.sources.collection import Collection, open_collection
 from scripts.preparation.sources.folder import ages_of, read_folder
 from scripts.preparation.sources.matching import Matcher
-from scripts.preparation.sources.table import SourceError
 from util.arguments import OptionError
 
 IN_BOTH = pytest.mark.parametrize("pack", [as_folder, as_zip])

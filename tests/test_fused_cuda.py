@@ -17,10 +17,9 @@ INTERPRET = """
     import torch
     from models.fast import norm, norm_cuda
     norm.kernels_for = lambda device: norm_cuda
-    cases = [(1, 5, 7, 9, 0, 0.0, False), (2, 70, 8, 8, 3, 0.0, False), (2, 16, 8, 6, 1, 1.0, True),
-             (1, 8, 5, 4, 0, 0.2, False), (3, 8, 4, 4, 3, 1.0, True), (1, 8, 40, 40, 1, 0.0, False)]
+    cases = [(2, 70, 5, 4, 3, 0.0, False), (1, 5, 8, 6, 1, 1.0, True), (1, 8, 36, 36, 0, 0.2, False)]
     torch.manual_seed(0)
-    types = ((torch.float32, 1e-5, cases), (torch.float64, 1e-12, cases[2:3]), (torch.bfloat16, 0.04, cases[1:3]))
+    types = ((torch.float32, 1e-5, cases), (torch.float64, 1e-12, cases[1:2]), (torch.bfloat16, 0.04, cases[:2]))
     for dtype, tolerance, tried in types:
         for images, channels, height, width, padding, slope, adds in tried:
             x = (torch.randn(images, channels, height, width) * 2 + 3).to(dtype).requires_grad_()

@@ -210,8 +210,8 @@ def test_tables_in_text(jail: Jail, source: str, files: dict[str, bytes]) -> Non
 
 
 def test_metadata_larger_than_any_are_not_read(jail: Jail, tmp_path: Path) -> None:
+    from scripts.preparation.errors import SourceError
     from scripts.preparation.sources.collection import open_collection
-    from scripts.preparation.sources.table import SourceError
 
     with (tmp_path / "wiki.mat").open("wb") as file:
         file.truncate(10 * 2**30)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import raw_collections as raw
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources import SOURCES
 from scripts.preparation.sources.collection import open_collection
-from scripts.preparation.sources.table import SourceError
 
 
 def read(name: str, path: Path) -> pd.DataFrame:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import raw_collections as raw
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources import SOURCES
 from scripts.preparation.sources.collection import Collection, Folder, TwoFolders, open_collection
 from scripts.preparation.sources.imdb_wiki import birth_years
-from scripts.preparation.sources.table import COLUMNS, SourceError
+from scripts.preparation.sources.table import COLUMNS
 
 
 def read(name: str, path: Path) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 sources/      one adapter per collection, which reads its metadata as a table with a row per photo
 settings.py   the options of scripts/prepare_dataset.py
 plan.py       decisions by the metadata alone: filters, domain, training or testing, order of preference
+matlab.py     reads MATLAB's files in a process with limits, for adapters
 people.py     identifies people by their faces; uses same_face.py and recognising.py
 photo.py      checks, crops, resizes and writes one photo, in worker processes
 duplicates.py finds near-duplicates

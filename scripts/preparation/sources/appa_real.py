@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.csv_files import read_csv
-from scripts.preparation.sources.table import PARTITIONS, SourceError, faces_table
+from scripts.preparation.sources.table import PARTITIONS, faces_table
 
 FOLDERS = dict(zip(("train", "valid", "test"), PARTITIONS, strict=True))
 """The collection's folders and the partitions in the table."""

@@ -10,14 +10,14 @@ import re
 import numpy as np
 import pandas as pd
 
+from scripts.preparation.matlab import numbers, read_struct, texts
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.matlab import numbers, read_limited, read_struct, texts
 from scripts.preparation.sources.names import age, person, table_of_names
 from scripts.preparation.sources.table import faces_table
 
 METADATA = "celebrity2000_meta.mat"
 STRUCT = "celebrityImageData"
-REQUIRED = ("name", "age", "identity")
+REQUIRED = {"name": texts, "age": numbers, "identity": numbers}
 FILE_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<person>.+)_\d+\.jpe?g", re.IGNORECASE)
 
 
@@ -25,16 +25,11 @@ def read_cacd(collection: Collection) -> pd.DataFrame:
     """The rows of the metadata or, if these are missing, rows by the file names."""
     if not collection.has(METADATA):
         return table_of_names(collection.names(), FILE_NAME, age=age, identity=person)
-    return read_limited(_table, collection.read(METADATA), METADATA)
-
-
-def _table(content: bytes, file_name: str) -> pd.DataFrame:
-    fields = read_struct(content, STRUCT, file_name, REQUIRED)
-    people = numbers(fields["identity"])
+    fields = read_struct(collection.read(METADATA), STRUCT, METADATA, REQUIRED)
     return faces_table(
         {
-            "path": texts(fields["name"]),
-            "age": numbers(fields["age"]),
-            "identity": [f"{int(number)}" if np.isfinite(number) else "" for number in people],
+            "path": fields["name"],
+            "age": fields["age"],
+            "identity": [f"{int(number)}" if np.isfinite(number) else "" for number in fields["identity"]],
         }
     )

@@ -10,9 +10,10 @@ import io
 import numpy as np
 import pandas as pd
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.csv_files import separator_of
-from scripts.preparation.sources.table import LANDMARKS, PARTITIONS, SourceError, faces_table
+from scripts.preparation.sources.table import LANDMARKS, PARTITIONS, faces_table
 
 ATTRIBUTES = "list_attr_celeba"
 LANDMARK_FILES = ("list_landmarks_align_celeba", "list_landmarks_celeba")

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources.matching import Matcher
-from scripts.preparation.sources.table import SourceError
 from util.archives import ARCHIVE_SUFFIXES, MAX_MEMBER_BYTES, Member, MemberError, is_archive, is_safe, members
 from util.endings import OTHER_PICTURES
 from util.files import ending_of, is_image

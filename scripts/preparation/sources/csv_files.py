@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.table import SourceError
 
 
 def separator_of(text: str) -> str:

@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from scripts.preparation.errors import SourceError
 from scripts.preparation.sources.collection import Collection
 from scripts.preparation.sources.columns import COLUMN_NAMES
 from scripts.preparation.sources.csv_files import separator_of
-from scripts.preparation.sources.table import SourceError, faces_table
+from scripts.preparation.sources.table import faces_table
 
 YOUNG_FOLDERS = ("young", "traina", "testa", "a")
 OLD_FOLDERS = ("old", "trainb", "testb", "b")

@@ -6,14 +6,15 @@ Source: Rothe, Timofte, Van Gool, "DEX: Deep EXpectation of apparent age from a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
+from scripts.preparation.errors import SourceError
+from scripts.preparation.matlab import boxes, numbers, read_struct, texts
 from scripts.preparation.sources.collection import Collection
-from scripts.preparation.sources.matlab import numbers, read_limited, read_struct, texts
-from scripts.preparation.sources.table import BOX, SourceError, faces_table, genders
+from scripts.preparation.sources.table import BOX, faces_table, genders
 from util.text import printable
 
 MATLAB_TO_PYTHON_DAYS = 366  # MATLAB counts days from year 0, Python's ordinals from year 1
@@ -22,7 +23,11 @@ LAST_DAY = 3_652_059  # of the year 9999
 BIRTH_YEARS = (1800, 2015)  # nobody photographed was born before 1800; the collection was made in 2015
 PHOTO_YEARS = (1840, 2015)
 
-REQUIRED = ("full_path", "dob", "photo_taken", "gender", "face_score", "second_face_score")
+REQUIRED = {
+    "full_path": texts,
+    **dict.fromkeys(("dob", "photo_taken", "gender", "face_score", "second_face_score"), numbers),
+}
+OPTIONAL = {"celeb_id": numbers, "name": texts, "face_location": boxes}
 IMDB_NAME = re.compile(r"(nm\d+)_")
 WIKI_NAME = re.compile(r"(\d+)_")
 DATED_NAME = re.compile(
@@ -37,7 +42,7 @@ def read_imdb_wiki(database: str) -> Callable[[Collection], pd.DataFrame]:
     def read(collection: Collection) -> pd.DataFrame:
         file_name = f"{database}.mat"
         try:
-            return read_limited(_table, collection.read(file_name), file_name, database)
+            return _table(read_struct(collection.read(file_name), database, file_name, REQUIRED, OPTIONAL), database)
         except SourceError as error:
             table = table_of_names(collection.names())
             if table.empty:
@@ -69,22 +74,22 @@ def table_of_names(paths: Iterable[str]) -> pd.DataFrame:
     )
 
 
-def _table(content: bytes, file_name: str, database: str) -> pd.DataFrame:
-    fields = read_struct(content, database, file_name, REQUIRED)
-    paths = texts(fields["full_path"])
-    born, taken = birth_years(numbers(fields["dob"])), numbers(fields["photo_taken"])
+def _table(fields: dict[str, np.ndarray], database: str) -> pd.DataFrame:
+    paths, taken = fields["full_path"], fields["photo_taken"]
+    born = birth_years(fields["dob"])
     possible = _within(born, BIRTH_YEARS) & _within(taken, PHOTO_YEARS)
-    boxes = _boxes(fields["face_location"]) if "face_location" in fields else np.full((len(paths), 4), np.nan)
+    # Left, top, right and bottom in pixels; MATLAB starts at 1.
+    face = fields.get("face_location", np.full((len(paths), 4), np.nan)) - np.array([1, 1, 0, 0])
     return faces_table(
         {
             "path": paths,
             # Only the year of the photo is known, so the age is accurate to within a year.
             "age": np.where(possible, taken - born, np.nan),
-            "gender": genders(numbers(fields["gender"]), female=0, male=1),
+            "gender": genders(fields["gender"], female=0, male=1),
             "identity": identities(paths, fields, database),
-            "face_score": numbers(fields["face_score"]),
-            "second_face_score": numbers(fields["second_face_score"]),
-            **{name: boxes[:, side] for side, name in enumerate(BOX)},
+            "face_score": fields["face_score"],
+            "second_face_score": fields["second_face_score"],
+            **{name: face[:, side] for side, name in enumerate(BOX)},
             "problem": np.where(possible, "", "impossible date"),
         }
     )
@@ -104,26 +109,17 @@ def _within(values: np.ndarray, bounds: tuple[int, int]) -> np.ndarray:
     return (values >= bounds[0]) & (values <= bounds[1])
 
 
-def identities(paths: Sequence[str], fields: dict[str, np.ndarray], database: str) -> list[str]:
+def identities(paths: np.ndarray, fields: dict[str, np.ndarray], database: str) -> list[str]:
     """One label per person: IMDb's or Wikipedia's key for the person, with which each file name starts.
 
     It is better than `celeb_id` and `name`, which are the same for people who share a name. These are used only if a
     file name has no key; `celeb_id` exists only in imdb.mat.
     """
     pattern = IMDB_NAME if database == "imdb" else WIKI_NAME
-    numbered = numbers(fields["celeb_id"]) if "celeb_id" in fields else np.full(len(paths), np.nan)
-    names = texts(fields["name"]) if "name" in fields else [""] * len(paths)
+    numbered = fields.get("celeb_id", np.full(len(paths), np.nan))
+    names = fields.get("name", np.full(len(paths), ""))
     labels = []
     for path, number, name in zip(paths, numbered, names, strict=True):
         key = pattern.match(path.rpartition("/")[2])
         labels.append(key[1] if key else f"celebrity {int(number)}" if np.isfinite(number) else name.strip())
     return labels
-
-
-def _boxes(cells: np.ndarray) -> np.ndarray:
-    """Face boxes (N, 4) as left, top, right, bottom in pixels, starting at 0; MATLAB starts at 1."""
-    boxes = np.full((len(cells), 4), np.nan)
-    for row, cell in enumerate(cells):
-        if np.size(cell) == 4:
-            boxes[row] = numbers(np.ravel(cell))
-    return boxes - np.array([1, 1, 0, 0])

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from util.errors import UserError
-
 GENDERS = ("female", "male")
 PARTITIONS = ("train", "val", "test")
 BOX = ("face_left", "face_top", "face_right", "face_bottom")
@@ -36,10 +34,6 @@ COLUMNS: dict[str, Any] = {
 
 UNKNOWN: dict[Any, Any] = {str: "", "boolean": pd.NA, "category": ""}
 """The value for "unknown" by type; NaN for all other types."""
-
-
-class SourceError(UserError):
-    """The metadata of a collection are missing or not in the expected format; the message says what was expected."""
 
 
 def faces_table(columns: Mapping[str, Sequence[Any] | np.ndarray | pd.Series]) -> pd.DataFrame:
