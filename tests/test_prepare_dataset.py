@@ -21,7 +21,7 @@ from util.workers import usable_cores
 SCRIPT = "scripts/prepare_dataset.py"
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 QUICK = ("--size", "32", "--processes", "1", "--test_fraction", "0.3")
-SLOW = ("--size", "512", "--format", "png", "--processes", "2")
+SLOW = ("--size", "256", "--format", "png", "--processes", "2")
 
 
 def prepare(source: str, *words: str | Path, status: int = 0) -> str:
@@ -217,7 +217,7 @@ def large_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """So many large photos that a preparation of them takes some seconds."""
     folder = tmp_path_factory.mktemp("large")
     rows = []
-    for number in range(96):
+    for number in range(72):
         young = number % 2
         rows.append(
             {
@@ -236,7 +236,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_set(tmp_path: Path, large_t
     expected = tree(tmp_path / "whole")
     out = tmp_path / "killed"
     kills = 0
-    for lines in (0, 20, 70):
+    for lines in (0, 20, 45):
         process = start(SCRIPT, "wiki", *words, "--output", out)
         wait_until(lambda goal=lines, p=process: journal_lines(out) > goal or p.poll() is not None)
         kills += process.poll() is None
@@ -322,10 +322,10 @@ def test_two_preparations_of_one_folder_do_not_mix(tmp_path: Path, large_tar: Pa
 def test_a_full_disk_is_told_and_the_preparation_goes_on_where_there_is_room(tmp_path: Path, large_tar: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk], capture_output=True).returncode:
         pytest.skip("mounting a small file system needs more rights than this user has")
     try:
-        words = ["--input", large_tar, "--output", disk / "out", "--format", "png", "--processes", "2"]
+        words = ["--input", large_tar, "--output", disk / "out", "--format", "png", "--size", "128", "--processes", "2"]
         printed = prepare("wiki", *words, status=2)
         assert "No space left on device" in printed and "the same command" in printed
         assert not (disk / "out" / "trainA").exists()

@@ -61,7 +61,7 @@ LEVERS += [{"speedups": ("kernels", "winograd")}]
 LEVERS += [ALL]
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("lever", LEVERS, ids=str)
 def test_every_exact_saving_keeps_the_gradients_in_float64(lever: dict, count: int) -> None:
     """To 1e-10 of their norm; with one image and channels last, where torch's instance norm has them wrong."""
