@@ -135,8 +135,9 @@ def load_estimator(path: Path, device: torch.device) -> AgeEstimator:
     if not isinstance(content, Mapping) or content.get("kind") != KIND:
         raise CheckpointError(f"{path} is not an age estimator: train one with scripts/train_age_estimator.py")
     shape, notes = _read_shape(content.get("shape"), path), content.get("notes")
-    with torch.random.fork_rng(devices=()):  # the initialisation must not change the random state of a run
+    with torch.device("meta"):  # no initialisation, which would take time and change the random state of a run
         estimator = AgeEstimator(shape, notes if isinstance(notes, Mapping) else {}, sha256_of(path))
+    estimator.to_empty(device="cpu")
     estimator.load_state_dict(adapt_state_dict(content.get("state_dict"), estimator, path))
     return estimator.to(device).eval().requires_grad_(False)
 

@@ -72,8 +72,9 @@ def load_segmenter(path: Path, device: torch.device) -> HairSegmenter:
     weights, content = load_weights(path)
     if content.get("kind") != KIND:
         raise CheckpointError(f"{path} is not a hair segmenter: train one with scripts/train_hair_segmenter.py")
-    with torch.random.fork_rng(devices=()):  # the initialisation must not change the random state of a run
+    with torch.device("meta"):  # no initialisation, which would take time and change the random state of a run
         segmenter = HairSegmenter(content.get("notes"))
+    segmenter.to_empty(device="cpu")
     segmenter.load_state_dict(adapt_state_dict(weights, segmenter, path))
     return segmenter.to(device).eval().requires_grad_(False)
 

@@ -23,12 +23,12 @@ def ask(pool: ImagePool, *numbers: int) -> list[int]:
 
 def test_a_full_pool_swaps_half_the_time_uniformly() -> None:
     pool = ImagePool(50, seed=3)
-    returned = [ask(pool, number)[0] for number in range(20_050)]
-    asked = list(range(20_050))
+    returned = [ask(pool, number)[0] for number in range(10_050)]
+    asked = list(range(10_050))
     older = [now - then for now, then in zip(asked, returned, strict=True) if now >= 50 and then != now]
-    assert abs(len(older) / 20_000 - 0.5) < 0.015
+    assert abs(len(older) / 10_000 - 0.5) < 0.02
     # A stored image is swapped out with probability 1/2 * 1/50 a query: ages are geometric with a mean of 100.
-    assert abs(sum(older) / len(older) - 100) < 4
+    assert abs(sum(older) / len(older) - 100) < 6
     assert min(older) >= 1
 
 

@@ -152,6 +152,7 @@ def speed_of(printed: str) -> str:
     return next(line for line in printed.splitlines() if line.startswith("speed: "))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_number(demo_faces: Path, tmp_path: Path) -> None:
     free = {name: value for name, value in ENVIRONMENT.items() if name != "OMP_NUM_THREADS"}
     first = train(tmp_path, demo_faces, environment=free)
