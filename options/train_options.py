@@ -155,6 +155,7 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
     kept = {name: value for name, value in kept.items() if name not in NOT_CONTINUED}
     built = build_all(gathered.sections, {**preset_values, **kept, **gathered.typed})
     values = flatten_all(built, training=True)
+    check_direction(values)
     table = format_table(values, gathered.sections)
     changes = find_changes(gathered, values)
     if built["checkpoint"].label == LATEST:
@@ -167,6 +168,14 @@ def parse_train_options(argv: Sequence[str] | None = None) -> TrainOptions:
         initial=initial,
         changes=tuple(change.told for change in changes.values()),
     )
+
+
+def check_direction(values: Mapping[str, Any]) -> None:
+    """Raise OptionError for options that take domain A for the young faces if it holds the old ones."""
+    if values["direction"] == "BtoA":
+        for flag in ("age_loss", "grey_hair"):
+            if values.get(flag):
+                raise OptionError(f"--{flag} needs --direction AtoB, because domain A must be the young faces")
 
 
 def read_initial(gathered: Gathered) -> Initial | None:
@@ -213,8 +222,6 @@ def note_teachers(built: Mapping[str, Any], gathered: Gathered) -> dict[str, str
     model: TrainableOptions = built["model"]
     held_out, noted = built["held_out"], {}
     for flag, path in model.teachers.items():
-        if built["data"].direction == "BtoA" and flag == "age_loss":
-            raise OptionError("--age_loss needs --direction AtoB, because domain A must be the young faces")
         if not path.is_file():
             raise OptionError(
                 f"--{flag} {path} does not exist: restore it, or train one with scripts/train_age_estimator.py"

@@ -122,7 +122,8 @@ def test_a_run_remembers_its_teacher_and_is_not_measured_by_it(demo_faces: Path,
     assert "is not the estimator that the run in" in run("train.py", *words, *going_on, status=2)
     own.write_bytes(teacher.read_bytes())
     for message, *more in (
-        ("needs --direction AtoB", "--age_loss", own, "--direction", "BtoA"),
+        ("--age_loss needs --direction AtoB", "--age_loss", own, "--direction", "BtoA"),
+        ("--grey_hair needs --direction AtoB", "--grey_hair", "0.5", "--direction", "BtoA"),
         ("none.pth does not exist", "--age_loss", tmp_path / "none.pth"),
         (
             "is the estimator that --age_loss trains with",

@@ -201,8 +201,17 @@ def test_the_training_page_is_newest_first_and_goes_on_after_a_restart(tmp_path:
     assert 'http-equiv="refresh"' not in page and "2:05 left" not in page, "a finished run's page stands still"
 
 
-def test_the_first_report_brings_the_page(tmp_path: Path) -> None:
+def test_the_first_step_brings_the_page_and_the_first_report_its_faces(tmp_path: Path) -> None:
     sink = HtmlSink(tmp_path, "run", translate=lambda: FACES)
+    sink.tick(MOMENT)
+    assert "epoch 2 of 4" in (tmp_path / "web" / "index.html").read_text()
+    assert not (tmp_path / "web" / "images").exists()
+    stopped = HtmlSink(tmp_path / "stopped", "run", translate=lambda: FACES)
+    stopped.tick(MOMENT)
+    stopped.tick(MOMENT._replace(epoch_images=51))
+    stopped.close()
+    assert "photo 51 of 100" in (tmp_path / "stopped" / "web" / "index.html").read_text()
+    assert (tmp_path / "stopped" / "web" / "images" / "epoch002_B1.png").exists()
     sink.scalars(MOMENT, {"G_A": 1.0})
     written = (tmp_path / "web" / "index.html").stat().st_mtime_ns
     sink.scalars(MOMENT, {"G_A": 1.0})

@@ -65,9 +65,15 @@ class HtmlSink(Sink):
             if match := FACE_NAME.fullmatch(path.name):
                 self.epochs.setdefault(match[2] + match[3], set()).add(int(match[1]))
 
+    def tick(self, moment: Moment) -> None:
+        is_first, self._moment = self._moment is None, moment
+        if is_first:  # from now on there is a page, which the first report completes
+            self._write(round(REFRESH_SECONDS))
+            self._written_at = self._curves_drawn_at = float("-inf")
+
     def scalars(self, moment: Moment, losses: Mapping[str, float]) -> None:
         self.history.append(LossRecord(moment.epochs_done, moment.learning_rate, dict(losses)))
-        if not self._moment:
+        if self._faces_at < 0:
             self._save_faces(moment)
         self._moment = moment
         if time.monotonic() - self._written_at >= REFRESH_SECONDS:
@@ -86,6 +92,8 @@ class HtmlSink(Sink):
             self.images(moment, {})
 
     def close(self) -> None:
+        if self._moment and self._faces_at < 0:
+            self._save_faces(self._moment)
         if self._moment or self.history:
             self._curves_drawn_at = float("-inf")
             self._write(0)
